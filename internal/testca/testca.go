@@ -1,0 +1,247 @@
+// Package testca runs a certificate authority on loopback, for tests and the
+// demo: Pebble, the small ACME CA of Let's Encrypt, in this process, with a
+// hook for faults and counters before it. Its Signer makes certificates
+// without ACME, good ones and bad ones.
+package testca
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"os"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/letsencrypt/pebble/v2/ca"
+	"github.com/letsencrypt/pebble/v2/db"
+	"github.com/letsencrypt/pebble/v2/va"
+	"github.com/letsencrypt/pebble/v2/wfe"
+)
+
+// Paths of Pebble's endpoints, for Intercept. Those with a final slash are
+// followed by an identifier.
+const (
+	DirectoryPath   = wfe.DirectoryPath
+	NewNoncePath    = "/nonce-plz"
+	NewAccountPath  = "/sign-me-up"
+	NewOrderPath    = "/order-plz"
+	OrderPath       = "/my-order/"
+	AuthzPath       = "/authZ/"
+	ChallengePath   = "/chalZ/"
+	FinalizePath    = "/finalize-order/"
+	CertificatePath = "/certZ/"
+	RenewalInfoPath = "/draft-ietf-acme-ari-03/renewalInfo/"
+)
+
+// Config says what CA to start. The zero Config is one that offers the
+// profiles of Let's Encrypt and validates on ports 80 and 443.
+type Config struct {
+	Addr     string // where the ACME API listens; "" = a free port of 127.0.0.1
+	HTTPPort int    // where HTTP-01 is validated; SetPorts changes it
+	TLSPort  int    // where TLS-ALPN-01 is validated; SetPorts changes it
+	DNS      string // host:port of the DNS server that is asked, over TCP; "" = the system's resolver
+	Profiles []Profile
+	EAB      map[string]string // key id → MAC key in base64url; if there are any, new accounts must be bound to one
+	Log      io.Writer         // Pebble's own log; nil = none
+}
+
+// A Profile is a kind of certificate that clients may ask for by name. An order
+// that names none gets any of them at random.
+type Profile struct {
+	Name       string
+	CommonName bool          // put the first name into the subject, too
+	Lifetime   time.Duration // whole seconds; 0 = 90 days
+}
+
+// LetsEncryptProfiles are the profiles of a Config that has none.
+func LetsEncryptProfiles() []Profile {
+	return []Profile{
+		{Name: "classic", CommonName: true},
+		{Name: "tlsserver", Lifetime: 45 * 24 * time.Hour},
+		{Name: "shortlived", Lifetime: 160 * time.Hour},
+	}
+}
+
+// A CA is a running certificate authority. It is safe for concurrent use.
+type CA struct {
+	cfg      Config
+	quiet    *log.Logger
+	db       *db.MemoryStore
+	ca       *ca.CAImpl
+	api      *Signer // made the certificate of the API
+	listener net.Listener
+	server   *http.Server
+	ended    chan error
+
+	pebble            atomic.Pointer[http.Handler]
+	intercept         atomic.Pointer[func(http.ResponseWriter, *http.Request) bool]
+	orders, finalized atomic.Int64
+}
+
+// Start runs a CA until Close. It sets environment variables of this whole
+// process, since Pebble reads its manners only from there: no random sleeps
+// (PEBBLE_VA_NOSLEEP), no random rejection of nonces (PEBBLE_WFE_NONCEREJECT)
+// and no reuse of authorizations (PEBBLE_AUTHZREUSE). One that is already set
+// stays.
+//
+// After Close, the goroutine of Pebble's validator
+// (github.com/letsencrypt/pebble/v2/va.VAImpl.processTasks) stays behind, as
+// Pebble has no way to end it.
+func Start(cfg Config) (*CA, error) {
+	if cfg.Addr == "" {
+		cfg.Addr = "127.0.0.1:0"
+	}
+	if len(cfg.Profiles) == 0 {
+		cfg.Profiles = LetsEncryptProfiles()
+	}
+	if cfg.Log == nil {
+		cfg.Log = io.Discard
+	}
+	if err := calm(); err != nil {
+		return nil, fmt.Errorf("setting the environment of Pebble: %w", err)
+	}
+	c := &CA{cfg: cfg, quiet: log.New(cfg.Log, "pebble ", log.LstdFlags), db: db.NewMemoryStore(), ended: make(chan error, 1)}
+	for id, key := range cfg.EAB {
+		if err := c.db.AddExternalAccountKeyByID(id, key); err != nil {
+			return nil, fmt.Errorf("adding external account %q: %w", id, err)
+		}
+	}
+	profiles := make(map[string]ca.Profile, len(cfg.Profiles))
+	for _, p := range cfg.Profiles {
+		profiles[p.Name] = ca.Profile{Description: p.Name, PromoteCommonName: p.CommonName, ValidityPeriod: uint64(p.Lifetime / time.Second)}
+	}
+	c.ca = ca.New(c.quiet, c.db, "", "ecdsa", 0, 1, profiles)
+	c.SetPorts(cfg.HTTPPort, cfg.TLSPort)
+	if err := c.serve(); err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// calm sets Pebble's environment.
+func calm() error {
+	for name, value := range map[string]string{
+		"PEBBLE_VA_NOSLEEP":      "1",
+		"PEBBLE_WFE_NONCEREJECT": "0",
+		"PEBBLE_AUTHZREUSE":      "0",
+	} {
+		if _, set := os.LookupEnv(name); set {
+			continue
+		}
+		if err := os.Setenv(name, value); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// serve binds the API's listener and answers on it.
+func (c *CA) serve() (err error) {
+	if c.api, err = NewSigner(); err != nil {
+		return fmt.Errorf("making the root of the ACME API: %w", err)
+	}
+	leaf, err := c.api.Issue(LeafOptions{}, "127.0.0.1", "localhost")
+	if err != nil {
+		return fmt.Errorf("making the certificate of the ACME API: %w", err)
+	}
+	c.listener, err = net.Listen("tcp", c.cfg.Addr)
+	if err != nil {
+		return fmt.Errorf("listening for ACME: %w", err)
+	}
+	c.server = &http.Server{
+		Handler:   http.HandlerFunc(c.handle),
+		TLSConfig: &tls.Config{Certificates: []tls.Certificate{leaf.Certificate}},
+		ErrorLog:  c.quiet,
+	}
+	go func() { c.ended <- c.server.ServeTLS(c.listener, "", "") }()
+	return nil
+}
+
+// Close ends the API at once, requests in flight included.
+func (c *CA) Close() error {
+	err := c.server.Close()
+	if ended := <-c.ended; !errors.Is(ended, http.ErrServerClosed) {
+		err = errors.Join(err, ended)
+	}
+	return err
+}
+
+// SetPorts changes where challenges are validated from now on: for whoever
+// learns its ports only after it knows the CA. Accounts, orders and
+// certificates stay; nonces that were given out become invalid, which ACME
+// clients bear.
+func (c *CA) SetPorts(httpPort, tlsPort int) {
+	validator := va.New(c.quiet, httpPort, tlsPort, true, c.cfg.DNS, c.db)
+	front := wfe.New(c.quiet, c.db, validator, c.ca, []string{"pebble.test"}, true, len(c.cfg.EAB) > 0, 1, 1)
+	handler := front.Handler()
+	c.pebble.Store(&handler)
+}
+
+// Intercept lets f see each request to the API before Pebble does; if f returns
+// true, it has answered. It may block or hijack. A nil f ends it.
+func (c *CA) Intercept(f func(http.ResponseWriter, *http.Request) (handled bool)) {
+	if f == nil {
+		c.intercept.Store(nil)
+		return
+	}
+	c.intercept.Store(&f)
+}
+
+// handle counts and passes one request.
+func (c *CA) handle(w http.ResponseWriter, r *http.Request) {
+	switch {
+	case r.URL.Path == NewOrderPath:
+		c.orders.Add(1)
+	case strings.HasPrefix(r.URL.Path, FinalizePath):
+		c.finalized.Add(1)
+	}
+	if f := c.intercept.Load(); f != nil && (*f)(w, r) {
+		return
+	}
+	(*c.pebble.Load()).ServeHTTP(w, r)
+}
+
+// Orders returns how many new-order requests came, intercepted ones included.
+func (c *CA) Orders() int { return int(c.orders.Load()) }
+
+// Finalized returns how many finalize requests came, intercepted ones included:
+// at most so many certificates were issued.
+func (c *CA) Finalized() int { return int(c.finalized.Load()) }
+
+// Directory returns the URL of the ACME directory.
+func (c *CA) Directory() string { return "https://" + c.listener.Addr().String() + DirectoryPath }
+
+// APIRoots returns what a client of the API must trust.
+func (c *CA) APIRoots() *x509.CertPool { return c.api.Roots() }
+
+// APIRootsPEM returns the same as PEM.
+func (c *CA) APIRootsPEM() []byte { return c.api.RootsPEM() }
+
+// Roots returns what a client of a certificate's owner must trust.
+func (c *CA) Roots() *x509.CertPool {
+	pool := x509.NewCertPool()
+	pool.AddCert(c.ca.GetRootCert(0).Cert)
+	return pool
+}
+
+// RootsPEM returns the same as PEM.
+func (c *CA) RootsPEM() []byte {
+	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: c.ca.GetRootCert(0).DER})
+}
+
+// SetRenewalInfo changes the renewal window (ACME ARI, RFC 9773) that the CA
+// suggests for cert, which it must have issued.
+func (c *CA) SetRenewalInfo(cert *x509.Certificate, start, end time.Time) error {
+	answer := fmt.Sprintf(`{"suggestedWindow":{"start":%q,"end":%q}}`, start.UTC().Format(time.RFC3339), end.UTC().Format(time.RFC3339))
+	if err := c.db.SetARIResponse(cert.SerialNumber, answer); err != nil {
+		return fmt.Errorf("setting renewal info of %x: %w", cert.SerialNumber, err)
+	}
+	return nil
+}
