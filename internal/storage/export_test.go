@@ -1,0 +1,4 @@
+package storage
+
+// Explain lets tests see errors that root never meets.
+var Explain = explain
