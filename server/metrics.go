@@ -1,0 +1,188 @@
+package server
+
+import (
+	"net/http"
+	"strconv"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// Every label comes from one of these closed sets, so that no visitor can add a
+// series.
+
+// A route is what a request is counted as.
+type route int
+
+const (
+	routeKey route = iota
+	routeChallenge
+	routeRedirect
+	routeOther
+	numRoutes
+)
+
+// String returns the label of r.
+func (r route) String() string {
+	return [numRoutes]string{"key", "challenge", "redirect", "other"}[r]
+}
+
+// A method is a request method as it is counted.
+type method int
+
+const (
+	methodGet method = iota
+	methodHead
+	methodOther
+	numMethods
+)
+
+// String returns the label of m.
+func (m method) String() string { return [numMethods]string{"GET", "HEAD", "other"}[m] }
+
+func methodOf(name string) method {
+	switch name {
+	case http.MethodGet:
+		return methodGet
+	case http.MethodHead:
+		return methodHead
+	default:
+		return methodOther
+	}
+}
+
+// codes are the statuses that are counted under their own number. A challenge
+// handler may give others; they are counted as "other".
+var codes = [...]int{200, 304, 308, 400, 404, 405, 500, 503}
+
+// codeIndex returns the index of code in codes, len(codes) for others.
+func codeIndex(code int) int {
+	for i, known := range codes {
+		if code == known {
+			return i
+		}
+	}
+	return len(codes)
+}
+
+func codeLabel(i int) string {
+	if i == len(codes) {
+		return "other"
+	}
+	return strconv.Itoa(codes[i])
+}
+
+// requestCounters are the resolved counters of one listener. They are nil for
+// combinations that are not usual, which are looked up when they happen.
+type requestCounters [numRoutes][numMethods][len(codes) + 1]prometheus.Counter
+
+type metrics struct {
+	requests        *prometheus.CounterVec
+	handshakeErrors *prometheus.CounterVec
+	panics          prometheus.Counter
+}
+
+// newMetrics returns the metrics of the listeners, registered unless registerer
+// is nil.
+func newMetrics(registerer prometheus.Registerer, on []*listener, fetched *fetches) (*metrics, error) {
+	m := &metrics{
+		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "wellkey_http_requests_total",
+			Help: "Requests answered by the public listeners. What is refused before it is a request, such as a malformed one, is not counted.",
+		}, []string{"listener", "route", "method", "code"}),
+		handshakeErrors: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "wellkey_tls_handshake_errors_total",
+			Help: "TLS handshakes on the HTTPS listener that failed: scanners, clients without the right name, plain HTTP.",
+		}, []string{"reason"}),
+		panics: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "wellkey_http_panics_total",
+			Help: "Panics in handlers of the public listeners: each is a bug in wellkey.",
+		}),
+	}
+	for _, l := range on {
+		m.resolve(l)
+	}
+	for _, reason := range handshakeReasons {
+		m.handshakeErrors.WithLabelValues(reason)
+	}
+	if registerer == nil {
+		return m, nil
+	}
+	collectors := append(fetchCollectors(fetched), m.requests, m.handshakeErrors, m.panics)
+	for _, l := range on {
+		collectors = append(collectors, boundCollector(l))
+	}
+	for _, c := range collectors {
+		if err := registerer.Register(c); err != nil {
+			return nil, err
+		}
+	}
+	return m, nil
+}
+
+// resolve makes the series that are usual on l, so that rates exist from the
+// start and the hot path looks nothing up.
+func (m *metrics) resolve(l *listener) {
+	usual := func(r route, codes map[method][]int) {
+		for method, list := range codes {
+			for _, code := range list {
+				i := codeIndex(code)
+				l.counts[r][method][i] = m.requests.WithLabelValues(l.name, r.String(), method.String(), codeLabel(i))
+			}
+		}
+	}
+	if l.routes.key != nil {
+		usual(routeKey, map[method][]int{methodGet: {200, 304, 400, 503}, methodHead: {200, 304, 400, 503}, methodOther: {400, 405}})
+		usual(routeOther, map[method][]int{methodGet: {400, 404}, methodHead: {400, 404}, methodOther: {400, 404}})
+	}
+	if l.routes.redirect != nil {
+		usual(routeRedirect, map[method][]int{methodGet: {308, 400}, methodHead: {308, 400}, methodOther: {400, 405}})
+	}
+	if l.routes.challenge != nil {
+		unknown, refused := 308, 405 // what becomes of a challenge that nobody knows
+		if l.routes.redirect == nil {
+			unknown, refused = 404, 404
+		}
+		usual(routeChallenge, map[method][]int{methodGet: {200, 400, unknown}, methodHead: {400, unknown}, methodOther: {400, refused}})
+	}
+}
+
+// request counts one answer.
+func (m *metrics) request(l *listener, r route, method method, code int) {
+	i := codeIndex(code)
+	if counter := l.counts[r][method][i]; counter != nil {
+		counter.Inc()
+		return
+	}
+	m.requests.WithLabelValues(l.name, r.String(), method.String(), codeLabel(i)).Inc()
+}
+
+// fetchCollectors read what KeyFetches reads, so that both always agree.
+func fetchCollectors(fetched *fetches) []prometheus.Collector {
+	var all []prometheus.Collector
+	for c := range numClients {
+		labels := prometheus.Labels{"client": c.String()}
+		all = append(all,
+			prometheus.NewCounterFunc(prometheus.CounterOpts{
+				Name: "wellkey_key_fetches_total", ConstLabels: labels,
+				Help: "GETs that were given the public key, by what the client says it is.",
+			}, func() float64 { return float64(fetched[c].count.Load()) }),
+			prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+				Name: "wellkey_key_last_fetch_timestamp_seconds", ConstLabels: labels,
+				Help: "When such a client was last given the public key; 0 for never in this process.",
+			}, func() float64 { return float64(fetched[c].last.Load()) / 1e9 }),
+		)
+	}
+	return all
+}
+
+func boundCollector(l *listener) prometheus.Collector {
+	return prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "wellkey_listener_bound", ConstLabels: prometheus.Labels{"listener": l.name},
+		Help: "1 while the listener has its address, 0 while it waits for it.",
+	}, func() float64 {
+		if l.bound() == nil {
+			return 0
+		}
+		return 1
+	})
+}

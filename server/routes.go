@@ -1,0 +1,161 @@
+package server
+
+import (
+	"fmt"
+	"net/http"
+	"net/url"
+	"runtime"
+	"strings"
+	"time"
+
+	"go.uber.org/zap"
+)
+
+// challengePrefix is where a CA looks for the answer to an HTTP-01 challenge
+// (RFC 8555, section 8.3).
+const challengePrefix = "/.well-known/acme-challenge/"
+
+// routes are the answers of one listener. Each writes one answer and returns its
+// status. A nil route does not exist there.
+type routes struct {
+	challenge, key, redirect, other answer
+}
+
+type answer func(http.ResponseWriter, *http.Request) int
+
+// httpRoutes returns the routes of the HTTP listener.
+func (s *Server) httpRoutes() routes {
+	all := routes{redirect: s.redirect}
+	if s.config.PlainHTTP {
+		all = routes{key: s.serveKey, other: serveNotFound}
+	}
+	if s.config.Certificates != nil {
+		rest := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { all.choose(false, r).answer(w, r) })
+		challenges := s.config.Certificates.HTTPHandler(rest)
+		all.challenge = func(w http.ResponseWriter, r *http.Request) int {
+			recorder := &recorder{ResponseWriter: w}
+			challenges.ServeHTTP(recorder, r)
+			return recorder.status()
+		}
+	}
+	return all
+}
+
+// A choice is a route with the label that it is counted under.
+type choice struct {
+	route  route
+	answer answer
+}
+
+// choose returns the route of r. The path is compared as it was sent: nothing is
+// cleaned, decoded or redirected, so that exactly one path has the key.
+func (t routes) choose(challenges bool, r *http.Request) choice {
+	path := r.URL.EscapedPath()
+	switch {
+	case challenges && t.challenge != nil && strings.HasPrefix(path, challengePrefix):
+		return choice{routeChallenge, t.challenge}
+	case t.redirect != nil:
+		return choice{routeRedirect, t.redirect}
+	case path == KeyPath:
+		return choice{routeKey, t.key}
+	default:
+		return choice{routeOther, t.other}
+	}
+}
+
+// ServeHTTP answers one request, counts it, and contains a panic.
+func (l *listener) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	chosen := l.routes.choose(true, r)
+	log := l.logger.Check(zap.DebugLevel, "request")
+	var start time.Time
+	if log != nil {
+		start = time.Now()
+	}
+	code := l.contain(chosen.answer, w, r)
+	l.owner.metrics.request(l, chosen.route, methodOf(r.Method), code)
+	if log != nil {
+		log.Write(
+			zap.String("route", chosen.route.String()),
+			zap.String("method", methodOf(r.Method).String()),
+			zap.String("path", quote(r.URL.EscapedPath())),
+			zap.String("remote", r.RemoteAddr),
+			zap.Int("code", code),
+			zap.Duration("duration", time.Since(start)),
+		)
+	}
+}
+
+// contain runs one answer. A panic in it is counted, and logged with the place
+// but without its words, which may hold what the client sent; only the runtime's
+// own are known not to. The client gets a 500, since nothing of ours calls out
+// after the first byte of an answer.
+func (l *listener) contain(do answer, w http.ResponseWriter, r *http.Request) (code int) {
+	defer func() {
+		fault := recover()
+		if fault == nil {
+			return
+		}
+		what := fmt.Sprintf("%T", fault)
+		if runtimeError, ok := fault.(runtime.Error); ok {
+			what = quote(runtimeError.Error())
+		}
+		l.owner.metrics.panics.Inc()
+		l.logger.Error("a handler panicked: this is a bug in wellkey, please report it", zap.String("panic", what), zap.Stack("stack"))
+		code = pageInternal.answer(w, r)
+	}()
+	if len(r.TransferEncoding) > 0 {
+		// A chunked body where none belongs is how requests are smuggled past a
+		// proxy in front of us; net/http lets it pass even with a length beside it.
+		return pageBadRequest.answer(w, r)
+	}
+	return do(w, r)
+}
+
+// serveNotFound answers what is not ours.
+func serveNotFound(w http.ResponseWriter, r *http.Request) int { return pageNotFound.answer(w, r) }
+
+// redirect leads to the same path over HTTPS. The host comes from the settings,
+// never from the request, and url.URL keeps a path such as "//evil" or "@evil" a
+// path. Other methods than GET and HEAD are refused: their bodies have already
+// crossed the network in the clear, and nothing here would take them.
+func (s *Server) redirect(w http.ResponseWriter, r *http.Request) int {
+	if r.Method != http.MethodGet && r.Method != http.MethodHead {
+		return pageNotAllowed.answer(w, r)
+	}
+	to := url.URL{Scheme: "https", Host: s.config.Domain, Path: r.URL.Path, RawPath: r.URL.RawPath, RawQuery: r.URL.RawQuery}
+	if !strings.HasPrefix(to.Path, "/") {
+		to.Path, to.RawPath = "/", ""
+	}
+	h := w.Header()
+	h["Content-Type"] = nil // no body: http.Redirect would write HTML
+	// Without an end, browsers would keep a permanent redirect for good, also
+	// after the domain has moved to another owner of port 80.
+	h["Cache-Control"] = cacheAWhile
+	closeAfterBody(w, r)
+	http.Redirect(w, r, to.String(), http.StatusPermanentRedirect)
+	return http.StatusPermanentRedirect
+}
+
+// A recorder remembers the status that a handler of another package wrote.
+type recorder struct {
+	http.ResponseWriter
+	code int // 0: none yet
+}
+
+// WriteHeader implements http.ResponseWriter.
+func (r *recorder) WriteHeader(code int) {
+	r.code = code
+	r.ResponseWriter.WriteHeader(code)
+}
+
+// Unwrap is for http.ResponseController.
+func (r *recorder) Unwrap() http.ResponseWriter { return r.ResponseWriter }
+
+// status returns what the client saw, also where WriteHeader was left to
+// net/http.
+func (r *recorder) status() int {
+	if r.code == 0 {
+		return http.StatusOK
+	}
+	return r.code
+}

@@ -1,0 +1,207 @@
+// Package server is the public face of wellkey: the HTTP and the HTTPS
+// listener, with limits that hold against the open internet, and the few
+// answers that they give.
+//
+// Over HTTPS (or behind a proxy that ends TLS, see Config.PlainHTTP):
+//
+//	GET, HEAD  /.well-known/appspecific/com.tesla.3p.public-key.pem   the key
+//	any other method there                                            405
+//	anything else                                                     404
+//
+// Over HTTP: ACME HTTP-01 challenges, and a redirect to HTTPS for all else.
+//
+// Nothing here comes from a file system and no path is ever cleaned or joined:
+// the key's path is compared as it was sent, and what is served was encoded from
+// a keystore.Key, which holds no private half. Request bodies are not read.
+package server
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/zap"
+	"golang.org/x/sync/errgroup"
+
+	"wellkey/keystore"
+)
+
+// KeyPath is where Tesla looks for the public key of a domain.
+const KeyPath = "/.well-known/appspecific/com.tesla.3p.public-key.pem"
+
+// Certificates is the consumer contract for where certificates come from.
+type Certificates interface {
+	// TLSConfig returns a configuration that chooses a certificate by the name
+	// that the client asks for, and refuses names that are not ours. Of it are
+	// used: the choice of the certificate, and the protocols that a challenge
+	// needs (acme-tls/1). Versions, cipher suites and curves are set by this
+	// package, so GetConfigForClient, which would escape them, must be nil.
+	TLSConfig() *tls.Config
+	// HTTPHandler returns a handler of the paths below
+	// /.well-known/acme-challenge/ that answers the challenges it knows and
+	// leaves all others to fallback.
+	HTTPHandler(fallback http.Handler) http.Handler
+}
+
+// Config holds what a Server needs. Domain, Key and at least one address are
+// required.
+type Config struct {
+	// Domain is the bare host that is served; redirects lead to it.
+	Domain string
+	// HTTPAddr and HTTPSAddr are the addresses to listen on, as host:port. An
+	// empty one switches that listener off.
+	HTTPAddr, HTTPSAddr string
+	// PlainHTTP makes the HTTP listener serve the key itself, where it would
+	// redirect otherwise: for use behind a proxy that ends TLS.
+	PlainHTTP bool
+	// Key returns the key to serve for a host, the zero Key where there is none
+	// (yet). The host comes from the request: lower case, without port or
+	// trailing dot, possibly empty, never to be trusted. It is called for every
+	// request, by many goroutines, and must not block.
+	Key func(host string) keystore.Key
+	// Certificates is required with HTTPSAddr. Without it, HTTP answers no
+	// challenges.
+	Certificates Certificates
+	// Answer gives the answer to the challenge in a probe's header, or "" (see
+	// package probetoken). Nil leaves every probe unanswered.
+	Answer func(challenge string) string
+	// Registerer receives the metrics; nil keeps them unregistered.
+	Registerer prometheus.Registerer
+	// Logger may be nil.
+	Logger *zap.Logger
+	// DrainTimeout is how long open requests may go on after the stop; 0 means
+	// 10 s, which no request outlives (see writeTimeout).
+	DrainTimeout time.Duration
+}
+
+// A Server is the public face. Its methods are safe for concurrent use, but
+// Listen and Run are called once each, in this order.
+type Server struct {
+	config      Config
+	logger      *zap.Logger
+	metrics     *metrics
+	fetches     fetches
+	keyPages    keyPages
+	http, https *listener // nil: switched off
+}
+
+// New returns a Server that does nothing yet.
+func New(config Config) (*Server, error) {
+	if err := config.check(); err != nil {
+		return nil, err
+	}
+	s := &Server{config: config, logger: config.Logger}
+	if s.logger == nil {
+		s.logger = zap.NewNop()
+	}
+	s.logger = s.logger.Named("server")
+	if s.config.DrainTimeout == 0 {
+		s.config.DrainTimeout = 10 * time.Second
+	}
+	if config.HTTPAddr != "" {
+		s.http = s.newListener("http", config.HTTPAddr)
+		s.http.routes = s.httpRoutes()
+	}
+	if config.HTTPSAddr != "" {
+		tlsConfig, err := harden(config.Certificates.TLSConfig())
+		if err != nil {
+			return nil, err
+		}
+		s.https = s.newListener("https", config.HTTPSAddr)
+		s.https.routes = routes{key: s.serveKey, other: serveNotFound}
+		s.https.server.TLSConfig = tlsConfig
+	}
+	var err error
+	if s.metrics, err = newMetrics(config.Registerer, s.listeners(), &s.fetches); err != nil {
+		return nil, fmt.Errorf("registering metrics: %w", err)
+	}
+	return s, nil
+}
+
+func (c *Config) check() error {
+	var faults []error
+	fault := func(failed bool, text string) {
+		if failed {
+			faults = append(faults, errors.New("server: "+text))
+		}
+	}
+	fault(c.Domain == "", "no domain")
+	fault(c.Key == nil, "no source of keys")
+	fault(c.HTTPAddr == "" && c.HTTPSAddr == "", "both listeners are switched off, so nobody could fetch the key")
+	fault(c.HTTPSAddr != "" && c.Certificates == nil, "an HTTPS listener without certificates")
+	fault(c.HTTPSAddr == "" && c.HTTPAddr != "" && !c.PlainHTTP,
+		"the HTTPS listener is switched off and the HTTP listener only redirects to it, so nobody could fetch the key")
+	return errors.Join(faults...)
+}
+
+// Listen makes one attempt at each address, so that after it the real addresses
+// are known. An address that is taken, or not yet on this host, is no error: it
+// is logged, and Run goes on trying while the other listener serves. Every other
+// failure is an error that names the address, the cause and the fix, and leaves
+// nothing bound. After Listen, Run must be called: it closes the listeners, also
+// with a ctx that is done.
+func (s *Server) Listen(ctx context.Context) error {
+	for _, l := range s.listeners() {
+		if err := l.bind(ctx); err != nil && !passes(err) {
+			for _, bound := range s.listeners() {
+				bound.close()
+			}
+			return err
+		}
+	}
+	return nil
+}
+
+// Run serves until ctx is done, then drains: it accepts nothing new, lets open
+// requests end within DrainTimeout, cuts what is left, and returns nil. It
+// returns an error only where a listener fails for good.
+func (s *Server) Run(ctx context.Context) error {
+	group, ctx := errgroup.WithContext(ctx)
+	for _, l := range s.listeners() {
+		group.Go(func() error { return l.run(ctx) })
+	}
+	return group.Wait()
+}
+
+// HTTPAddr returns the real address of the HTTP listener, "" while it is not
+// bound.
+func (s *Server) HTTPAddr() string { return s.http.boundAddr() }
+
+// HTTPSAddr returns the real address of the HTTPS listener, "" while it is not
+// bound.
+func (s *Server) HTTPSAddr() string { return s.https.boundAddr() }
+
+// A Listener is the state of one listener, for the status page.
+type Listener struct {
+	Name  string // "http" or "https"
+	Addr  string // the real address, or the one that is tried while Bound is false
+	Bound bool
+	Error string // why it is not bound: cause and fix
+}
+
+// Listeners returns the state of the listeners that are switched on.
+func (s *Server) Listeners() []Listener {
+	var states []Listener
+	for _, l := range s.listeners() {
+		states = append(states, l.state())
+	}
+	return states
+}
+
+// KeyFetches returns how often each class of client fetched the key in this
+// process, and when it last did.
+func (s *Server) KeyFetches() []Fetch { return s.fetches.snapshot() }
+
+func (s *Server) listeners() []*listener {
+	var on []*listener
+	for _, l := range []*listener{s.https, s.http} {
+		if l != nil {
+			on = append(on, l)
+		}
+	}
+	return on
+}
