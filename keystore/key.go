@@ -4,15 +4,18 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/sha256"
-	"crypto/x509"
 	"encoding/hex"
 	"encoding/pem"
-	"errors"
 )
 
 // pointSize is the length of an uncompressed P-256 point (SEC 1, section
 // 2.3.3): the byte 0x04 and two coordinates of 32 bytes.
 const pointSize = 65
+
+// spkiPrefix is what stands before the point in the SubjectPublicKeyInfo of
+// every P-256 key (RFC 5480): the lengths, id-ecPublicKey, prime256v1, and a bit
+// string with no unused bits.
+const spkiPrefix = "\x30\x59\x30\x13\x06\x07\x2a\x86\x48\xce\x3d\x02\x01\x06\x08\x2a\x86\x48\xce\x3d\x03\x01\x07\x03\x42\x00"
 
 // A Key is the P-256 public key of one domain. It is an immutable value, safe
 // to copy and to compare with ==; the zero Key stands for "no key". Every other
@@ -60,29 +63,18 @@ func (k Key) Fingerprint() string {
 // still readable.
 func (k Key) String() string { return k.Fingerprint() }
 
-func (k Key) spki() []byte {
-	pub, err := ecdsa.ParseUncompressedPublicKey(elliptic.P256(), k.point[:])
-	if err != nil {
-		panic("keystore: a Key holds a point that is not on the curve: " + err.Error())
-	}
-	der, err := x509.MarshalPKIXPublicKey(pub)
-	if err != nil {
-		panic("keystore: marshaling a P-256 key: " + err.Error())
-	}
-	return der
-}
+func (k Key) spki() []byte { return append([]byte(spkiPrefix), k.point[:]...) }
 
-// keyOf returns the Key of pub. It refuses every curve but P-256 and every
-// point that is not on it.
-func keyOf(pub *ecdsa.PublicKey) (Key, error) {
-	if pub.Curve != elliptic.P256() {
-		return Key{}, errors.New("curve is " + pub.Curve.Params().Name + ", not P-256")
+// keyOfPoint returns the Key of a SEC 1 point.
+func keyOfPoint(point []byte) (Key, *ParseError) {
+	if len(point) == 1+(pointSize-1)/2 && (point[0] == 2 || point[0] == 3) {
+		return Key{}, refuse(ReasonCompressedPoint)
 	}
-	point, err := pub.Bytes()
-	if err != nil {
-		return Key{}, err
+	if len(point) != pointSize || point[0] != 4 {
+		return Key{}, refuse(ReasonMalformed)
 	}
-	var k Key
-	copy(k.point[:], point)
-	return k, nil
+	if _, err := ecdsa.ParseUncompressedPublicKey(elliptic.P256(), point); err != nil {
+		return Key{}, refuse(ReasonNotOnCurve)
+	}
+	return Key{point: [pointSize]byte(point)}, nil
 }
