@@ -1,0 +1,95 @@
+package config_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/spf13/pflag"
+
+	"wellkey/internal/config"
+)
+
+const canary = "Canary7f3a"
+
+func TestNoSecretIsShown(t *testing.T) {
+	for _, in := range []inputs{
+		{env: []string{"WELLKEY_CLIENT_ID=i", "WELLKEY_CLIENT_SECRET=" + canary, "WELLKEY_ACME_EAB_KEY_ID=k", "WELLKEY_ACME_EAB_HMAC_KEY=" + canary}},
+		{env: []string{"WELLKEY_CLIENT_ID=ta-secret." + canary, "WELLKEY_CLIENT_SECRET=" + canary + " ", "WELLKEY_ACME_EAB_HMAC_KEY=" + canary + "!"}},
+		{args: []string{"--client-secret=" + canary, "--acme-eab-hmac-key", canary}},
+		{args: []string{"--client-secrets=" + canary}},
+		{env: []string{"WELLKEY_CLIENT_SECRT=" + canary}},
+		{env: []string{"WELLKEY_CLIENT_SECRET:" + canary + "=x"}},
+		{yaml: "client_secret: *" + canary},
+		{yaml: "client_secret: &" + canary},
+		{yaml: "client_secret: !" + canary},
+		{yaml: "client_secret: !<" + canary + "> x"},
+		{yaml: "client_secret: !y!" + canary + " x"},
+		{yaml: "client_secret: {" + canary},
+		{yaml: "client_secret: %" + canary + "\n@" + canary},
+		{yaml: "client_secret: a: " + canary},
+		{yaml: "client_secret:" + canary},
+		{yaml: "client_secret:" + canary + "\ndomain: example.com"},
+		{yaml: "client_secret=" + canary + ": x"},
+		{yaml: "client_secret: [" + canary + ", b]"},
+		{yaml: "client_secret: {" + canary + ": b}"},
+		{yaml: "client_secret: '" + canary},
+		{yaml: "client_secret: \"\\q" + canary + "\""},
+		{yaml: "client_secret: " + canary + "\nclient_secret: " + canary},
+		{args: []string{"--client-secret-file=$DIR/s", "--client-id=i"}, files: map[string]string{"s": canary + "\n" + canary}},
+		{args: []string{"--acme-eab-hmac-key-file=$DIR/s", "--acme-eab-key-id=i"}, files: map[string]string{"s": canary + "+"}},
+		{args: []string{"--credentials-file=$DIR/s"}, files: map[string]string{"s": "client_id: ta-secret." + canary + "\nclient_secret: *" + canary}},
+		{args: []string{"--credentials-file=$DIR/s"}, files: map[string]string{"s": "client_id: i\nclient_secret: [" + canary + "]"}},
+		{args: []string{"--tesla-auth-url=https://user:" + canary + "@host.example"}},
+		{args: []string{"--acme-directory=https://user:" + canary + "@host.example"}},
+	} {
+		in.env = append(in.env, "WELLKEY_DOMAIN=example.com")
+		settings, faults := load(t, in)
+		shown := strings.Join(faults, "\n")
+		if settings != nil {
+			text, err := json.Marshal(settings)
+			if err != nil {
+				t.Fatal(err)
+			}
+			shown += fmt.Sprintf("%v %+v %#v %+v %s", settings, settings, settings, *settings, text)
+		}
+		if strings.Contains(shown, canary) {
+			t.Errorf("%+v: the secret is shown: %s", in, shown)
+		}
+	}
+}
+
+// FuzzFile looks for files of settings that make the loader panic, or that make
+// it show what stands behind client_secret.
+func FuzzFile(f *testing.F) {
+	f.Add("domain: example.com\nclient_id: i\n", "s")
+	f.Add("regions: [na, eu]\n---\n", "&a *a")
+	f.Add("", "{")
+	f.Add("<<: *a\n? x\n", "|\n  x")
+	f.Fuzz(func(t *testing.T, before, secret string) {
+		if strings.Contains(before, canary) {
+			return
+		}
+		path := t.TempDir() + "/wellkey.yaml"
+		text := before + "\nclient_secret: " + secret + canary + "\n"
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		loader := config.New([]string{"HOME=/home/user"})
+		flags := pflag.NewFlagSet("wellkey", pflag.ContinueOnError)
+		loader.AddFlags(flags)
+		if err := flags.Parse([]string{"--config", path}); err != nil {
+			t.Fatal(err)
+		}
+		settings, err := loader.Load()
+		if (settings == nil) == (err == nil) {
+			t.Fatal("settings and an error, or neither")
+		}
+		// A secret with a line end in it is no value of client_secret any more.
+		if !strings.ContainsAny(secret, "\r\n\u0085\u2028\u2029") && strings.Contains(fmt.Sprintf("%v %+v", err, settings), canary) {
+			t.Errorf("shown: %v %+v", err, settings)
+		}
+	})
+}

@@ -1,0 +1,358 @@
+package config_test
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/spf13/pflag"
+	"go.uber.org/goleak"
+
+	"wellkey/internal/config"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// inputs are what a user gives. $DIR in any text is a directory with files.
+type inputs struct {
+	args  []string
+	env   []string
+	yaml  string            // the file named by --config, if not empty
+	files map[string]string // other files in $DIR
+}
+
+// load loads in in a fresh directory, whose name is replaced by $DIR in errors
+// and warnings.
+func load(t *testing.T, in inputs) (*config.Settings, []string) {
+	t.Helper()
+	dir := t.TempDir()
+	fill := func(s string) string { return strings.ReplaceAll(s, "$DIR", dir) }
+	for name, text := range in.files {
+		write(t, filepath.Join(dir, name), fill(text))
+	}
+	env := []string{"HOME=/home/user", "PATH=/bin"}
+	for _, entry := range in.env {
+		env = append(env, fill(entry))
+	}
+	var args []string
+	if in.yaml != "" {
+		write(t, filepath.Join(dir, "wellkey.yaml"), fill(in.yaml))
+		args = append(args, "--config="+filepath.Join(dir, "wellkey.yaml"))
+	}
+	for _, arg := range in.args {
+		args = append(args, fill(arg))
+	}
+	loader := config.New(env)
+	flags := pflag.NewFlagSet("wellkey", pflag.ContinueOnError)
+	loader.AddFlags(flags)
+	if err := flags.Parse(args); err != nil {
+		return nil, []string{config.FlagError(err, flags).Error()}
+	}
+	settings, err := loader.Load()
+	if err == nil {
+		for i, warning := range settings.Warnings {
+			settings.Warnings[i] = strings.ReplaceAll(warning, dir, "$DIR")
+		}
+		return settings, nil
+	}
+	if settings != nil {
+		t.Error("Load gave settings together with an error")
+	}
+	return nil, strings.Split(strings.ReplaceAll(err.Error(), dir, "$DIR"), "\n")
+}
+
+func write(t *testing.T, path, text string) {
+	t.Helper()
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// must loads settings that are right.
+func must(t *testing.T, in inputs) *config.Settings {
+	t.Helper()
+	settings, faults := load(t, in)
+	if faults != nil {
+		t.Fatalf("faults:\n%s", strings.Join(faults, "\n"))
+	}
+	return settings
+}
+
+// got is how the value of a setting is seen in Settings.
+var got = map[string]func(*config.Settings) any{
+	"domain":                 func(s *config.Settings) any { return s.Domain },
+	"client_id":              func(s *config.Settings) any { return s.Application.ClientID },
+	"client_id_file":         func(s *config.Settings) any { return s.Application.ClientIDFile },
+	"client_secret":          func(s *config.Settings) any { return s.Application.ClientSecret.Reveal() },
+	"client_secret_file":     func(s *config.Settings) any { return s.Application.ClientSecretFile },
+	"credentials_file":       func(s *config.Settings) any { return s.Application.CredentialsFile },
+	"regions":                func(s *config.Settings) any { return s.Regions },
+	"key_file":               func(s *config.Settings) any { return s.KeyFile },
+	"accept_key":             func(s *config.Settings) any { return s.AcceptKey },
+	"data_dir":               func(s *config.Settings) any { return s.DataDir },
+	"http_addr":              func(s *config.Settings) any { return s.HTTPAddr },
+	"https_addr":             func(s *config.Settings) any { return s.HTTPSAddr },
+	"admin_addr":             func(s *config.Settings) any { return s.AdminAddr },
+	"tls":                    func(s *config.Settings) any { return s.TLS.Mode },
+	"tls_cert_file":          func(s *config.Settings) any { return s.TLS.CertFile },
+	"tls_key_file":           func(s *config.Settings) any { return s.TLS.KeyFile },
+	"acme_directory":         func(s *config.Settings) any { return s.ACME.Directory },
+	"acme_email":             func(s *config.Settings) any { return s.ACME.Email },
+	"acme_profile":           func(s *config.Settings) any { return s.ACME.Profile },
+	"acme_roots":             func(s *config.Settings) any { return filepath.Base(s.ACME.RootsFile) },
+	"acme_eab_key_id":        func(s *config.Settings) any { return s.ACME.EABKeyID },
+	"acme_eab_hmac_key":      func(s *config.Settings) any { return s.ACME.EABHMACKey.Reveal() },
+	"acme_eab_hmac_key_file": func(s *config.Settings) any { return s.ACME.EABHMACKey.Reveal() },
+	"tesla_auth_url":         func(s *config.Settings) any { return s.Tesla.AuthURL },
+	"tesla_api_url_na":       func(s *config.Settings) any { return s.Tesla.APIURLs["na"] },
+	"tesla_api_url_eu":       func(s *config.Settings) any { return s.Tesla.APIURLs["eu"] },
+	"tesla_api_url_cn":       func(s *config.Settings) any { return s.Tesla.APIURLs["cn"] },
+	"probe_resolvers":        func(s *config.Settings) any { return s.Probe.Resolvers },
+	"probe_roots":            func(s *config.Settings) any { return filepath.Base(s.Probe.RootsFile) },
+	"probe_port":             func(s *config.Settings) any { return s.Probe.Port },
+	"probe_allow_private":    func(s *config.Settings) any { return s.Probe.AllowPrivate },
+	"log_level":              func(s *config.Settings) any { return s.Log.Level },
+	"log_format":             func(s *config.Settings) any { return s.Log.Format },
+}
+
+// precedence has, by setting, a value for file, environment and flag, and what
+// they become; "" stands for a source the setting has not. with is what it needs
+// beside.
+var precedence = map[string]struct {
+	file, env, flag string
+	want            [3]any
+	with            []string
+}{
+	"domain":                 {"a.example.com", "b.example.com", "c.example.com", [3]any{"a.example.com", "b.example.com", "c.example.com"}, nil},
+	"client_id":              {"a", "b", "c", [3]any{"a", "b", "c"}, []string{"WELLKEY_CLIENT_SECRET=s"}},
+	"client_id_file":         {"/a", "/b", "/c", [3]any{"/a", "/b", "/c"}, []string{"WELLKEY_CLIENT_SECRET=s"}},
+	"client_secret":          {"a", "b", "", [3]any{"a", "b"}, []string{"WELLKEY_CLIENT_ID=i"}},
+	"client_secret_file":     {"/a", "/b", "/c", [3]any{"/a", "/b", "/c"}, []string{"WELLKEY_CLIENT_ID=i"}},
+	"credentials_file":       {"/a", "/b", "/c", [3]any{"/a", "/b", "/c"}, nil},
+	"regions":                {"na", "eu", "cn", [3]any{"[na]", "[eu]", "[cn]"}, nil},
+	"key_file":               {"/a", "/b", "/c", [3]any{"/a", "/b", "/c"}, nil},
+	"accept_key":             {hex('a'), hex('b'), hex('c'), [3]any{hex('a'), hex('b'), hex('c')}, nil},
+	"data_dir":               {"/a", "/b", "/c", [3]any{"/a", "/b", "/c"}, nil},
+	"http_addr":              {":1", ":2", ":3", [3]any{":1", ":2", ":3"}, nil},
+	"https_addr":             {":1", ":2", ":3", [3]any{":1", ":2", ":3"}, nil},
+	"admin_addr":             {":1", ":2", "", [3]any{":1", ":2", ""}, nil},
+	"tls":                    {"acme", "off", "files", [3]any{"acme", "off", "files"}, nil},
+	"tls_cert_file":          {"/a", "/b", "/c", [3]any{"/a", "/b", "/c"}, []string{"WELLKEY_TLS=files", "WELLKEY_TLS_KEY_FILE=/k"}},
+	"tls_key_file":           {"/a", "/b", "/c", [3]any{"/a", "/b", "/c"}, []string{"WELLKEY_TLS=files", "WELLKEY_TLS_CERT_FILE=/k"}},
+	"acme_directory":         {"https://ca.example/d", "letsencrypt-staging", "letsencrypt", [3]any{"https://ca.example/d", "https://acme-staging-v02.api.letsencrypt.org/directory", "https://acme-v02.api.letsencrypt.org/directory"}, nil},
+	"acme_email":             {"a@example.com", "b@example.com", "c@example.com", [3]any{"a@example.com", "b@example.com", "c@example.com"}, nil},
+	"acme_profile":           {"a", "b", "c", [3]any{"a", "b", "c"}, nil},
+	"acme_roots":             {"$DIR/a.pem", "$DIR/b.pem", "$DIR/c.pem", [3]any{"a.pem", "b.pem", "c.pem"}, nil},
+	"acme_eab_key_id":        {"a", "b", "c", [3]any{"a", "b", "c"}, []string{"WELLKEY_ACME_EAB_HMAC_KEY=c2VjcmV0"}},
+	"acme_eab_hmac_key":      {"YWFh", "YmJi", "", [3]any{"YWFh", "YmJi"}, []string{"WELLKEY_ACME_EAB_KEY_ID=i"}},
+	"acme_eab_hmac_key_file": {"$DIR/hmac-a", "$DIR/hmac-b", "$DIR/hmac-c", [3]any{"YWFh", "YmJi", "Y2Nj"}, []string{"WELLKEY_ACME_EAB_KEY_ID=i"}},
+	"tesla_auth_url":         {"https://a.example", "http://127.0.0.1:1", "http://localhost", [3]any{"https://a.example", "http://127.0.0.1:1", "http://localhost"}, nil},
+	"tesla_api_url_na":       {"https://a.example", "https://b.example", "http://[::1]:1", [3]any{"https://a.example", "https://b.example", "http://[::1]:1"}, nil},
+	"tesla_api_url_eu":       {"https://a.example", "https://b.example", "https://c.example", [3]any{"https://a.example", "https://b.example", "https://c.example"}, nil},
+	"tesla_api_url_cn":       {"https://a.example", "https://b.example", "https://c.example", [3]any{"https://a.example", "https://b.example", "https://c.example"}, nil},
+	"probe_resolvers":        {"1.1.1.1", "[::1]:5353, 8.8.8.8", "2606:4700::1", [3]any{"[1.1.1.1:53]", "[[::1]:5353 8.8.8.8:53]", "[[2606:4700::1]:53]"}, nil},
+	"probe_roots":            {"$DIR/a.pem", "$DIR/b.pem", "$DIR/c.pem", [3]any{"a.pem", "b.pem", "c.pem"}, nil},
+	"probe_port":             {"1", "2", "65535", [3]any{1, 2, 65535}, nil},
+	"probe_allow_private":    {"true", "false", "true", [3]any{true, false, true}, nil},
+	"log_level":              {"debug", "warn", "error", [3]any{"debug", "warn", "error"}, nil},
+	"log_format":             {"json", "console", "auto", [3]any{"json", "console", "auto"}, nil},
+}
+
+func hex(c byte) string { return strings.Repeat(string(c), 64) }
+
+func TestPrecedence(t *testing.T) {
+	certificate := rootPEM(t)
+	files := map[string]string{
+		"a.pem": certificate, "b.pem": certificate, "c.pem": certificate,
+		"hmac-a": "YWFh", "hmac-b": "YmJi\n", "hmac-c": "Y2Nj\r\n",
+	}
+	for _, name := range config.Names() {
+		if name == "config" {
+			continue // TestConfigFile
+		}
+		row, ok := precedence[name]
+		if !ok {
+			t.Errorf("%s: no row", name)
+			continue
+		}
+		flag := "--" + strings.ReplaceAll(name, "_", "-")
+		env := "WELLKEY_" + strings.ToUpper(name)
+		in := inputs{files: files, env: row.with}
+		if name != "domain" {
+			in.env = append(slices.Clone(in.env), "WELLKEY_DOMAIN=example.com")
+		}
+		check := func(source int) {
+			t.Helper()
+			value := fmt.Sprint(got[name](must(t, in)))
+			if want := fmt.Sprint(row.want[source]); value != want {
+				t.Errorf("%s from source %d: got %s, want %s", name, source, value, want)
+			}
+		}
+		in.yaml = name + ": '" + row.file + "'\n"
+		check(0)
+		in.env = append(in.env, env+"="+row.env)
+		check(1)
+		if slices.Contains(config.Secrets(), name) {
+			continue
+		}
+		in.args = append(in.args, flag+"="+row.flag)
+		if name == "tls" { // files needs them, the others refuse them
+			in.args = append(in.args, "--tls-cert-file=/c", "--tls-key-file=/k")
+		}
+		check(2)
+	}
+}
+
+func TestDefaults(t *testing.T) {
+	s := must(t, inputs{args: []string{"--domain", "example.com"}})
+	want := map[string]any{
+		"domain": "example.com", "regions": "[na eu]", "data_dir": "/home/user/.local/share/wellkey",
+		"key_file":  "/home/user/.local/share/wellkey/key.pem",
+		"http_addr": ":80", "https_addr": ":443", "admin_addr": "127.0.0.1:9090",
+		"tls": "acme", "acme_directory": "https://acme-v02.api.letsencrypt.org/directory", "acme_profile": "classic",
+		"acme_roots": ".", "probe_roots": ".", "probe_resolvers": "[]", "probe_port": 443, "probe_allow_private": false,
+		"log_level": "info", "log_format": "auto",
+	}
+	for name, value := range got {
+		wanted, ok := want[name]
+		if !ok {
+			wanted = ""
+		}
+		if fmt.Sprint(value(s)) != fmt.Sprint(wanted) {
+			t.Errorf("%s: got %q, want %q", name, fmt.Sprint(value(s)), fmt.Sprint(wanted))
+		}
+	}
+	if s.Warnings != nil {
+		t.Errorf("warnings: %q", s.Warnings)
+	}
+}
+
+func TestEveryExampleIsRight(t *testing.T) {
+	for name, example := range config.Samples() {
+		in := inputs{env: []string{"WELLKEY_DOMAIN=example.com", "WELLKEY_" + strings.ToUpper(name) + "=" + example}}
+		_, faults := load(t, in)
+		for _, fault := range faults {
+			alone := strings.Contains(fault, "is set without") || strings.Contains(fault, "but tls is") ||
+				strings.Contains(fault, "there is no file") || strings.Contains(fault, "tls is files")
+			if !alone {
+				t.Error(fault)
+			}
+		}
+	}
+}
+
+func TestConfigFile(t *testing.T) {
+	in := inputs{files: map[string]string{"a.yaml": "domain: a.example.com", "b.yaml": "domain: b.example.com"}}
+	in.env = []string{"WELLKEY_CONFIG=$DIR/a.yaml"}
+	if s := must(t, in); s.Domain != "a.example.com" {
+		t.Errorf("environment: got %s", s.Domain)
+	}
+	in.args = []string{"--config=$DIR/b.yaml"}
+	if s := must(t, in); s.Domain != "b.example.com" {
+		t.Errorf("flag: got %s", s.Domain)
+	}
+}
+
+func TestEmptyIsNotGiven(t *testing.T) {
+	s := must(t, inputs{
+		env:  []string{"WELLKEY_DOMAIN=", "WELLKEY_CLIENT_ID=", "WELLKEY_CLIENT_SECRET=", "WELLKEY_CLIENT_SECRET_FILE=", "WELLKEY_PROBE_PORT=", "WELLKEY_ADMIN_ADDR="},
+		args: []string{"--regions="},
+		yaml: "domain: example.com\nregions:\n",
+	})
+	if s.AdminAddr != "" || s.HTTPAddr != ":80" || s.Probe.Port != 443 || len(s.Regions) != 2 {
+		t.Errorf("got %+v", s)
+	}
+}
+
+func TestDataDirectory(t *testing.T) {
+	for _, row := range []struct{ env, want string }{
+		{"STATE_DIRECTORY=/var/lib/wellkey", "/var/lib/wellkey"},
+		{"STATE_DIRECTORY=/var/lib/wellkey:/var/lib/other", "/var/lib/wellkey"},
+		{"XDG_DATA_HOME=/xdg", "/xdg/wellkey"},
+		{"XDG_DATA_HOME=relative", "/home/user/.local/share/wellkey"},
+		{"WELLKEY_DATA_DIR=/data/", "/data"},
+	} {
+		s := must(t, inputs{env: []string{"WELLKEY_DOMAIN=example.com", row.env}})
+		if s.DataDir != row.want || s.KeyFile != row.want+"/key.pem" {
+			t.Errorf("%s: got %s and %s", row.env, s.DataDir, s.KeyFile)
+		}
+	}
+}
+
+func TestYAMLForms(t *testing.T) {
+	s := must(t, inputs{yaml: "\ufeff# a comment\r\ndomain: example.com\r\nregions: [ eu, na ]\r\nprobe_resolvers:\n  - 1.1.1.1\n  - 9.9.9.9\nprobe_port: 8443\nprobe_allow_private: true\naccept_key: " + strings.Repeat("1", 64) + "\nhttp_addr: ''\n"})
+	if d := cmp.Diff([]string{"1.1.1.1:53", "9.9.9.9:53"}, s.Probe.Resolvers); d != "" {
+		t.Error(d)
+	}
+	if fmt.Sprint(s.Regions) != "[eu na]" || s.Probe.Port != 8443 || !s.Probe.AllowPrivate || s.AcceptKey != strings.Repeat("1", 64) || s.HTTPAddr != "" {
+		t.Errorf("got %+v", s)
+	}
+}
+
+func TestTLSOff(t *testing.T) {
+	// The image sets the address for everybody.
+	s := must(t, inputs{env: []string{"WELLKEY_DOMAIN=example.com", "WELLKEY_TLS=off", "WELLKEY_HTTPS_ADDR=:8443", "WELLKEY_HTTP_ADDR=:8080"}})
+	if s.HTTPSAddr != "" || s.HTTPAddr != ":8080" {
+		t.Errorf("got %q and %q", s.HTTPSAddr, s.HTTPAddr)
+	}
+	must(t, inputs{env: []string{"WELLKEY_DOMAIN=example.com"}, args: []string{"--tls=off", "--https-addr="}})
+}
+
+func TestProfileIsForLetsEncrypt(t *testing.T) {
+	s := must(t, inputs{yaml: "domain: example.com\nacme_directory: https://ca.example/directory"})
+	if s.ACME.Profile != "" {
+		t.Errorf("got profile %q", s.ACME.Profile)
+	}
+}
+
+func TestKubernetesServiceLinks(t *testing.T) {
+	links := []string{
+		"WELLKEY_DOMAIN=example.com", "WELLKEY_SERVICE_HOST=10.0.0.1", "WELLKEY_SERVICE_PORT=80", "WELLKEY_SERVICE_PORT_HTTPS=443",
+		"WELLKEY_PORT=tcp://10.0.0.1:80", "WELLKEY_PORT_80_TCP=x", "WELLKEY_PORT_80_TCP_ADDR=x", "WELLKEY_METRICS_SERVICE_HOST=10.0.0.2",
+	}
+	must(t, inputs{env: append(links, "KUBERNETES_SERVICE_HOST=10.0.0.1")})
+	if _, faults := load(t, inputs{env: links}); len(faults) != len(links)-1 {
+		t.Errorf("outside of Kubernetes: %q", faults)
+	}
+}
+
+func TestFaultsAreTyped(t *testing.T) {
+	loader := config.New([]string{"WELLKEY_LOG_LEVEL=loud"})
+	_, err := loader.Load()
+	var fault *config.Fault
+	if !errors.As(err, &fault) || fault.Setting != "WELLKEY_LOG_LEVEL" || fault.Where != "" || fault.Fix == "" {
+		t.Errorf("got %#v", fault)
+	}
+}
+
+func TestFlagsAndTables(t *testing.T) {
+	flags := pflag.NewFlagSet("wellkey", pflag.ContinueOnError)
+	config.New(nil).AddFlags(flags)
+	help, markdown := config.HelpTable(), config.MarkdownTable()
+	for _, name := range config.Names() {
+		secret := slices.Contains(config.Secrets(), name)
+		flag := flags.Lookup(strings.ReplaceAll(name, "_", "-"))
+		if flag == nil || flag.Hidden != secret {
+			t.Errorf("%s: flag %+v", name, flag)
+		}
+		if strings.Contains(help, "--"+strings.ReplaceAll(name, "_", "-")+" ") == secret {
+			t.Errorf("%s: help has the flag of a secret, or lacks one", name)
+		}
+		if !strings.Contains(help, "WELLKEY_"+strings.ToUpper(name)) || !strings.Contains(markdown, "| `"+name+"` |") {
+			t.Errorf("%s: missing from a table", name)
+		}
+	}
+	for line := range strings.Lines(markdown) {
+		if strings.Count(strings.ReplaceAll(line, `\|`, ""), "|") != 5 {
+			t.Errorf("row of another width: %s", line)
+		}
+	}
+	if usage := flags.FlagUsages(); strings.Contains(usage, "--client-secret ") || !strings.Contains(usage, "(default :443)") {
+		t.Errorf("usage:\n%s", usage)
+	}
+}

@@ -1,0 +1,109 @@
+package config_test
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"wellkey/internal/config"
+)
+
+func TestLoadCredentials(t *testing.T) {
+	for _, row := range []struct {
+		name  string
+		env   []string
+		files map[string]string
+		id    string
+		key   string
+	}{
+		{"none", nil, nil, "", ""},
+		{"both in the environment", []string{"WELLKEY_CLIENT_ID=i", "WELLKEY_CLIENT_SECRET=s"}, nil, "i", "s"},
+		{"secret not written yet", []string{"WELLKEY_CLIENT_ID=i", "WELLKEY_CLIENT_SECRET_FILE=$DIR/s"}, nil, "", ""},
+		{"secret file empty", []string{"WELLKEY_CLIENT_ID=i", "WELLKEY_CLIENT_SECRET_FILE=$DIR/s"}, map[string]string{"s": "\n"}, "", ""},
+		{"id not written yet", []string{"WELLKEY_CLIENT_ID_FILE=$DIR/i", "WELLKEY_CLIENT_SECRET=s"}, nil, "", ""},
+		{"LF", []string{"WELLKEY_CLIENT_ID_FILE=$DIR/i", "WELLKEY_CLIENT_SECRET_FILE=$DIR/s"}, map[string]string{"i": "i\n", "s": "s@%+^\n"}, "i", "s@%+^"},
+		{"CRLF", []string{"WELLKEY_CLIENT_ID_FILE=$DIR/i", "WELLKEY_CLIENT_SECRET_FILE=$DIR/s"}, map[string]string{"i": "i\r\n", "s": "s\r\n"}, "i", "s"},
+		{"credentials file", []string{"WELLKEY_CREDENTIALS_FILE=$DIR/c"}, map[string]string{"c": "client_id: i\nclient_secret: ta-secret.a@%+^b\n"}, "i", "ta-secret.a@%+^b"},
+		{"credentials file not written yet", []string{"WELLKEY_CREDENTIALS_FILE=$DIR/c"}, nil, "", ""},
+		{"credentials file empty", []string{"WELLKEY_CREDENTIALS_FILE=$DIR/c"}, map[string]string{"c": "# soon\n"}, "", ""},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			s := must(t, inputs{env: append(row.env, "WELLKEY_DOMAIN=example.com"), files: row.files})
+			id, key, err := config.LoadCredentials(s)
+			if err != nil || id != row.id || key.Reveal() != row.key {
+				t.Errorf("got %q, %q, %v", id, key.Reveal(), err)
+			}
+		})
+	}
+}
+
+func TestCredentialsThatAppearLater(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "credentials.yaml")
+	s := must(t, inputs{env: []string{"WELLKEY_DOMAIN=example.com", "WELLKEY_CREDENTIALS_FILE=" + path}})
+	if d := cmp.Diff([]string{path}, s.Application.Files()); d != "" {
+		t.Error(d)
+	}
+	write(t, path, "client_id: i\n")
+	_, _, err := config.LoadCredentials(s)
+	want := path + ": client_secret: is missing. Write the two lines client_id: ... and client_secret: ..."
+	if err == nil || err.Error() != want {
+		t.Errorf("half written: got %v, want %s", err, want)
+	}
+	write(t, path, "client_id: i\nclient_secret: s\n")
+	id, key, err := config.LoadCredentials(s)
+	if id != "i" || key.Reveal() != "s" || err != nil {
+		t.Errorf("written: got %q, %q, %v", id, key.Reveal(), err)
+	}
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	if id, key, err := config.LoadCredentials(s); id != "" || !key.IsZero() || err != nil {
+		t.Errorf("removed: got %q, %q, %v", id, key.Reveal(), err)
+	}
+}
+
+func TestFilesToWatch(t *testing.T) {
+	s := must(t, inputs{env: []string{"WELLKEY_DOMAIN=example.com", "WELLKEY_CLIENT_ID_FILE=/i", "WELLKEY_CLIENT_SECRET_FILE=/s"}})
+	if d := cmp.Diff([]string{"/i", "/s"}, s.Application.Files()); d != "" {
+		t.Error(d)
+	}
+}
+
+func TestWarnings(t *testing.T) {
+	for _, row := range []struct {
+		name string
+		in   inputs
+		want string
+	}{
+		{"tesla", inputs{args: []string{"--domain=mytesla.example.com"}}, `--domain: the name holds "tesla", which Tesla's portal refuses for new applications; those that have it keep it`},
+		{"local name", inputs{args: []string{"--domain=ha.local"}}, "--domain: names under .local are not in the public DNS, so that Tesla cannot fetch the key"},
+		{"acme without effect", inputs{args: []string{"--tls=off"}, yaml: "domain: example.com\nacme_email: a@example.com\n"}, "acme_email: has no effect, since tls is off"},
+		{"region without effect", inputs{args: []string{"--regions=eu"}, env: []string{"WELLKEY_DOMAIN=example.com", "WELLKEY_TESLA_API_URL_NA=https://a.example"}}, "WELLKEY_TESLA_API_URL_NA: has no effect, since regions does not name na"},
+		{"open secret file", inputs{env: []string{"WELLKEY_DOMAIN=example.com", "WELLKEY_CLIENT_ID=i", "WELLKEY_CLIENT_SECRET_FILE=$DIR/open"}}, `WELLKEY_CLIENT_SECRET_FILE: every user of the machine can read "$DIR/open": chmod 600 it`},
+		{"open credentials file", inputs{args: []string{"--domain=example.com", "--credentials-file=$DIR/open.yaml"}}, `--credentials-file: every user of the machine can read "$DIR/open.yaml": chmod 600 it`},
+		{"open HMAC key file", inputs{args: []string{"--domain=example.com", "--acme-eab-key-id=k", "--acme-eab-hmac-key-file=$DIR/open"}}, `--acme-eab-hmac-key-file: every user of the machine can read "$DIR/open": chmod 600 it`},
+		{"open settings with a secret", inputs{args: []string{"--domain=example.com", "--config=$DIR/open.yaml"}}, "$DIR/open.yaml holds client_secret and every user of the machine can read it: chmod 600 it, or use client_secret_file"},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			dir := t.TempDir()
+			for name, text := range map[string]string{"open": "c2VjcmV0", "open.yaml": "client_id: i\nclient_secret: s\n"} {
+				write(t, filepath.Join(dir, name), text)
+				if err := os.Chmod(filepath.Join(dir, name), 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}
+			for _, list := range [][]string{row.in.args, row.in.env} {
+				for i := range list {
+					list[i] = strings.ReplaceAll(list[i], "$DIR", dir)
+				}
+			}
+			s := must(t, row.in)
+			if d := cmp.Diff([]string{strings.ReplaceAll(row.want, "$DIR", dir)}, s.Warnings); d != "" {
+				t.Error(d)
+			}
+		})
+	}
+}

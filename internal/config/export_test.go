@@ -1,0 +1,16 @@
+package config
+
+// Names returns the names of all settings.
+func Names() []string { return names(func(row) bool { return true }) }
+
+// Secrets returns the names of the settings that are secrets.
+func Secrets() []string { return names(func(r row) bool { return r.secret }) }
+
+// Samples returns the example of every setting.
+func Samples() map[string]string {
+	all := map[string]string{}
+	for _, r := range table() {
+		all[r.name] = r.example
+	}
+	return all
+}

@@ -1,0 +1,62 @@
+package config
+
+import (
+	"fmt"
+	"strings"
+)
+
+// usage is the help line of a row with its default, as a flag shows it.
+func (r row) usage() string {
+	if r.shownDefault() == "" {
+		return r.help
+	}
+	return r.help + " (default " + r.shownDefault() + ")"
+}
+
+// shownDefault is the default, in words where it depends on something else.
+func (r row) shownDefault() string {
+	if r.derived != "" {
+		return r.derived
+	}
+	return r.standard
+}
+
+// HelpTable returns all settings for a terminal: three spellings, help, default.
+func HelpTable() string {
+	var b strings.Builder
+	for _, r := range table() {
+		var spellings []string
+		if !r.secret {
+			spellings = append(spellings, "--"+flagName(r.name))
+		}
+		spellings = append(spellings, envName(r.name))
+		if r.name != "config" {
+			spellings = append(spellings, r.name+":")
+		}
+		fmt.Fprintf(&b, "  %s\n      %s\n", strings.Join(spellings, "  "), r.usage())
+	}
+	return b.String()
+}
+
+// MarkdownTable returns all settings for the README, by the name they have in
+// the file.
+func MarkdownTable() string {
+	var b strings.Builder
+	b.WriteString("| setting | default | meaning | example |\n|---|---|---|---|\n")
+	cell := strings.NewReplacer("|", `\|`)
+	for _, r := range table() {
+		standard := r.derived
+		if standard == "" && r.standard != "" {
+			standard = "`" + r.standard + "`"
+		}
+		if standard == "" {
+			standard = "none"
+		}
+		help := r.help
+		if r.secret {
+			help += "; has no flag, since a command line is public"
+		}
+		fmt.Fprintf(&b, "| `%s` | %s | %s | `%s` |\n", r.name, cell.Replace(standard), cell.Replace(help), r.example)
+	}
+	return b.String()
+}

@@ -1,0 +1,109 @@
+package config
+
+import (
+	"crypto/x509"
+	"encoding/pem"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"go.uber.org/zap/zapcore"
+)
+
+// path returns a setter for a path. The file or directory is not looked at.
+func path(field func(*Settings) *string) func(*Settings, string) (string, string) {
+	return func(s *Settings, text string) (what, fix string) {
+		if strings.ContainsRune(text, 0) || strings.TrimSpace(text) != text {
+			return quote(text) + " has white space around it, or a NUL", "Remove it"
+		}
+		if strings.HasPrefix(text, "~") {
+			return quote(text) + " begins with ~, which only a shell understands", "Write the whole path"
+		}
+		*field(s) = filepath.Clean(text)
+		return "", ""
+	}
+}
+
+func setAllowPrivate(s *Settings, text string) (what, fix string) {
+	if text != "true" && text != "false" {
+		return quote(text) + " is neither true nor false", "Write true or false"
+	}
+	s.Probe.AllowPrivate = text == "true"
+	return "", ""
+}
+
+// choose refuses a text that is none of choices.
+func choose(text string, choices ...string) (what, fix string) {
+	if slices.Contains(choices, text) {
+		return "", ""
+	}
+	fix = "Choose among " + list(choices)
+	if near := nearest(strings.ToLower(text), choices); near != "" {
+		fix += "; did you mean " + near + "?"
+	}
+	return quote(text) + " is not known here", fix
+}
+
+func setLogLevel(s *Settings, text string) (what, fix string) {
+	if what, fix := choose(text, "debug", "info", "warn", "error"); what != "" {
+		return what, fix
+	}
+	level, err := zapcore.ParseLevel(text)
+	if err != nil {
+		return quote(text) + " is no level", "Write info"
+	}
+	s.Log.Level = level
+	return "", ""
+}
+
+func setLogFormat(s *Settings, text string) (what, fix string) {
+	s.Log.Format = LogFormat(text)
+	return choose(text, string(LogAuto), string(LogJSON), string(LogConsole))
+}
+
+func setTLS(s *Settings, text string) (what, fix string) {
+	s.TLS.Mode = TLSMode(text)
+	return choose(text, string(TLSACME), string(TLSFiles), string(TLSOff))
+}
+
+// items splits a list at its commas. Empty items are dropped.
+func items(text string) []string {
+	var all []string
+	for item := range strings.SplitSeq(text, ",") {
+		if item = strings.TrimSpace(item); item != "" {
+			all = append(all, item)
+		}
+	}
+	return all
+}
+
+type pool = **x509.CertPool
+
+// roots returns a setter that reads a file of root certificates.
+func roots(field func(*Settings) (*string, pool)) func(*Settings, string) (string, string) {
+	return func(s *Settings, text string) (what, fix string) {
+		data, _, err := readFile(text)
+		if err != nil {
+			return explainFile(text, err)
+		}
+		certificates, count := x509.NewCertPool(), 0
+		for block, rest := pem.Decode(data); block != nil; block, rest = pem.Decode(rest) {
+			if block.Type != "CERTIFICATE" {
+				return quote(text) + " holds a " + quote(block.Type) + " block", "Name a file that holds certificates only"
+			}
+			certificate, err := x509.ParseCertificate(block.Bytes)
+			if err != nil {
+				return fmt.Sprintf("certificate %d in %s cannot be read: %s", count+1, quote(text), quote(err.Error())), "Export it again, in PEM"
+			}
+			certificates.AddCert(certificate)
+			count++
+		}
+		if count == 0 {
+			return quote(text) + " holds no certificate in PEM", `Name a file with "-----BEGIN CERTIFICATE-----" in it; openssl x509 -inform DER converts`
+		}
+		name, roots := field(s)
+		*name, *roots = text, certificates
+		return "", ""
+	}
+}

@@ -1,0 +1,140 @@
+package config
+
+import "slices"
+
+// A row is one setting.
+type row struct {
+	name       string
+	kind       string // what its value looks like, in one word
+	standard   string // default, as a user would write it
+	derived    string // default in words, where it depends on something else
+	example    string
+	help       string
+	secret     bool // has no flag, is never shown
+	emptyMeans bool // an empty value is a value, not "not given"
+
+	// set checks the text and puts it into the settings. It returns what is
+	// wrong and the fix, or two empty strings.
+	set func(s *Settings, text string) (what, fix string)
+}
+
+// The kinds of values.
+const (
+	kindText    = "text"
+	kindList    = "list"
+	kindAddress = "address"
+	kindPath    = "path"
+	kindNumber  = "number"
+	kindBool    = "bool"
+	kindURL     = "url"
+)
+
+// table returns all settings, in the order in which they are shown.
+func table() []row {
+	return slices.Concat(mainRows(), listenerRows(), certificateRows(), outsideRows())
+}
+
+func mainRows() []row {
+	return []row{
+		{name: "config", kind: kindPath, example: "/etc/wellkey/wellkey.yaml",
+			help: "YAML file with settings; a flag or an environment variable wins over it"},
+		{name: "domain", kind: kindText, derived: "required", example: "example.com", set: setDomain,
+			help: "bare host name whose public key is hosted; owners see it in the Tesla app"},
+		{name: "client_id", kind: kindText, example: "c9c40cbf-1b8f-4d8b-a1e6-3e1a5f2d7b60", set: setClientID,
+			help: "client id of the application in Tesla's portal; without it wellkey serves, checks and waits"},
+		{name: "client_id_file", kind: kindPath, example: "/run/secrets/client_id", set: path(func(s *Settings) *string { return &s.Application.ClientIDFile }),
+			help: "file that holds the client id; may be written later"},
+		{name: "client_secret", kind: kindText, secret: true, example: "ta-secret.xxxx", set: setClientSecret,
+			help: "client secret of the application"},
+		{name: "client_secret_file", kind: kindPath, example: "/run/secrets/client_secret", set: path(func(s *Settings) *string { return &s.Application.ClientSecretFile }),
+			help: "file that holds the client secret; may be written later"},
+		{name: "credentials_file", kind: kindPath, example: "/data/credentials.yaml", set: path(func(s *Settings) *string { return &s.Application.CredentialsFile }),
+			help: "YAML file with client_id and client_secret, instead of the four above; may be written later"},
+		{name: "regions", kind: kindList, standard: "na,eu", example: "na,eu", set: setRegions,
+			help: "where to register: na, eu; or cn alone, with an application of its own"},
+		{name: "key_file", kind: kindPath, derived: "key.pem in data_dir", example: "/data/key.pem", set: path(func(s *Settings) *string { return &s.KeyFile }),
+			help: "public or private P-256 key in PEM; generated where there is none, here and at Tesla"},
+		{name: "accept_key", kind: kindText, example: "5a0e2c0b7d8f4a1e9c3b6d2f8e7a1c4b5d9e0f3a2b6c8d1e4f7a9b0c3d5e6f81", set: setAcceptKey,
+			help: "SHA-256 fingerprint of a key that may replace the registered one; every owner must pair again"},
+		{name: "data_dir", kind: kindPath, derived: "$STATE_DIRECTORY, $XDG_DATA_HOME/wellkey or ~/.local/share/wellkey; /data in the image", example: "/data", set: path(func(s *Settings) *string { return &s.DataDir }),
+			help: "directory for the key, certificates and state; keep it"},
+	}
+}
+
+func listenerRows() []row {
+	return []row{
+		{name: "http_addr", kind: kindAddress, standard: ":80", example: ":8080", emptyMeans: true, set: address(func(s *Settings) *string { return &s.HTTPAddr }),
+			help: "where HTTP is served; empty switches it off"},
+		{name: "https_addr", kind: kindAddress, standard: ":443", example: ":8443", emptyMeans: true, set: address(func(s *Settings) *string { return &s.HTTPSAddr }),
+			help: "where HTTPS is served; empty switches it off"},
+		{name: "admin_addr", kind: kindAddress, standard: "127.0.0.1:9090", example: ":9090", emptyMeans: true, set: address(func(s *Settings) *string { return &s.AdminAddr }),
+			help: "where metrics, health and status are served; empty switches it off"},
+		{name: "log_level", kind: kindText, standard: "info", example: "debug", set: setLogLevel,
+			help: "debug, info, warn or error"},
+		{name: "log_format", kind: kindText, standard: "auto", example: "json", set: setLogFormat,
+			help: "json, console, or auto: console on a terminal, json elsewhere"},
+	}
+}
+
+func certificateRows() []row {
+	return []row{
+		{name: "tls", kind: kindText, standard: "acme", example: "off", set: setTLS,
+			help: "acme, files, or off behind a proxy that ends TLS"},
+		{name: "tls_cert_file", kind: kindPath, example: "/certs/fullchain.pem", set: path(func(s *Settings) *string { return &s.TLS.CertFile }),
+			help: "certificate with its chain in PEM, for tls files"},
+		{name: "tls_key_file", kind: kindPath, example: "/certs/privkey.pem", set: path(func(s *Settings) *string { return &s.TLS.KeyFile }),
+			help: "private key of that certificate in PEM, for tls files"},
+		{name: "acme_directory", kind: kindText, standard: "letsencrypt", example: "letsencrypt-staging", set: setDirectory,
+			help: "certificate authority: letsencrypt, letsencrypt-staging, zerossl, google, or the https URL of a directory"},
+		{name: "acme_email", kind: kindText, example: "ops@example.com", set: setEmail,
+			help: "contact for the certificate authority"},
+		{name: "acme_profile", kind: kindText, derived: "classic at Let's Encrypt, none elsewhere", example: "classic", set: setProfile,
+			help: "certificate profile to ask for"},
+		{name: "acme_roots", kind: kindPath, derived: "the system's", example: "/certs/ca.pem", set: roots(func(s *Settings) (*string, pool) { return &s.ACME.RootsFile, &s.ACME.Roots }),
+			help: "root certificates in PEM that vouch for the authority's own API"},
+		{name: "acme_eab_key_id", kind: kindText, example: "kid-1", set: setEABKeyID,
+			help: "key id of an external account binding; zerossl and google want one"},
+		{name: "acme_eab_hmac_key", kind: kindText, secret: true, example: "zWNDZM6eQGHWpSRTPal5eIUYFTu7EajVIoguysqZ9wG44nMEtx3MUAsUDkMTQ12W", set: setEABKey,
+			help: "HMAC key of that binding, in base64url"},
+		{name: "acme_eab_hmac_key_file", kind: kindPath, example: "/run/secrets/eab", set: func(*Settings, string) (string, string) { return "", "" },
+			help: "file that holds it"},
+	}
+}
+
+func outsideRows() []row {
+	return []row{
+		{name: "tesla_auth_url", kind: kindURL, derived: "Tesla's", example: "http://127.0.0.1:8081", set: setAuthURL,
+			help: "token endpoint's host; http is accepted for loopback only"},
+		{name: "tesla_api_url_na", kind: kindURL, derived: "Tesla's", example: "http://127.0.0.1:8082", set: setAPIURL("na"),
+			help: "Fleet API of North America and Asia-Pacific; also the audience of its tokens"},
+		{name: "tesla_api_url_eu", kind: kindURL, derived: "Tesla's", example: "http://127.0.0.1:8083", set: setAPIURL("eu"),
+			help: "Fleet API of Europe, Middle East and Africa"},
+		{name: "tesla_api_url_cn", kind: kindURL, derived: "Tesla's", example: "http://127.0.0.1:8084", set: setAPIURL("cn"),
+			help: "Fleet API of China"},
+		{name: "probe_resolvers", kind: kindList, derived: "public resolvers", example: "1.1.1.1,9.9.9.9:53", set: setResolvers,
+			help: "DNS servers that the look from outside asks"},
+		{name: "probe_roots", kind: kindPath, derived: "the system's", example: "/certs/ca.pem", set: roots(func(s *Settings) (*string, pool) { return &s.Probe.RootsFile, &s.Probe.Roots }),
+			help: "root certificates in PEM that the look from outside trusts"},
+		{name: "probe_port", kind: kindNumber, standard: "443", example: "8443", set: setPort,
+			help: "port that the look from outside dials"},
+		{name: "probe_allow_private", kind: kindBool, standard: "false", example: "true", set: setAllowPrivate,
+			help: "true lets the look from outside dial private addresses"},
+	}
+}
+
+// find returns the row of a name that is in the table.
+func find(name string) row {
+	rows := table()
+	return rows[slices.IndexFunc(rows, func(r row) bool { return r.name == name })]
+}
+
+// names returns the names of the rows that keep wants.
+func names(keep func(row) bool) []string {
+	var all []string
+	for _, r := range table() {
+		if keep(r) {
+			all = append(all, r.name)
+		}
+	}
+	return all
+}

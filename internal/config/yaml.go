@@ -1,0 +1,220 @@
+package config
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// maxFile is far above any file of settings; more is a wrong path.
+const maxFile = 1 << 20
+
+// readConfigFile reads the file that the flag or else the environment names.
+func (d *draft) readConfigFile(flag, env string) map[string]value {
+	path, from := flag, fromFlag
+	if path == "" {
+		path, from = env, fromEnvironment
+	}
+	if path == "" {
+		return nil
+	}
+	data, mode, err := readFile(path)
+	if err != nil {
+		what, fix := explainFile(path, err)
+		d.faults = append(d.faults, &Fault{Setting: spell("config", from), What: what, Fix: fix})
+		d.unread = true
+		return nil
+	}
+	entries, faults := parseYAML(path, data, names(func(r row) bool { return r.name != "config" }))
+	d.unread = len(entries) == 0 && len(faults) > 0
+	for _, fault := range faults {
+		d.faults = append(d.faults, fault)
+		d.bad = append(d.bad, fault.Setting)
+	}
+	if readableByAll(path, mode) {
+		for _, r := range table() {
+			if r.secret && entries[r.name].text != "" {
+				d.settings.Warnings = append(d.settings.Warnings, path+" holds "+r.name+" and every user of the machine can read it: chmod 600 it, or use "+r.name+"_file")
+			}
+		}
+	}
+	for name, v := range entries {
+		if r := find(name); r.kind != kindList && v.list {
+			d.faults = append(d.faults, &Fault{Setting: name, Where: v.where, What: "is a list, but one value is wanted", Fix: "Write it as in " + name + ": " + r.example})
+			d.bad = append(d.bad, name)
+			delete(entries, name)
+		}
+	}
+	given := map[string]value{}
+	for name, v := range entries {
+		given[name] = v.value
+	}
+	return given
+}
+
+// An entry is one key of a YAML file.
+type entry struct {
+	value
+	list bool // the text is the items, with commas between them
+	line int
+}
+
+// parseYAML reads a flat mapping with the keys known, whose values are scalars
+// or lists of scalars. Their text is taken as it stands, without YAML's own
+// idea of its type: a fingerprint may look like a number. An empty file is an
+// empty mapping. No fault shows a value.
+func parseYAML(path string, data []byte, known []string) (map[string]entry, []*Fault) {
+	entries := map[string]entry{}
+	var faults []*Fault
+	at := func(line int) string { return fmt.Sprintf("%s:%d", path, line) }
+	decoder := yaml.NewDecoder(bytes.NewReader(data))
+	var doc, second yaml.Node
+	if err := decoder.Decode(&doc); errors.Is(err, io.EOF) {
+		return entries, nil
+	} else if err != nil {
+		return entries, []*Fault{syntaxFault(path, err)}
+	}
+	if err := decoder.Decode(&second); !errors.Is(err, io.EOF) {
+		faults = append(faults, &Fault{Where: path, What: "holds more than one YAML document", Fix: "Remove the line --- and what follows it"})
+	}
+	root := doc.Content[0]
+	if root.Kind == yaml.ScalarNode && root.Tag == "!!null" {
+		return entries, faults
+	}
+	if root.Kind != yaml.MappingNode {
+		return entries, append(faults, &Fault{Where: at(root.Line), What: "is no list of settings", Fix: "Write one setting a line, as in domain: example.com, with a space behind the colon"})
+	}
+	for i := 0; i+1 < len(root.Content); i += 2 {
+		key, node := root.Content[i], root.Content[i+1]
+		name := cutName(key.Value)
+		refuse := func(what, fix string) {
+			faults = append(faults, &Fault{Setting: name, Where: at(key.Line), What: what, Fix: fix})
+		}
+		if !slices.Contains(known, key.Value) {
+			refuse("is no setting", didYouMean(name, known))
+			continue
+		}
+		if first, twice := entries[name]; twice {
+			refuse(fmt.Sprintf("was already set in line %d", first.line), "Remove one of the two")
+			continue
+		}
+		text, list, ok := scalars(node)
+		if !ok {
+			refuse("is neither a value nor a list of values", "Write one value behind the colon, in quotes if it holds any of : { } [ ] * & ! #")
+			continue
+		}
+		entries[name] = entry{value{text, fromFile, at(key.Line)}, list, key.Line}
+	}
+	return entries, faults
+}
+
+// scalars returns the text of a scalar, or of a list of scalars.
+func scalars(node *yaml.Node) (text string, list, ok bool) {
+	if node.Kind == yaml.ScalarNode {
+		if node.Tag == "!!null" {
+			return "", false, true
+		}
+		return node.Value, false, strings.HasPrefix(node.Tag, "!!")
+	}
+	if node.Kind != yaml.SequenceNode {
+		return "", false, false
+	}
+	var items []string
+	for _, item := range node.Content {
+		if item.Kind != yaml.ScalarNode {
+			return "", true, false
+		}
+		items = append(items, item.Value)
+	}
+	return strings.Join(items, ","), true, true
+}
+
+var lineNumber = regexp.MustCompile(`line (\d+)`)
+
+// syntaxFault says where a file is no YAML. The parser's own words are not
+// shown: they may quote the line, and with it a secret.
+func syntaxFault(path string, err error) *Fault {
+	where := path
+	if m := lineNumber.FindStringSubmatch(err.Error()); m != nil {
+		where += ":" + m[1]
+	}
+	return &Fault{
+		Where: where, What: "is not valid YAML near this line",
+		Fix: "Write one setting a line, without indentation, a space behind the colon, and quotes around a value that holds any of : { } [ ] * & ! # % @",
+	}
+}
+
+// cutName returns the part of a name that may be shown: up to the first
+// character that no name has, since behind it may stand a secret
+// ("client_secret=...").
+func cutName(name string) string {
+	end := strings.IndexFunc(name, func(c rune) bool {
+		return !(c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '_' || c == '-')
+	})
+	if end < 0 {
+		end = len(name)
+	}
+	return name[:min(end, 40)]
+}
+
+// readFile reads a small file, and its mode.
+func readFile(path string) ([]byte, os.FileMode, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, 0, err
+	}
+	defer func() { _ = f.Close() }() // only read
+	info, err := f.Stat()
+	if err != nil {
+		return nil, 0, err
+	}
+	if info.IsDir() {
+		return nil, 0, errIsDirectory
+	}
+	data, err := io.ReadAll(io.LimitReader(f, maxFile+1))
+	if err == nil && len(data) > maxFile {
+		err = errTooLarge
+	}
+	return data, info.Mode(), err
+}
+
+var (
+	errIsDirectory = errors.New("is a directory")
+	errTooLarge    = errors.New("is larger than 1 MiB")
+)
+
+// explainFile says why path could not be read, and what to do.
+func explainFile(path string, err error) (what, fix string) {
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		return "there is no file " + quote(path), "Check the path; in a container it is the path inside"
+	case errors.Is(err, os.ErrPermission):
+		return "may not read " + quote(path), fmt.Sprintf("Let user id %d read it (chown or chmod)", os.Getuid())
+	case errors.Is(err, errIsDirectory):
+		return quote(path) + " is a directory", "Name the file; Docker makes a directory where the file to mount does not exist, so remove it and write the file first"
+	case errors.Is(err, errTooLarge):
+		return quote(path) + " is larger than 1 MiB", "Check the path: this is another file"
+	}
+	return "reading " + quote(path) + ": " + cause(err), "Check the path and the disk"
+}
+
+// cause returns the last word of a chain of errors, without the path.
+func cause(err error) string {
+	if path := (*os.PathError)(nil); errors.As(err, &path) {
+		return path.Err.Error()
+	}
+	return err.Error()
+}
+
+// readableByAll reports whether every user of the machine may read the file.
+// Secrets of containers are 0444 by design, inside the container.
+func readableByAll(path string, mode os.FileMode) bool {
+	return mode.Perm()&0o007 != 0 && !strings.HasPrefix(path, "/run/secrets/") && !strings.HasPrefix(path, "/var/run/secrets/")
+}
