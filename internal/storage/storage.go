@@ -85,16 +85,3 @@ func explain(dir string, err error) error {
 	}
 	return fmt.Errorf("data directory %q cannot be used by uid %d%s: %w; %s", dir, uid, owner(dir), err, fix)
 }
-
-// owner says who owns dir, if that can be told.
-func owner(dir string) string {
-	info, err := os.Stat(dir)
-	if err != nil {
-		return ""
-	}
-	stat, ok := info.Sys().(*syscall.Stat_t)
-	if !ok {
-		return ""
-	}
-	return fmt.Sprintf(" (owner uid %d, mode %04o)", stat.Uid, info.Mode().Perm())
-}
