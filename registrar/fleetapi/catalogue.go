@@ -85,21 +85,19 @@ const (
 
 // envelope is the body with which the partner endpoints refuse.
 func envelope(text string) string {
-	return `{"response":null,"error":"` + text + `","error_description":"","txid":"4f6b1c02d9e84a37b5c8e0f1a2d39476"}`
+	return `{"response":null,"error":"` + text + `","error_description":"","txid":"{txid}"}`
 }
-
-const reference = `6f0c3a52-7d1e-4b8f-9a34-2c5d7e8f9012-1754650000000`
 
 // oauth and oldOAuth are the bodies with which the token endpoint refuses, now
 // and on the host of before August 2025.
 func oauth(code, text string) string {
-	return `{"error":"` + code + `","error_description":"` + text + `","referenceID":"` + reference +
+	return `{"error":"` + code + `","error_description":"` + text + `","referenceID":"{reference}` +
 		`. For more information, visit: https://developer.tesla.com/docs/fleet-api#help-and-support"}`
 }
 
 func oldOAuth(code, text string) string {
 	return `{"error":"` + code + `","error_description":"` + text +
-		`","error_uri":"https://auth.tesla.com/error/reference/` + reference + `"}`
+		`","error_uri":"https://auth.tesla.com/error/reference/{reference}"}`
 }
 
 // catalogue is only ever read.
@@ -216,7 +214,7 @@ var catalogue = []Refusal{
 		Examples: []Example{{Status: 412, Body: envelope("Root domain {domain} must match registered allowed origin")}},
 	},
 	{
-		Code: UserToken, Operations: register, Statuses: []int{412}, Pattern: regexp.MustCompile(`^Account .*must be registered`),
+		Code: UserToken, Operations: []Operation{OpToken, OpRegister}, Statuses: []int{412}, Pattern: regexp.MustCompile(`^Account .*must be registered`),
 		Actor: ActorOperator, Retry: RetrySlow,
 		Summary: "the token is that of a user, not of the application",
 		Cause: "The token endpoint answered with the token of a person, which cannot register a partner. Tesla does not do that " +
@@ -299,7 +297,7 @@ var catalogue = []Refusal{
 		Summary: "the token lacks a scope",
 		Cause: "The application lacks a scope or a product in Tesla's portal. A change takes up to ten minutes. In China, Tesla " +
 			"gave this answer to questions for the key even after a registration that succeeded.",
-		Fix:    "On " + portal + ", tick the scopes that the application is to have, at least \"Vehicle Information\", and save.",
+		Fix:    "On " + portal + ", tick the scopes that the application is to have, and save.",
 		Source: docs + "/support/faq", Examples: []Example{{Status: 403, Body: envelope("Unauthorized missing scopes")}},
 	},
 	{
@@ -378,14 +376,14 @@ var catalogue = []Refusal{
 		Summary: "Tesla finds fault with the registration",
 		Cause:   "Tesla checked the registration of {domain} and its key, and did not accept it. It may have given a reason, which is quoted.",
 		Fix:     checkKey + " Then compare domain and application on " + portal + ".",
-		Source:  "github.com/iainbullock/tesla_http_proxy_docker #19, #29", Examples: []Example{{Status: 422, Body: envelope("")}},
+		Source:  "github.com/iainbullock/tesla-http-proxy-docker #19, #29", Examples: []Example{{Status: 422, Body: envelope("")}},
 	},
 	{
 		Code: TokenExpired, Operations: partner, Statuses: []int{401},
 		Actor: ActorNobody, Retry: RetrySoon,
 		Summary: "Tesla does not accept the token",
 		Cause:   "The token ended early, or Tesla does not know it yet. A new one was tried at once and not accepted either.",
-		Fix:     waits, Source: "github.com/tdorssers and other clients; " + conventions,
+		Fix:     waits, Source: "the client python-tesla-fleet-api; " + conventions,
 		Examples: []Example{
 			{Status: 401, Body: envelope("token expired (401)")},
 			{Status: 401, Body: envelope("invalid bearer token")},

@@ -83,8 +83,9 @@ type Refusal struct {
 	Fix     string // what to do: whole sentences, with placeholders for Subject.Fill
 	Source  string // where the behaviour is documented or was seen
 
-	// Examples are answers as Tesla gives them, the most common one first;
-	// their bodies hold placeholders for Subject.Fill. Local rows have none.
+	// Examples are answers as Tesla gives them, the most common one first.
+	// Their bodies hold placeholders for Subject.Fill, and {txid} or
+	// {reference} for the name of the request. Local rows have none.
 	Examples []Example
 }
 
