@@ -1,0 +1,17 @@
+package reach
+
+import "net/netip"
+
+// What tests see of the inside.
+var (
+	Public = public
+	Decide = decide
+)
+
+// DialFailure returns the reason of a dial that failed with err.
+func DialFailure(err error, timedOut bool) string {
+	h := look{prober: &Prober{}}.newHost(netip.MustParseAddr("192.0.2.1"))
+	h.main = visit{err: err, timedOut: timedOut}
+	reason, _ := h.dialFailure()
+	return reason
+}

@@ -1,0 +1,142 @@
+package reach_test
+
+import (
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"wellkey/internal/testca"
+	"wellkey/registrar/reach"
+)
+
+func TestCertificates(t *testing.T) {
+	now := time.Now()
+	stranger, err := testca.NewSigner()
+	if err != nil {
+		t.Fatal(err)
+	}
+	foreign, err := stranger.Issue(testca.LeafOptions{}, domain)
+	if err != nil {
+		t.Fatal(err)
+	}
+	own := func(options testca.LeafOptions, names ...string) func(*world) *tls.Config {
+		return func(w *world) *tls.Config { return w.cert(options, names...) }
+	}
+	for _, tc := range []struct {
+		name   string
+		config func(*world) *tls.Config
+		reason string
+		want   []string
+	}{
+		{"expired", own(testca.LeafOptions{NotBefore: now.AddDate(0, -3, 0), NotAfter: now.Add(-time.Hour)}),
+			reach.ReasonTLSExpired, []string{"tls_dates fail"}},
+		{"not yet valid", own(testca.LeafOptions{NotBefore: now.Add(time.Hour)}),
+			reach.ReasonTLSNotYetValid, []string{"tls_dates fail"}},
+		{"renewal overdue", own(testca.LeafOptions{NotBefore: now.AddDate(0, 0, -80), NotAfter: now.AddDate(0, 0, 10)}),
+			"", []string{"tls_dates warn"}},
+		{"renewal not overdue", own(testca.LeafOptions{NotBefore: now.AddDate(0, 0, -74), NotAfter: now.AddDate(0, 0, 16)}), "", nil},
+		{"wrong name", own(testca.LeafOptions{}, "www.example.test"),
+			reach.ReasonTLSName, []string{"tls_name fail", "tls_cn warn"}},
+		{"wildcard", own(testca.LeafOptions{}, "*.example.test"), "", nil},
+		{"self-signed", own(testca.LeafOptions{SelfSigned: true}), reach.ReasonTLSSelfSigned, []string{"tls_chain fail"}},
+		{"incomplete chain", own(testca.LeafOptions{Incomplete: true}), reach.ReasonTLSIncomplete, []string{"tls_chain fail"}},
+		{"untrusted root", func(*world) *tls.Config { return &tls.Config{Certificates: []tls.Certificate{foreign.Certificate}} },
+			reach.ReasonTLSUntrusted, []string{"tls_chain fail"}},
+		{"self-signed, expired, for another name", own(testca.LeafOptions{SelfSigned: true, NotBefore: now.AddDate(-1, 0, 0), NotAfter: now.AddDate(0, -1, 0)}, "router.test"),
+			reach.ReasonTLSName, []string{"tls_name fail", "tls_chain fail", "tls_dates fail", "tls_cn warn"}},
+		{"no common name", own(testca.LeafOptions{NoCommonName: true}), "", []string{"tls_cn warn"}},
+		{"common name of another", own(testca.LeafOptions{}, "www.example.test", domain), "", []string{"tls_cn warn"}},
+		{"RSA", func(w *world) *tls.Config {
+			key, err := rsa.GenerateKey(rand.Reader, 2048)
+			if err != nil {
+				w.t.Fatal(err)
+			}
+			return w.cert(testca.LeafOptions{Key: key})
+		}, "", nil},
+		{"no certificate yet", func(*world) *tls.Config {
+			return &tls.Config{GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return nil, errors.New("none") }}
+		}, reach.ReasonTLSHandshake, []string{"tls_handshake fail"}},
+		{"TLS 1.1 only", func(w *world) *tls.Config {
+			config := w.cert(testca.LeafOptions{})
+			config.MinVersion, config.MaxVersion = tls.VersionTLS10, tls.VersionTLS11
+			return config
+		}, reach.ReasonTLSHandshake, []string{"tls_handshake fail"}},
+		{"TLS 1.2 only", func(w *world) *tls.Config {
+			config := w.cert(testca.LeafOptions{})
+			config.MaxVersion = tls.VersionTLS12
+			return config
+		}, "", nil},
+		{"another answers without SNI", func(w *world) *tls.Config {
+			good := w.cert(testca.LeafOptions{})
+			other := w.cert(testca.LeafOptions{}, "other.test")
+			return &tls.Config{GetConfigForClient: func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
+				if hello.ServerName == domain {
+					return good, nil
+				}
+				return other, nil
+			}}
+		}, "", nil},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			w := newWorld(t)
+			w.serve("127.0.0.2", tc.config(w), w.keyHandler(w.key.PEM()))
+			w.dns.Set(domain, "A 127.0.0.2")
+			for i := range tc.want {
+				tc.want[i] = strings.Replace(tc.want[i], " ", "@127.0.0.2 ", 1)
+			}
+			verdict := reach.Reachable
+			if tc.reason != "" {
+				verdict = reach.Unreachable
+			}
+			expect(t, w.check(), verdict, tc.reason, tc.want...)
+		})
+	}
+}
+
+func TestExpiredIntermediate(t *testing.T) {
+	w := newWorld(t)
+	root := w.authority(nil, time.Now().AddDate(1, 0, 0))
+	old := w.authority(root, time.Now().Add(-time.Hour))
+	leaf := w.leafOf(old)
+	w.config.Roots = x509.NewCertPool()
+	w.config.Roots.AddCert(root.cert)
+	w.serve("127.0.0.2", &tls.Config{Certificates: []tls.Certificate{leaf}}, w.keyHandler(w.key.PEM()))
+	w.dns.Set(domain, "A 127.0.0.2")
+	expect(t, w.check(), reach.Unreachable, reach.ReasonTLSExpired, "tls_chain@127.0.0.2 fail")
+}
+
+func TestPlainHTTPOnThePortOfTLS(t *testing.T) {
+	w := newWorld(t)
+	w.run(w.listen("127.0.0.2", w.port), http.NotFoundHandler())
+	w.dns.Set(domain, "A 127.0.0.2")
+	report := w.check()
+	expect(t, report, reach.Unreachable, reach.ReasonTLSHandshake, "tls_handshake@127.0.0.2 fail")
+	if f := find(report, "tls_handshake"); !strings.Contains(f.Cause, "plain HTTP") {
+		t.Errorf("cause = %q", f.Cause)
+	}
+}
+
+func TestConnectionCutInTheHandshake(t *testing.T) {
+	w := newWorld(t)
+	listener := w.listen("127.0.0.2", w.port)
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		if conn, err := listener.Accept(); err == nil {
+			_ = conn.Close()
+		}
+	}()
+	w.dns.Set(domain, "A 127.0.0.2")
+	report := w.check()
+	<-ended
+	expect(t, report, reach.Unreachable, reach.ReasonTLSHandshake, "tls_handshake@127.0.0.2 fail")
+	if f := find(report, "tls_handshake"); !strings.Contains(f.Cause, "firewall") {
+		t.Errorf("cause = %q", f.Cause)
+	}
+}

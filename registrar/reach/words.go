@@ -1,0 +1,56 @@
+package reach
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+	"unicode/utf8"
+
+	"wellkey/internal/finding"
+)
+
+// maxQuote is how many bytes of a stranger's text are shown.
+const maxQuote = 120
+
+// quote returns a stranger's text cut and quoted.
+func quote(text string) string {
+	if len(text) <= maxQuote {
+		return fmt.Sprintf("%q", text)
+	}
+	cut := maxQuote
+	for cut > 0 && !utf8.RuneStart(text[cut]) {
+		cut--
+	}
+	return fmt.Sprintf("%q...", text[:cut])
+}
+
+// list joins addresses or quoted names for a sentence.
+func list[T fmt.Stringer](things []T) string {
+	texts := make([]string, len(things))
+	for i, thing := range things {
+		texts[i] = thing.String()
+	}
+	return strings.Join(texts, ", ")
+}
+
+func family(ip netip.Addr) string {
+	if ip.Is4() {
+		return "ipv4"
+	}
+	return "ipv6"
+}
+
+// ok returns the result of a check that found all as it must be.
+func ok(id, seen string, args ...any) result {
+	return result{Finding: finding.Finding{ID: id, Status: finding.OK, Seen: fmt.Sprintf(seen, args...)}}
+}
+
+func skipped(id, seen string) result {
+	return result{Finding: finding.Finding{ID: id, Status: finding.Skipped, Seen: seen}}
+}
+
+// because returns a result that is not well; reason is "" for one that leaves
+// the verdict alone.
+func because(id string, status finding.Status, reason, seen, cause, fix string) result {
+	return result{finding.Finding{ID: id, Status: status, Seen: seen, Cause: cause, Fix: fix}, reason}
+}
