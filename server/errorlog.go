@@ -68,7 +68,7 @@ func handshakeReason(text string) string {
 		return "unsupported"
 	case has("i/o timeout"):
 		return "timeout"
-	case strings.HasSuffix(text, ": EOF"), has("connection reset by peer"), has("broken pipe"):
+	case strings.HasSuffix(text, "EOF"), has("connection reset by peer"), has("broken pipe"):
 		return "eof"
 	default:
 		return "other"

@@ -122,8 +122,8 @@ func newMetrics(registerer prometheus.Registerer, on []*listener, fetched *fetch
 // resolve makes the series that are usual on l, so that rates exist from the
 // start and the hot path looks nothing up.
 func (m *metrics) resolve(l *listener) {
-	usual := func(r route, codes map[method][]int) {
-		for method, list := range codes {
+	usual := func(r route, by map[method][]int) {
+		for method, list := range by {
 			for _, code := range list {
 				i := codeIndex(code)
 				l.counts[r][method][i] = m.requests.WithLabelValues(l.name, r.String(), method.String(), codeLabel(i))
