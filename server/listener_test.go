@@ -53,13 +53,10 @@ func TestTakenPort(t *testing.T) {
 			if got := bound[taken](); got != "" {
 				t.Errorf("the taken address is reported as bound: %s", got)
 			}
-			var got []time.Duration
-			for range 7 {
-				got = append(got, <-waits)
-				if len(got) == 7 {
-					break
-				}
+			got := []time.Duration{<-waits}
+			for len(got) < 7 {
 				ticks <- time.Time{}
+				got = append(got, <-waits)
 			}
 			want := []time.Duration{1, 2, 4, 8, 16, 30, 30}
 			for i := range want {
@@ -116,6 +113,7 @@ func TestListenFails(t *testing.T) {
 	if s.HTTPSAddr() != "" {
 		t.Error("the other listener was left bound")
 	}
+	s.SetAfter(func(time.Duration) <-chan time.Time { now := make(chan time.Time); close(now); return now })
 	if got := s.Run(context.Background()); got == nil { // Run alone says so too
 		t.Error("Run served without an address")
 	}

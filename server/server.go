@@ -74,7 +74,7 @@ type Config struct {
 	// Logger may be nil.
 	Logger *zap.Logger
 	// DrainTimeout is how long open requests may go on after the stop; 0 means
-	// 10 s, which no request outlives (see writeTimeout).
+	// 10 s, as long as an answer may take (see writeTimeout).
 	DrainTimeout time.Duration
 }
 
