@@ -1,0 +1,59 @@
+package registrar
+
+import (
+	"math/rand/v2"
+	"time"
+
+	"wellkey/registrar/fleetapi"
+)
+
+const (
+	// checkAgain is how long Tesla's answer is trusted: a registration changes
+	// only when somebody changes it, and every request is billable.
+	checkAgain = 24 * time.Hour
+	// lookAgain is how long our own look from outside is trusted.
+	lookAgain = 10 * time.Minute
+)
+
+// Waits before the next try, by the class of the failure; the last of a row
+// repeats.
+var (
+	// Tesla's or the network's fault: soon, then at most four times an hour, at
+	// last every six hours.
+	waitsSoon = []time.Duration{15 * time.Second, 30 * time.Second, time.Minute, 2 * time.Minute, 5 * time.Minute,
+		10 * time.Minute, 15 * time.Minute, 30 * time.Minute, time.Hour, 2 * time.Hour, 4 * time.Hour, 6 * time.Hour}
+	// A new application, or an edit in the portal, takes minutes to hours to
+	// arrive everywhere at Tesla.
+	waitsLag = []time.Duration{2 * time.Minute, 5 * time.Minute, 10 * time.Minute, 15 * time.Minute, 15 * time.Minute,
+		15 * time.Minute, 30 * time.Minute, time.Hour, time.Hour, 6 * time.Hour}
+	// Tesla could not download the key: our own look may mend it meanwhile.
+	waitsCheck = []time.Duration{time.Minute, 5 * time.Minute, 15 * time.Minute, time.Hour}
+	// A person must act; a changed setting or key is tried at once anyway.
+	waitsSlow = []time.Duration{time.Hour, 6 * time.Hour}
+	// Our own look from outside found a fault, or could not decide.
+	waitsLook = []time.Duration{10 * time.Second, 20 * time.Second, 40 * time.Second, time.Minute, 2 * time.Minute,
+		5 * time.Minute, lookAgain}
+)
+
+func waits(class fleetapi.Retry) []time.Duration {
+	switch class {
+	case fleetapi.RetrySoon:
+		return waitsSoon
+	case fleetapi.RetryLag:
+		return waitsLag
+	case fleetapi.RetryCheck:
+		return waitsCheck
+	}
+	return waitsSlow
+}
+
+// backoff returns the wait after the count-th failure in a row, count from 1,
+// with up to a tenth of jitter on top, so that many domains do not come at once.
+func backoff(row []time.Duration, count int) time.Duration {
+	return jitter(row[min(max(count, 1), len(row))-1])
+}
+
+// jitter adds up to a tenth to d: never less than d.
+func jitter(d time.Duration) time.Duration {
+	return d + rand.N(d/10+1)
+}

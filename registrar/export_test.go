@@ -1,0 +1,29 @@
+package registrar
+
+type (
+	Observation    = observation
+	Decision       = decision
+	Look           = look
+	Record         = record
+	KeyObservation = keyObservation
+	KeyDecision    = keyDecision
+)
+
+const (
+	Wait     = wait
+	Ask      = ask
+	Register = register
+
+	KeyWait     = keyWait
+	KeyGenerate = keyGenerate
+	KeyRestore  = keyRestore
+)
+
+var (
+	Decide    = decide
+	DecideKey = decideKey
+	Backoff   = backoff
+	Waits     = waits
+	RecordKey = recordKey
+	NoteOf    = noteOf
+)

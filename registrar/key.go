@@ -1,0 +1,62 @@
+package registrar
+
+import (
+	"wellkey/keystore"
+)
+
+// A keyAction is what has to be done about the key of a site that has none.
+type keyAction string
+
+const (
+	keyWait     keyAction = "wait"
+	keyGenerate keyAction = "generate"
+	keyRestore  keyAction = "restore"
+)
+
+// A keyObservation is all that the decision about a missing key knows.
+type keyObservation struct {
+	Credentials bool
+	Accept      string
+	Answers     []*Answer // one a region; nil: Tesla has not answered there yet
+}
+
+// A keyDecision says what to do about a missing key, with which key to restore,
+// and why we wait.
+type keyDecision struct {
+	Action keyAction
+	Key    keystore.Key
+	Reason string
+}
+
+// decideKey decides about a site that has no key. Cars trust the registered
+// key, so a new one is made only where every region says that there is none;
+// while a region is silent, we wait. Without credentials nobody can be asked,
+// and the portal wants to see a live host first, so a key is made.
+func decideKey(o keyObservation) keyDecision {
+	if !o.Credentials {
+		return keyDecision{Action: keyGenerate}
+	}
+	var registered []keystore.Key
+	for _, a := range o.Answers {
+		if a == nil {
+			return keyDecision{Action: keyWait, Reason: ReasonAsking}
+		}
+		if k := a.key(); !k.IsZero() {
+			registered = append(registered, k)
+		}
+	}
+	if len(registered) == 0 {
+		return keyDecision{Action: keyGenerate}
+	}
+	first, same := registered[0], true
+	for _, k := range registered {
+		if k.Fingerprint() == o.Accept {
+			return keyDecision{Action: keyRestore, Key: k}
+		}
+		same = same && k == first
+	}
+	if !same {
+		return keyDecision{Action: keyWait, Reason: ReasonRegionsDisagree}
+	}
+	return keyDecision{Action: keyRestore, Key: first}
+}

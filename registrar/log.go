@@ -1,0 +1,89 @@
+package registrar
+
+import (
+	"time"
+
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+
+	"wellkey/registrar/reach"
+)
+
+// show notes a decision and logs it if it changed anything: one line a change.
+func (s *site) show(r *region, d decision) {
+	key := s.Keys.Key()
+	app := s.Application()
+	s.mu.Lock()
+	was := r.shown
+	r.shown = d
+	changed := was.State != d.State || was.Reason != d.Reason
+	if changed || r.since.IsZero() {
+		r.since = time.Now()
+	}
+	now := s.regionSnapshot(r, app, key)
+	s.mu.Unlock()
+	if !changed {
+		return
+	}
+	fields := append([]zap.Field{zap.String("state", string(d.State))}, noteFields(now.Note)...)
+	if now.Failure != nil && now.Failure.TxID != "" {
+		fields = append(fields, zap.String("txid", now.Failure.TxID))
+	}
+	if !now.Registered.IsZero() {
+		fields = append(fields, zap.String("registered_fingerprint", now.Registered.Fingerprint()))
+	}
+	if !d.Next.IsZero() {
+		fields = append(fields, zap.Time("next", d.Next))
+	}
+	r.log.Log(levelOf(d), "registration "+string(d.State), fields...)
+}
+
+// levelOf says who should read of a decision: nobody while a request is under
+// way, a person when one must act.
+func levelOf(d decision) zapcore.Level {
+	switch d.State {
+	case Mismatch, Refused:
+		return zapcore.ErrorLevel
+	case Unreachable, Unavailable:
+		return zapcore.WarnLevel
+	}
+	switch d.Reason {
+	case ReasonAsking, ReasonRegistering, ReasonStarting:
+		return zapcore.DebugLevel
+	}
+	return zapcore.InfoLevel
+}
+
+// logLook logs a look from outside whose outcome is new.
+func (s *site) logLook(report reach.Report) {
+	found := report.Deciding()
+	fields := noteFields(Note{Reason: report.Reason, Seen: found.Seen, Cause: found.Cause, Fix: found.Fix})
+	switch report.Verdict {
+	case reach.Reachable:
+		s.log.Info("key reachable from outside", zap.Int("addresses", len(report.Addresses)))
+	case reach.Unreachable:
+		s.log.Error("key not reachable from outside", fields...)
+	default:
+		s.log.Warn("reachability inconclusive from here", fields...)
+	}
+}
+
+func reasonFields(reason string) []zap.Field { return noteFields(noteOf(reason)) }
+
+func noteFields(n Note) []zap.Field {
+	var fields []zap.Field
+	for _, f := range []struct{ name, value string }{
+		{"reason", n.Reason}, {"seen", n.Seen}, {"cause", n.Cause}, {"fix", n.Fix},
+	} {
+		if f.value != "" {
+			fields = append(fields, zap.String(f.name, f.value))
+		}
+	}
+	return fields
+}
+
+func failureFields(f *Failure) []zap.Field {
+	return append(noteFields(Note{Reason: f.Reason, Seen: f.What, Cause: f.Cause, Fix: f.Fix}),
+		zap.String("operation", f.Operation), zap.Int("attempt", f.Count),
+		zap.Duration("retry_in", f.Next.Sub(f.At)), zap.String("txid", f.TxID))
+}

@@ -1,0 +1,203 @@
+package registrar
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"go.uber.org/zap"
+
+	"wellkey/keystore"
+	"wellkey/registrar/fleetapi"
+)
+
+// region is the registration of one site in one region at work.
+type region struct {
+	name   fleetapi.Region
+	log    *zap.Logger
+	wake   chan struct{} // holds at most one
+	record record        // guarded by site.mu
+	shown  decision      // guarded by site.mu; the last decision
+	since  time.Time     // guarded by site.mu; when its state and reason began
+}
+
+func newRegion(name fleetapi.Region, log *zap.Logger) *region {
+	return &region{
+		name:  name,
+		log:   log.With(zap.String("region", string(name))),
+		wake:  make(chan struct{}, 1),
+		shown: decision{Action: wait, State: Pending, Reason: ReasonStarting},
+	}
+}
+
+// regionLoop runs the reconcile step until ctx is done.
+func (s *site) regionLoop(ctx context.Context, r *region) {
+	for ctx.Err() == nil {
+		app := s.Application()
+		key := s.Keys.Key()
+		d := decide(s.observe(r, app, key))
+		s.show(r, d)
+		switch d.Action {
+		case ask:
+			s.ask(ctx, r, app, key)
+		case register:
+			s.register(ctx, r, app, key)
+		default:
+			rest(ctx, r.wake, d.Next)
+		}
+	}
+}
+
+func (s *site) observe(r *region, app Application, key keystore.Key) observation {
+	o := observation{
+		Now:         time.Now(),
+		Key:         key,
+		Accept:      s.Accept,
+		Certificate: s.Certificate(),
+		ClientID:    app.ClientID,
+		Application: app.Digest,
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	o.Record = r.record
+	if s.report != nil && s.lookedAt == key {
+		o.Look = &look{Verdict: s.report.Verdict, Reason: s.report.Reason}
+	}
+	return o
+}
+
+// ask asks Tesla which key it has and notes the answer or the failure.
+func (s *site) ask(ctx context.Context, r *region, app Application, key keystore.Key) {
+	answer, err := s.question(ctx, r, app)
+	if ctx.Err() != nil {
+		return
+	}
+	if err != nil {
+		s.fail(ctx, r, app, key, fleetapi.OpPublicKey, err)
+		return
+	}
+	s.update(ctx, r, func(rec *record) {
+		rec.Answer = answer
+		ours := !key.IsZero() && answer.key() == key
+		if rec.Failure != nil && (ours || rec.Failure.Operation != string(fleetapi.OpRegister)) {
+			rec.Failure = nil
+		}
+	})
+	if key.IsZero() {
+		signal(s.wake) // the answer may tell which key to restore, or that one may be made
+	}
+}
+
+// question asks Tesla once. No registration is an answer, not an error.
+func (s *site) question(ctx context.Context, r *region, app Application) (*Answer, error) {
+	text, err := app.API.PublicKey(ctx, r.name, s.Domain)
+	answer := &Answer{At: time.Now(), ClientID: app.ClientID}
+	switch {
+	case errors.Is(err, fleetapi.ErrNotRegistered):
+		answer.Next = answer.At.Add(backoff(waitsSlow, 1))
+		return answer, nil
+	case err != nil:
+		return nil, err
+	}
+	registered, err := keystore.ParsePoint(text)
+	if err != nil {
+		return nil, unreadableKey(r.name, text, err)
+	}
+	answer.Key = registered.Hex()
+	wait := jitter(checkAgain)
+	if registered != s.Keys.Key() {
+		wait = backoff(waitsSlow, 2)
+		s.mu.Lock()
+		if was := r.record.Answer; was == nil || was.Key != answer.Key {
+			wait = backoff(waitsSlow, 1)
+		}
+		s.mu.Unlock()
+	}
+	answer.Next = answer.At.Add(wait)
+	return answer, nil
+}
+
+// register posts the registration and proves it by reading the key back: Tesla's
+// word that it was accepted, or that it was there already, is not taken for it.
+func (s *site) register(ctx context.Context, r *region, app Application, key keystore.Key) {
+	_, refusal := app.API.Register(ctx, r.name, s.Domain)
+	if ctx.Err() != nil {
+		return
+	}
+	if refusal != nil && !taken(refusal) {
+		s.fail(ctx, r, app, key, fleetapi.OpRegister, refusal)
+		if class(refusal) == fleetapi.RetryCheck {
+			s.lookSoon()
+		}
+		return
+	}
+	answer, err := s.question(ctx, r, app)
+	switch {
+	case ctx.Err() != nil:
+		return
+	case err == nil && answer.key() == key:
+		s.update(ctx, r, func(rec *record) {
+			rec.Answer, rec.Failure = answer, nil
+			if refusal == nil {
+				rec.RegisteredAt = answer.At
+			}
+		})
+		return
+	case err == nil:
+		s.update(ctx, r, func(rec *record) { rec.Answer = answer })
+	}
+	switch {
+	case refusal != nil:
+		err = refusal
+	case err == nil:
+		err = notReadBack(r.name, answer.key(), key)
+	}
+	s.fail(ctx, r, app, key, fleetapi.OpRegister, err)
+}
+
+// fail notes a failed request and when the next one may be made.
+func (s *site) fail(ctx context.Context, r *region, app Application, key keystore.Key, op fleetapi.Operation, err error) {
+	f, notBefore := failureOf(op, err)
+	f.At = time.Now()
+	f.Application = app.Digest
+	f.Fingerprint = key.Fingerprint()
+	s.update(ctx, r, func(rec *record) {
+		f.Count = 1
+		if was := rec.failureFor(app.Digest, key); was != nil && was.Retry == f.Retry {
+			f.Count = was.Count + 1
+		}
+		f.Next = f.At.Add(backoff(waits(f.Retry), f.Count))
+		if f.Next.Before(notBefore) {
+			f.Next = notBefore.Add(jitter(time.Minute))
+		}
+		rec.Failure = f
+	})
+	r.log.Debug("request failed", failureFields(f)...)
+}
+
+// storeTimeout bounds a storage that hangs, as a network file system may.
+const storeTimeout = 10 * time.Second
+
+// update changes the record and stores it. A storage that fails costs no more
+// than a question to Tesla after the next restart.
+func (s *site) update(ctx context.Context, r *region, change func(*record)) {
+	s.mu.Lock()
+	change(&r.record)
+	rec := r.record
+	s.mu.Unlock()
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeTimeout)
+	defer cancel()
+	if err := storeRecord(ctx, s.storage, s.Domain, r.name, rec); err != nil {
+		r.log.Warn("registration record not stored; after a restart Tesla is asked again", zap.Error(err))
+	}
+}
+
+func (s *site) load(ctx context.Context, r *region) {
+	rec, err := loadRecord(ctx, s.storage, s.Domain, r.name)
+	if err != nil {
+		r.log.Warn("registration record not readable; asking Tesla again", zap.Error(err))
+	}
+	s.mu.Lock()
+	r.record = rec
+	s.mu.Unlock()
+}

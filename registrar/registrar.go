@@ -1,0 +1,118 @@
+// Package registrar keeps the registrations of domains with Tesla true: for
+// every site and region it observes, decides, acts and waits.
+//
+// One goroutine a site looks at the domain from outside and sees to it that
+// there is a key; one goroutine a region runs the reconcile step (decide) and
+// carries out its one action. Regions do not wait for each other. The package
+// never calls the server: it sees the domain only as Tesla does, from outside.
+//
+// What Tesla answered and what failed is kept in the storage, so that a restart
+// with nothing changed asks for nothing. Credentials, certificate and key are
+// read anew at every step; Wake tells that one of them changed.
+package registrar
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"go.uber.org/zap"
+	"golang.org/x/sync/errgroup"
+
+	"wellkey/keystore"
+	"wellkey/registrar/fleetapi"
+	"wellkey/registrar/reach"
+)
+
+// A Site is one domain with its key, application and regions.
+type Site struct {
+	Domain  string
+	Regions []fleetapi.Region
+	// Accept is the fingerprint of the key that may replace another registered
+	// key; "" allows none.
+	Accept string
+	Keys   KeyStore
+	// Application returns the application in use, or the zero Application while
+	// there are no credentials.
+	Application func() Application
+	// Certificate reports whether TLS is served for the domain, by us or by
+	// whatever stands before us.
+	Certificate func() bool
+}
+
+// An Application is a client of the Fleet API under one pair of credentials.
+type Application struct {
+	ClientID string
+	Digest   string // changes when the id or the secret does; reveals neither
+	API      API
+}
+
+// API is the consumer contract for the Fleet API client.
+type API interface {
+	Register(ctx context.Context, region fleetapi.Region, domain string) (fleetapi.Account, error)
+	PublicKey(ctx context.Context, region fleetapi.Region, domain string) (string, error)
+}
+
+// KeyStore is the consumer contract for the key of a site.
+type KeyStore interface {
+	Key() keystore.Key
+	Generate() (keystore.Key, error)
+	Restore(keystore.Key) error
+}
+
+// Prober is the consumer contract for the look from outside.
+type Prober interface {
+	Check(ctx context.Context, domain string, want keystore.Key) reach.Report
+}
+
+// Config is what a Registrar needs.
+type Config struct {
+	Sites   []Site
+	Prober  Prober
+	Storage Storage
+	Logger  *zap.Logger // nil logs nothing
+}
+
+// A Registrar keeps the registrations of its sites true. All its methods are
+// safe for concurrent use.
+type Registrar struct {
+	sites []*site
+}
+
+// New returns a Registrar for the sites of c. It starts nothing.
+func New(c Config) (*Registrar, error) {
+	if c.Prober == nil || c.Storage == nil {
+		return nil, errors.New("making a registrar: a prober and a storage are required")
+	}
+	if c.Logger == nil {
+		c.Logger = zap.NewNop()
+	}
+	r := &Registrar{}
+	for _, s := range c.Sites {
+		if s.Domain == "" || len(s.Regions) == 0 || s.Keys == nil || s.Application == nil || s.Certificate == nil {
+			return nil, fmt.Errorf("making a registrar: site %q is incomplete", s.Domain)
+		}
+		r.sites = append(r.sites, newSite(s, c))
+	}
+	return r, nil
+}
+
+// Run keeps the registrations true until ctx is done. It returns nil after the
+// last goroutine and the last request have ended.
+func (r *Registrar) Run(ctx context.Context) error {
+	var g errgroup.Group
+	for _, s := range r.sites {
+		g.Go(func() error { s.run(ctx); return nil })
+	}
+	return g.Wait()
+}
+
+// Wake tells that the key, the certificate or the credentials of a site may
+// have changed: the site is reconsidered at once. It does not block.
+func (r *Registrar) Wake(domain string) {
+	for _, s := range r.sites {
+		if s.Domain == domain {
+			s.wakeAll()
+		}
+	}
+}

@@ -1,0 +1,599 @@
+package registrar_test
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"go.uber.org/goleak"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+	"go.uber.org/zap/zaptest/observer"
+
+	"wellkey/keystore"
+	. "wellkey/registrar"
+	"wellkey/registrar/fleetapi"
+	"wellkey/registrar/reach"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// tesla is a Fleet API in memory. Its zero value has no registration.
+type tesla struct {
+	mu       sync.Mutex
+	keys     map[fleetapi.Region]keystore.Key
+	asks     map[fleetapi.Region]int
+	posts    map[fleetapi.Region]int
+	download func() keystore.Key                    // what a POST registers
+	refuse   func(fleetapi.Operation) error         // nil: nothing is refused
+	hold     map[fleetapi.Region]chan struct{}      // a POST there waits for it
+	onPost   func(fleetapi.Region) (registers bool) // nil: registers
+	arrived  func(fleetapi.Region, context.Context) // nil: nothing
+}
+
+func newTesla() *tesla {
+	return &tesla{keys: map[fleetapi.Region]keystore.Key{}, asks: map[fleetapi.Region]int{}, posts: map[fleetapi.Region]int{},
+		hold: map[fleetapi.Region]chan struct{}{}, download: func() keystore.Key { return ours }}
+}
+
+func (f *tesla) PublicKey(_ context.Context, region fleetapi.Region, _ string) (string, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.asks[region]++
+	if f.refuse != nil {
+		if err := f.refuse(fleetapi.OpPublicKey); err != nil {
+			return "", err
+		}
+	}
+	if f.keys[region].IsZero() {
+		return "", fleetapi.ErrNotRegistered
+	}
+	return f.keys[region].Hex(), nil
+}
+
+func (f *tesla) Register(ctx context.Context, region fleetapi.Region, _ string) (fleetapi.Account, error) {
+	f.mu.Lock()
+	f.posts[region]++
+	hold := f.hold[region]
+	f.mu.Unlock()
+	if hold != nil {
+		select {
+		case <-hold:
+		case <-ctx.Done():
+			return fleetapi.Account{}, ctx.Err()
+		}
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.refuse != nil {
+		if err := f.refuse(fleetapi.OpRegister); err != nil {
+			return fleetapi.Account{}, err
+		}
+	}
+	if f.onPost == nil || f.onPost(region) {
+		f.keys[region] = f.download()
+	}
+	return fleetapi.Account{}, nil
+}
+
+// refusal returns the error that the client gives for a row of the catalogue.
+func refusal(code fleetapi.ReasonCode, op fleetapi.Operation) *fleetapi.Error {
+	for _, row := range fleetapi.Catalogue() {
+		if row.Code == code {
+			return &fleetapi.Error{Operation: op, Region: fleetapi.NA, Domain: "example.com", Refusal: row, Status: 422, Text: "Tesla's words", TxID: "0123"}
+		}
+	}
+	panic("no such reason: " + code)
+}
+
+// keys is a key store in memory.
+type keys struct {
+	mu        sync.Mutex
+	key       keystore.Key
+	generated int
+	restored  int
+	err       error
+}
+
+func (k *keys) Key() keystore.Key { k.mu.Lock(); defer k.mu.Unlock(); return k.key }
+
+func (k *keys) made() int { k.mu.Lock(); defer k.mu.Unlock(); return k.generated }
+
+func (k *keys) mend() { k.mu.Lock(); defer k.mu.Unlock(); k.err = nil }
+
+func (k *keys) set(key keystore.Key) { k.mu.Lock(); defer k.mu.Unlock(); k.key = key }
+
+func (k *keys) Generate() (keystore.Key, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.generated++
+	if k.err == nil {
+		k.key = ours
+	}
+	return k.key, k.err
+}
+
+func (k *keys) Restore(key keystore.Key) error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.restored++
+	k.key = key
+	return nil
+}
+
+// memory is a storage in memory.
+type memory struct {
+	mu   sync.Mutex
+	data map[string][]byte
+}
+
+func (m *memory) Load(_ context.Context, key string) ([]byte, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if v, ok := m.data[key]; ok {
+		return v, nil
+	}
+	return nil, fs.ErrNotExist
+}
+
+func (m *memory) Store(_ context.Context, key string, value []byte) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.data == nil {
+		m.data = map[string][]byte{}
+	}
+	m.data[key] = value
+	return nil
+}
+
+type proberFunc func() reach.Report
+
+func (f proberFunc) Check(context.Context, string, keystore.Key) reach.Report { return f() }
+
+// world is everything around one registrar.
+type world struct {
+	t           *testing.T
+	tesla       *tesla
+	keys        *keys
+	storage     *memory
+	clientID    string
+	certificate bool
+	look        reach.Report
+	looks       int
+	accept      string
+	logs        *observer.ObservedLogs
+	registrar   *Registrar
+	stop        func()
+}
+
+func newWorld(t *testing.T) *world {
+	return &world{t: t, tesla: newTesla(), keys: &keys{key: ours}, storage: &memory{}, clientID: "id", certificate: true,
+		look: reach.Report{Verdict: reach.Reachable}}
+}
+
+// start starts a registrar; in a bubble of synctest only.
+func (w *world) start() {
+	w.t.Helper()
+	core, logs := observer.New(zapcore.DebugLevel)
+	w.logs = logs
+	r, err := New(Config{
+		Sites: []Site{{
+			Domain: "example.com", Regions: []fleetapi.Region{fleetapi.NA, fleetapi.EU}, Accept: w.accept, Keys: w.keys,
+			Application: func() Application {
+				w.tesla.mu.Lock()
+				defer w.tesla.mu.Unlock()
+				return Application{ClientID: w.clientID, Digest: "digest of " + w.clientID, API: w.tesla}
+			},
+			Certificate: func() bool {
+				w.tesla.mu.Lock()
+				defer w.tesla.mu.Unlock()
+				return w.certificate
+			},
+		}},
+		Prober: proberFunc(func() reach.Report {
+			w.tesla.mu.Lock()
+			defer w.tesla.mu.Unlock()
+			w.looks++
+			return w.look
+		}),
+		Storage: w.storage,
+		Logger:  zap.New(core),
+	})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error)
+	go func() { done <- r.Run(ctx) }()
+	w.registrar = r
+	w.stop = func() {
+		cancel()
+		if err := <-done; err != nil {
+			w.t.Errorf("Run: %v, want nil", err)
+		}
+	}
+	synctest.Wait()
+}
+
+// change changes the world while a registrar runs in it.
+func (w *world) change(f func()) {
+	w.tesla.mu.Lock()
+	defer w.tesla.mu.Unlock()
+	f()
+}
+
+func (w *world) asks() (n int) {
+	w.change(func() { n = w.tesla.asks[fleetapi.NA] })
+	return n
+}
+
+func (w *world) looked() (n int) {
+	w.change(func() { n = w.looks })
+	return n
+}
+
+func (w *world) posts(region fleetapi.Region) (n int) {
+	w.change(func() { n = w.tesla.posts[region] })
+	return n
+}
+
+func (w *world) states() [2]State {
+	s := w.registrar.Snapshot().Sites[0].Regions
+	return [2]State{s[0].State, s[1].State}
+}
+
+func (w *world) want(want State) {
+	w.t.Helper()
+	synctest.Wait()
+	if got := w.states(); got != [2]State{want, want} {
+		w.t.Fatalf("states are %v, want both %s; %+v", got, want, w.registrar.Snapshot().Sites[0].Regions)
+	}
+}
+
+func (w *world) wantPosts(na, eu int) {
+	w.t.Helper()
+	if w.posts(fleetapi.NA) != na || w.posts(fleetapi.EU) != eu {
+		w.t.Errorf("posted %d in na and %d in eu, want %d and %d", w.posts(fleetapi.NA), w.posts(fleetapi.EU), na, eu)
+	}
+}
+
+// inWorld runs a test in a bubble with a world of its own.
+func inWorld(name string, t *testing.T, test func(*world)) {
+	t.Run(name, func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) { test(newWorld(t)) })
+	})
+}
+
+func TestRegistersAndProves(t *testing.T) {
+	inWorld("both regions, once", t, func(w *world) {
+		w.start()
+		w.want(Registered)
+		w.wantPosts(1, 1)
+		time.Sleep(30 * time.Hour)
+		w.want(Registered)
+		w.wantPosts(1, 1)
+		if w.asks() != 3 { // before, after, and a day later
+			t.Errorf("asked %d times, want 3", w.asks())
+		}
+		w.stop()
+
+		asks := w.asks()
+		w.start()
+		w.want(Registered)
+		w.wantPosts(1, 1)
+		if w.asks() != asks {
+			t.Error("a restart with nothing changed asks Tesla")
+		}
+		w.stop()
+	})
+	inWorld("a region that hangs does not hold the other", t, func(w *world) {
+		w.tesla.hold[fleetapi.NA] = make(chan struct{})
+		w.start()
+		if got := w.states(); got != [2]State{Pending, Registered} {
+			t.Fatalf("states are %v, want na pending and eu registered", got)
+		}
+		close(w.tesla.hold[fleetapi.NA])
+		w.want(Registered)
+		w.stop()
+	})
+	inWorld("stops while a request is under way", t, func(w *world) {
+		w.tesla.hold[fleetapi.NA] = make(chan struct{})
+		w.start()
+		w.stop()
+	})
+}
+
+func TestWaitsForWhatIsMissing(t *testing.T) {
+	inWorld("credentials", t, func(w *world) {
+		w.clientID = ""
+		w.start()
+		w.want(WaitingForCredentials)
+		time.Sleep(time.Minute)
+		w.change(func() { w.clientID = "id" })
+		w.registrar.Wake("example.com")
+		w.want(Registered)
+		w.stop()
+	})
+	inWorld("certificate", t, func(w *world) {
+		w.certificate = false
+		w.start()
+		w.want(Pending)
+		if w.looked() != 0 {
+			t.Error("looks from outside without a certificate")
+		}
+		w.change(func() { w.certificate = true })
+		w.registrar.Wake("example.com")
+		w.want(Registered)
+		w.stop()
+	})
+	inWorld("reachability", t, func(w *world) {
+		w.look = reach.Report{Verdict: reach.Unreachable, Reason: reach.ReasonRedirect}
+		w.start()
+		w.want(Unreachable)
+		w.wantPosts(0, 0)
+		w.change(func() { w.look = reach.Report{Verdict: reach.Reachable} })
+		time.Sleep(12 * time.Second) // the first repetition of a look
+		w.want(Registered)
+		w.wantPosts(1, 1)
+		w.stop()
+	})
+	inWorld("inconclusive does not hold back", t, func(w *world) {
+		w.look = reach.Report{Verdict: reach.Inconclusive, Reason: reach.ReasonTimeout}
+		w.start()
+		w.want(Registered)
+		w.stop()
+	})
+}
+
+func TestNothingIsOverwritten(t *testing.T) {
+	inWorld("another key is a mismatch", t, func(w *world) {
+		w.tesla.keys[fleetapi.NA], w.tesla.keys[fleetapi.EU] = theirs, theirs
+		w.start()
+		w.want(Mismatch)
+		time.Sleep(48 * time.Hour)
+		w.want(Mismatch)
+		w.wantPosts(0, 0)
+		if got := w.asks(); got > 10 {
+			t.Errorf("asked %d times in 2 days, want a slow rhythm", got)
+		}
+		w.stop()
+	})
+	inWorld("until the operator accepts", t, func(w *world) {
+		w.tesla.keys[fleetapi.NA], w.tesla.keys[fleetapi.EU] = theirs, theirs
+		w.accept = ours.Fingerprint()
+		w.start()
+		w.want(Registered)
+		w.wantPosts(1, 1)
+		w.stop()
+	})
+	inWorld("drift is found within a day", t, func(w *world) {
+		w.start()
+		w.want(Registered)
+		w.change(func() { w.tesla.keys[fleetapi.EU] = theirs })
+		time.Sleep(27 * time.Hour)
+		synctest.Wait()
+		if got := w.states(); got != [2]State{Registered, Mismatch} {
+			t.Errorf("states are %v, want a mismatch in eu", got)
+		}
+		w.wantPosts(1, 1)
+		w.stop()
+	})
+	inWorld("a registration that vanished is made again", t, func(w *world) {
+		w.start()
+		w.want(Registered)
+		w.change(func() { delete(w.tesla.keys, fleetapi.NA) })
+		time.Sleep(27 * time.Hour)
+		w.want(Registered)
+		w.wantPosts(2, 1)
+		w.stop()
+	})
+}
+
+func TestKeys(t *testing.T) {
+	inWorld("made at once without credentials", t, func(w *world) {
+		w.keys.key, w.clientID = keystore.Key{}, ""
+		w.start()
+		if w.keys.generated != 1 {
+			t.Error("no key was made")
+		}
+		w.stop()
+	})
+	inWorld("made after every region said that it has none", t, func(w *world) {
+		w.keys.key = keystore.Key{}
+		w.start()
+		w.want(Registered)
+		if w.keys.generated != 1 || w.keys.restored != 0 {
+			t.Errorf("made %d and restored %d keys, want one made", w.keys.generated, w.keys.restored)
+		}
+		w.stop()
+	})
+	inWorld("restored from what Tesla has", t, func(w *world) {
+		w.keys.key, w.tesla.keys[fleetapi.EU], w.tesla.keys[fleetapi.NA] = keystore.Key{}, theirs, theirs
+		w.start()
+		w.want(Registered)
+		if w.keys.generated != 0 || w.keys.Key() != theirs {
+			t.Errorf("made %d keys and hosts %v, want Tesla's restored", w.keys.generated, w.keys.Key())
+		}
+		w.wantPosts(0, 0)
+		w.stop()
+	})
+	inWorld("not made while Tesla is silent", t, func(w *world) {
+		w.keys.key = keystore.Key{}
+		w.tesla.refuse = func(op fleetapi.Operation) error { return refusal(fleetapi.InternalError, op) }
+		w.start()
+		w.want(Unavailable)
+		time.Sleep(24 * time.Hour)
+		if w.keys.made() != 0 {
+			t.Error("a key was made though Tesla did not answer")
+		}
+		w.change(func() { w.tesla.refuse = nil })
+		time.Sleep(8 * time.Hour)
+		w.want(Registered)
+		w.stop()
+	})
+	inWorld("a key that cannot be written is tried again", t, func(w *world) {
+		w.keys.key, w.keys.err = keystore.Key{}, errors.New("disk is full")
+		w.start()
+		w.want(Pending)
+		if note := w.registrar.Snapshot().Sites[0].KeyNote; note == nil || note.Seen != "disk is full" {
+			t.Errorf("the note is %+v, want the error", note)
+		}
+		w.keys.mend()
+		time.Sleep(time.Minute)
+		w.want(Registered)
+		w.stop()
+	})
+	inWorld("a changed key is a mismatch", t, func(w *world) {
+		w.start()
+		w.want(Registered)
+		w.keys.set(third)
+		w.registrar.Wake("example.com")
+		w.want(Mismatch)
+		w.wantPosts(1, 1)
+		w.stop()
+	})
+}
+
+func TestRefusals(t *testing.T) {
+	refuse := func(w *world, code fleetapi.ReasonCode) {
+		w.tesla.refuse = func(op fleetapi.Operation) error {
+			if op == fleetapi.OpRegister {
+				return refusal(code, op)
+			}
+			return nil
+		}
+	}
+	inWorld("a person must act: slowly, and at once with new credentials", t, func(w *world) {
+		refuse(w, fleetapi.RootDomainMismatch)
+		w.start()
+		w.want(Refused)
+		time.Sleep(24 * time.Hour)
+		if got := w.posts(fleetapi.NA); got < 3 || got > 20 {
+			t.Errorf("posted %d times in a day", got)
+		}
+		before := w.posts(fleetapi.NA)
+		w.change(func() { w.tesla.refuse, w.clientID = nil, "other" })
+		w.registrar.Wake("example.com")
+		w.want(Registered)
+		w.wantPosts(before+1, before+1)
+		w.stop()
+	})
+	inWorld("survives a restart without another request", t, func(w *world) {
+		refuse(w, fleetapi.DomainTaken)
+		w.start()
+		w.want(Refused)
+		w.stop()
+		w.wantPosts(1, 1)
+		asks := w.asks()
+		w.start()
+		w.want(Refused)
+		w.wantPosts(1, 1)
+		if w.asks() != asks {
+			t.Error("asks again right after the restart")
+		}
+		w.stop()
+	})
+	inWorld("taken by ourselves is proved, not assumed", t, func(w *world) {
+		w.tesla.onPost = func(fleetapi.Region) bool { return true }
+		w.tesla.refuse = func(op fleetapi.Operation) error {
+			if op == fleetapi.OpRegister { // Tesla has it all along, but did not say so when asked first
+				w.tesla.keys[fleetapi.NA], w.tesla.keys[fleetapi.EU] = ours, ours
+				return refusal(fleetapi.KeyTaken, op)
+			}
+			return nil
+		}
+		w.start()
+		w.want(Registered)
+		w.stop()
+	})
+	inWorld("taken by another is refused", t, func(w *world) {
+		refuse(w, fleetapi.KeyTaken)
+		w.start()
+		w.want(Refused)
+		if note := w.registrar.Snapshot().Sites[0].Regions[0].Note; note.Reason != string(fleetapi.KeyTaken) || note.Fix == "" {
+			t.Errorf("the note is %+v, want key_taken with its fix", note)
+		}
+		w.stop()
+	})
+	inWorld("accepted but not to be read back", t, func(w *world) {
+		w.tesla.onPost = func(fleetapi.Region) bool { return false }
+		w.start()
+		w.want(Unavailable)
+		if note := w.registrar.Snapshot().Sites[0].Regions[0].Note; note.Reason != ReasonNotReadBack {
+			t.Errorf("the note is %+v, want %s", note, ReasonNotReadBack)
+		}
+		w.change(func() { w.tesla.onPost = nil })
+		time.Sleep(time.Minute)
+		w.want(Registered)
+		w.stop()
+	})
+	inWorld("accepted, but another key is read back", t, func(w *world) {
+		w.tesla.download = func() keystore.Key { return theirs }
+		w.start()
+		synctest.Wait()
+		for _, r := range w.registrar.Snapshot().Sites[0].Regions {
+			if r.State != Mismatch {
+				t.Errorf("state is %s, want mismatch", r.State)
+			}
+		}
+		w.wantPosts(1, 1)
+		w.stop()
+	})
+	inWorld("Tesla's own word on when to come again", t, func(w *world) {
+		w.tesla.refuse = func(op fleetapi.Operation) error {
+			e := refusal(fleetapi.RateLimited, op)
+			e.RetryAfter = time.Now().Add(5 * time.Hour)
+			return e
+		}
+		w.start()
+		w.want(Unavailable)
+		asks := w.asks()
+		time.Sleep(5 * time.Hour)
+		if w.asks() != asks {
+			t.Error("asked before Tesla's time")
+		}
+		w.change(func() { w.tesla.refuse = nil })
+		time.Sleep(10 * time.Minute)
+		w.want(Registered)
+		w.stop()
+	})
+	inWorld("a failed download makes us look again", t, func(w *world) {
+		refuse(w, fleetapi.KeyDownloadFailed)
+		w.start()
+		synctest.Wait()
+		if w.looked() < 2 {
+			t.Errorf("looked %d times, want again after the failed download", w.looked())
+		}
+		w.stop()
+	})
+}
+
+func TestLogSaysEachChangeOnce(t *testing.T) {
+	inWorld("quiet", t, func(w *world) {
+		w.start()
+		w.want(Registered)
+		time.Sleep(72 * time.Hour)
+		w.want(Registered)
+		if got := w.logs.FilterLevelExact(zapcore.InfoLevel).FilterMessage("registration registered").Len(); got != 2 {
+			t.Errorf("%d lines say registered in 3 days, want one a region", got)
+		}
+		w.stop()
+	})
+}
+
+func TestDamagedRecordCostsOneQuestion(t *testing.T) {
+	for _, damage := range []string{"", "{", "\x00\x00", `{"answer":{"client_id":"id","key":"zz","next":"2999-01-01T00:00:00Z"}}`} {
+		inWorld("", t, func(w *world) {
+			w.tesla.keys[fleetapi.NA], w.tesla.keys[fleetapi.EU] = ours, ours
+			_ = w.storage.Store(context.Background(), RecordKey("example.com", fleetapi.NA), []byte(damage))
+			w.start()
+			w.want(Registered)
+			w.wantPosts(0, 0)
+			w.stop()
+		})
+	}
+}

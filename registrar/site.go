@@ -1,0 +1,202 @@
+package registrar
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+	"golang.org/x/sync/errgroup"
+
+	"wellkey/keystore"
+	"wellkey/registrar/reach"
+)
+
+// site is one domain at work. run owns its goroutines.
+type site struct {
+	Site
+	prober  Prober
+	storage Storage
+	log     *zap.Logger
+	wake    chan struct{} // holds at most one
+
+	mu        sync.Mutex
+	report    *reach.Report // guarded by mu; the last look
+	lookedAt  keystore.Key  // guarded by mu; the key that the last look was for
+	nextLook  time.Time     // guarded by mu
+	looks     int           // guarded by mu; looks in a row that were not "reachable"
+	keyReason string        // guarded by mu; why there is no key yet
+	keyError  string        // guarded by mu; what kept us from making or restoring one
+	regions   []*region     // the slice is fixed; the records in it are guarded by mu
+}
+
+func newSite(s Site, c Config) *site {
+	out := &site{
+		Site:    s,
+		prober:  c.Prober,
+		storage: c.Storage,
+		log:     c.Logger.With(zap.String("domain", s.Domain)),
+		wake:    make(chan struct{}, 1),
+	}
+	for _, name := range s.Regions {
+		out.regions = append(out.regions, newRegion(name, out.log))
+	}
+	return out
+}
+
+// run works until ctx is done and returns after its goroutines have ended.
+func (s *site) run(ctx context.Context) {
+	for _, r := range s.regions {
+		s.load(ctx, r)
+	}
+	var g errgroup.Group
+	g.Go(func() error { s.hostLoop(ctx); return nil })
+	for _, r := range s.regions {
+		g.Go(func() error { s.regionLoop(ctx, r); return nil })
+	}
+	_ = g.Wait() // the loops return no error
+}
+
+func (s *site) wakeAll() {
+	signal(s.wake)
+	for _, r := range s.regions {
+		signal(r.wake)
+	}
+}
+
+// hostLoop sees to it that there is a key, and looks at it from outside.
+func (s *site) hostLoop(ctx context.Context) {
+	for ctx.Err() == nil {
+		next := s.settleKey()
+		if key := s.Keys.Key(); !key.IsZero() && s.Certificate() {
+			next = s.look(ctx, key)
+		}
+		rest(ctx, s.wake, next)
+	}
+}
+
+// look looks from outside if it is time to, or if the key is not the one that
+// was looked at, and returns when to look again.
+func (s *site) look(ctx context.Context, key keystore.Key) time.Time {
+	s.mu.Lock()
+	fresh, next := s.report != nil && s.lookedAt == key, s.nextLook
+	s.mu.Unlock()
+	if fresh && time.Now().Before(next) {
+		return next
+	}
+	report := s.prober.Check(ctx, s.Domain, key)
+	if ctx.Err() != nil {
+		return time.Time{}
+	}
+
+	s.mu.Lock()
+	was := s.report
+	changed := !fresh || was.Verdict != report.Verdict || was.Reason != report.Reason
+	s.looks++
+	if report.Verdict == reach.Reachable {
+		s.looks = 0
+	}
+	wait := jitter(lookAgain)
+	if s.looks > 0 {
+		wait = backoff(waitsLook, s.looks)
+	}
+	s.report, s.lookedAt, s.nextLook = &report, key, time.Now().Add(wait)
+	next = s.nextLook
+	s.mu.Unlock()
+
+	if changed {
+		s.logLook(report)
+		s.wakeAll()
+	}
+	return next
+}
+
+// lookSoon makes the next look due at once: Tesla just said that it could not
+// download the key.
+func (s *site) lookSoon() {
+	s.mu.Lock()
+	s.nextLook = time.Time{}
+	s.mu.Unlock()
+	signal(s.wake)
+}
+
+// retryKey is how long we wait after a key could not be written.
+const retryKey = 30 * time.Second
+
+// settleKey carries out decideKey where there is no key. It returns when to try
+// again; zero when a change will wake us.
+func (s *site) settleKey() time.Time {
+	if !s.Keys.Key().IsZero() {
+		s.setKeyProblem("", nil)
+		return time.Time{}
+	}
+	clientID := s.Application().ClientID
+	o := keyObservation{Credentials: clientID != "", Accept: s.Accept}
+	s.mu.Lock()
+	for _, r := range s.regions {
+		o.Answers = append(o.Answers, r.record.answerFor(clientID))
+	}
+	s.mu.Unlock()
+
+	d := decideKey(o)
+	var err error
+	switch d.Action {
+	case keyWait:
+		s.setKeyProblem(d.Reason, nil)
+		return time.Time{}
+	case keyGenerate:
+		_, err = s.Keys.Generate()
+	case keyRestore:
+		err = s.Keys.Restore(d.Key)
+	}
+	s.setKeyProblem(ReasonNoKey, err)
+	if err != nil {
+		return time.Now().Add(retryKey)
+	}
+	s.wakeAll()
+	return time.Time{}
+}
+
+// setKeyProblem notes why there is no key, and logs it once.
+func (s *site) setKeyProblem(reason string, err error) {
+	text := ""
+	if err != nil {
+		text = err.Error()
+	}
+	s.mu.Lock()
+	changed := s.keyReason != reason || s.keyError != text
+	s.keyReason, s.keyError = reason, text
+	s.mu.Unlock()
+	switch {
+	case !changed:
+	case err != nil:
+		s.log.Error("key could not be made", zap.Error(err), zap.Duration("retry_in", retryKey))
+	case reason == ReasonRegionsDisagree:
+		s.log.Error("no key to serve", reasonFields(reason)...)
+	case reason == ReasonAsking:
+		s.log.Info("no key yet: asking Tesla before one is made")
+	}
+}
+
+// signal wakes the receiver of wake, now or as soon as it looks.
+func signal(wake chan struct{}) {
+	select {
+	case wake <- struct{}{}:
+	default:
+	}
+}
+
+// rest returns when ctx is done, at a wake, or at next; a zero next never comes.
+func rest(ctx context.Context, wake <-chan struct{}, next time.Time) {
+	var due <-chan time.Time
+	if !next.IsZero() {
+		t := time.NewTimer(time.Until(next))
+		defer t.Stop()
+		due = t.C
+	}
+	select {
+	case <-ctx.Done():
+	case <-wake:
+	case <-due:
+	}
+}

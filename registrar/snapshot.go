@@ -1,0 +1,113 @@
+package registrar
+
+import (
+	"time"
+
+	"wellkey/keystore"
+	"wellkey/registrar/fleetapi"
+	"wellkey/registrar/reach"
+)
+
+// A Snapshot is the state of all sites at one moment. It shares nothing that
+// changes with the registrar.
+type Snapshot struct {
+	Sites []SiteSnapshot
+}
+
+// A SiteSnapshot is the state of one domain.
+type SiteSnapshot struct {
+	Domain   string
+	Key      keystore.Key  // what is hosted; zero: nothing yet
+	Look     *reach.Report // the last look from outside at this key; nil: none yet
+	NextLook time.Time
+	KeyNote  *Note // why there is no key; nil when there is one
+	Regions  []RegionSnapshot
+}
+
+// A RegionSnapshot is the registration of one domain in one region.
+type RegionSnapshot struct {
+	Region       fleetapi.Region
+	State        State
+	Since        time.Time // when this state and reason began
+	Note         Note      // what the state means here and what to do
+	Next         time.Time // the next step; zero: when something changes
+	Registered   keystore.Key
+	AnsweredAt   time.Time // when Tesla last said which key it has
+	RegisteredAt time.Time // when our last own registration was read back
+	Failure      *Failure  // the last request that did not succeed, while it counts
+}
+
+// A Note explains a state: its reason code and, in sentences, what was seen,
+// the likely cause and the fix.
+type Note struct {
+	Reason string `json:"reason"`
+	Seen   string `json:"seen,omitempty"`
+	Cause  string `json:"cause,omitempty"`
+	Fix    string `json:"fix,omitempty"`
+}
+
+// Snapshot returns the present state of all sites.
+func (r *Registrar) Snapshot() Snapshot {
+	var out Snapshot
+	for _, s := range r.sites {
+		out.Sites = append(out.Sites, s.snapshot())
+	}
+	return out
+}
+
+func (s *site) snapshot() SiteSnapshot {
+	key := s.Keys.Key()
+	app := s.Application()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	out := SiteSnapshot{Domain: s.Domain, Key: key}
+	if s.report != nil && s.lookedAt == key {
+		report := *s.report
+		out.Look, out.NextLook = &report, s.nextLook
+	}
+	if key.IsZero() {
+		note := noteOf(s.keyReason)
+		if s.keyError != "" {
+			note.Seen = s.keyError
+		}
+		out.KeyNote = &note
+	}
+	for _, r := range s.regions {
+		out.Regions = append(out.Regions, s.regionSnapshot(r, app, key))
+	}
+	return out
+}
+
+// regionSnapshot is called with s.mu held.
+func (s *site) regionSnapshot(r *region, app Application, key keystore.Key) RegionSnapshot {
+	out := RegionSnapshot{
+		Region:       r.name,
+		State:        r.shown.State,
+		Since:        r.since,
+		Next:         r.shown.Next,
+		RegisteredAt: r.record.RegisteredAt,
+		Failure:      r.record.failureFor(app.Digest, key),
+	}
+	if a := r.record.answerFor(app.ClientID); a != nil {
+		out.Registered, out.AnsweredAt = a.key(), a.At
+	}
+	out.Note = s.note(r.shown, key, out.Registered, out.Failure)
+	return out
+}
+
+// note puts a decision into words: those of the look from outside, of the
+// failure, or the registrar's own. It is called with s.mu held.
+func (s *site) note(d decision, key, registered keystore.Key, f *Failure) Note {
+	switch {
+	case d.State == Unreachable && s.report != nil:
+		found := s.report.Deciding()
+		return Note{Reason: d.Reason, Seen: found.Seen, Cause: found.Cause, Fix: found.Fix}
+	case f != nil && f.Reason == d.Reason:
+		return Note{Reason: d.Reason, Seen: f.What, Cause: f.Cause, Fix: f.Fix}
+	case d.State == Mismatch:
+		n := noteOf(d.Reason)
+		n.Seen = "Tesla has key " + registered.Fingerprint() + " on record; this host serves " + key.Fingerprint() + "."
+		return n
+	}
+	return noteOf(d.Reason)
+}

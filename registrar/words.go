@@ -1,0 +1,124 @@
+package registrar
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"wellkey/keystore"
+	"wellkey/registrar/fleetapi"
+)
+
+// The registrar's own reasons; the others are those of reach and of the
+// catalogue of refusals in fleetapi.
+const (
+	ReasonStarting        = "starting"
+	ReasonNoCredentials   = "no_credentials"
+	ReasonAsking          = "asking"
+	ReasonRegistering     = "registering"
+	ReasonNoKey           = "no_key"
+	ReasonNoCertificate   = "no_certificate"
+	ReasonNotLooked       = "not_looked_yet"
+	ReasonOtherKey        = "other_key_registered"
+	ReasonRegionsDisagree = "regions_disagree"
+	ReasonNotReadBack     = "not_read_back"
+	ReasonOtherReadBack   = "other_key_read_back"
+	ReasonUnreadableKey   = "unreadable_registered_key"
+	ReasonInternal        = "internal"
+)
+
+// noteOf returns the words for one of the registrar's own reasons.
+func noteOf(reason string) Note {
+	n := Note{Reason: reason}
+	switch reason {
+	case ReasonNoCredentials:
+		n.Seen = "There are no credentials of an application yet."
+		n.Cause = "The application was not made in Tesla's portal yet, or its client id and secret were not given to wellkey."
+		n.Fix = "Make the application at developer.tesla.com and put its client id and secret into the credentials file; they are picked up without a restart."
+	case ReasonNoKey:
+		n.Seen = "There is no key to host yet."
+		n.Cause = "A key is made only where Tesla says, in every region, that it has none."
+		n.Fix = "Nothing, if this passes within a minute; else see the regions that did not answer."
+	case ReasonNoCertificate:
+		n.Seen = "There is no certificate for the domain yet, so Tesla could not download the key."
+		n.Fix = "Nothing, if this passes within a minute; else see the certificate's own error."
+	case ReasonOtherKey:
+		n.Cause = "The key was replaced here, or another host registered its own key for this domain and application. Cars trust the registered key only."
+		n.Fix = "Put the private key that belongs to the registered key back. To replace the registered key on purpose, set accept_key to the fingerprint of the hosted key; every owner must then pair again."
+	case ReasonRegionsDisagree:
+		n.Seen = "Tesla has different keys on record in different regions, and there is no key here."
+		n.Cause = "The key was replaced in one region only, and the local key was lost."
+		n.Fix = "Put the private key in use back into key_file, or set accept_key to the fingerprint of the registered key that shall be hosted."
+	}
+	return n
+}
+
+// notReadBack is the failure of a registration that was accepted but did not
+// arrive.
+func notReadBack(region fleetapi.Region, got, want keystore.Key) error {
+	if got.IsZero() {
+		return &ownError{ReasonNotReadBack, Note{
+			Seen:  fmt.Sprintf("Tesla accepted the registration in %s, but reading it back finds none.", region),
+			Cause: "Tesla's side lags behind; this passes.",
+			Fix:   "Nothing: wellkey reads back and registers again. If it lasts for a day, ask Tesla's support.",
+		}}
+	}
+	return &ownError{ReasonOtherReadBack, Note{
+		Seen:  fmt.Sprintf("Tesla accepted the registration in %s, but reading it back gives key %s instead of %s.", region, got.Fingerprint(), want.Fingerprint()),
+		Cause: "Tesla downloaded another key than the one that this host serves: a second host, or a cache between Tesla and this host, serves an old key.",
+		Fix:   "Make sure that all addresses of the domain lead to this host, and empty the caches before it.",
+	}}
+}
+
+// unreadableKey is the failure of an answer that holds no key we can read.
+func unreadableKey(region fleetapi.Region, text string, err error) error {
+	return &ownError{ReasonUnreadableKey, Note{
+		Seen:  fmt.Sprintf("Tesla's answer in %s is no P-256 key: %.80q (%v).", region, text, err),
+		Cause: "Tesla changed its answer, or the registration was made with something that is no P-256 key.",
+		Fix:   "Nothing: wellkey asks again. If it lasts, please report it with this text.",
+	}}
+}
+
+// ownError is a failure that Tesla does not call one.
+type ownError struct {
+	reason string
+	note   Note
+}
+
+func (e *ownError) Error() string { return e.note.Seen }
+
+// failureOf puts an error of a request into a Failure, without its times. The
+// second result is the time before which Tesla asked not to come again.
+func failureOf(op fleetapi.Operation, err error) (*Failure, time.Time) {
+	if own, ok := errors.AsType[*ownError](err); ok {
+		return &Failure{
+			Operation: string(op), Reason: own.reason,
+			Actor: fleetapi.ActorTesla, Retry: fleetapi.RetrySoon,
+			What: own.note.Seen, Cause: own.note.Cause, Fix: own.note.Fix,
+		}, time.Time{}
+	}
+	if refused, ok := errors.AsType[*fleetapi.Error](err); ok {
+		return &Failure{
+			Operation: string(refused.Operation), Reason: string(refused.Refusal.Code),
+			Actor: refused.Refusal.Actor, Retry: refused.Refusal.Retry,
+			What: refused.Error(), Cause: refused.Cause(), Fix: refused.Fix(), TxID: refused.TxID,
+		}, refused.RetryAfter
+	}
+	return &Failure{
+		Operation: string(op), Reason: ReasonInternal,
+		Actor: fleetapi.ActorNobody, Retry: fleetapi.RetrySoon, What: err.Error(),
+		Cause: "A fault in wellkey.", Fix: "Please report it with this text; wellkey goes on trying.",
+	}, time.Time{}
+}
+
+// taken reports whether Tesla says that the key or the domain is registered
+// already: by us, or by somebody else.
+func taken(err error) bool {
+	refused, ok := errors.AsType[*fleetapi.Error](err)
+	return ok && (refused.Refusal.Code == fleetapi.KeyTaken || refused.Refusal.Code == fleetapi.DomainTaken)
+}
+
+func class(err error) fleetapi.Retry {
+	f, _ := failureOf("", err)
+	return f.Retry
+}
