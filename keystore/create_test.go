@@ -50,6 +50,11 @@ func TestGenerate(t *testing.T) {
 		t.Errorf("a second time: %v", err)
 	}
 	wantSEC1(t, s.key, key)
+
+	write(t, s.key, testKey(t).PEM(), 0o600)
+	if err := store.Reload(); err != nil || store.Status().Origin != keystore.OriginFile {
+		t.Errorf("after the file was replaced: %v, %+v", err, store.Status())
+	}
 }
 
 // wantSEC1 holds the file against the form that openssl writes: one block with

@@ -5,7 +5,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 
 	"wellkey/keystore"
@@ -53,11 +52,6 @@ func TestOpenRefuses(t *testing.T) {
 			}
 		}, "is a directory; Docker makes one where the file of a bind mount is missing on the host:" +
 			" remove the directory there, put the key file in its place, and start again"},
-		{"named pipe", func(t *testing.T, s *shelf) {
-			if err := syscall.Mkfifo(s.key, 0o600); err != nil {
-				t.Fatal(err)
-			}
-		}, "is not a regular file; name the file that holds the key"},
 		{"link in a circle", func(t *testing.T, s *shelf) {
 			if err := os.Symlink("key.pem", s.key); err != nil {
 				t.Fatal(err)

@@ -32,6 +32,7 @@ func TestParse(t *testing.T) {
 		"good-indented.pem":            {keystore.FormSPKI, quirks{keystore.QuirkWhiteSpace}},
 		"good-no-final-newline.pem":    {keystore.FormSPKI, quirks{keystore.QuirkNoFinalNewline}},
 		"good-long-line.pem":           {keystore.FormSPKI, quirks{keystore.QuirkLineLength}},
+		"good-short-lines.pem":         {keystore.FormSPKI, quirks{keystore.QuirkLineLength}},
 		"good-everything.pem": {keystore.FormSPKI, quirks{
 			keystore.QuirkBOM, keystore.QuirkCRLF, keystore.QuirkNoFinalNewline, keystore.QuirkWhiteSpace, keystore.QuirkLineLength,
 		}},
@@ -139,6 +140,11 @@ func TestParseRefuses(t *testing.T) {
 		"bad-sec1-no-curve.pem":       {reason: keystore.ReasonMalformed, private: true},
 		"bad-sec1-version.pem":        {reason: keystore.ReasonMalformed, private: true},
 		"bad-wrong-label.pem":         {reason: keystore.ReasonMalformed, private: true},
+		"bad-padding-bits.pem":        {reason: keystore.ReasonMalformed},
+		"bad-unused-bits.pem":         {reason: keystore.ReasonMalformed},
+		"bad-primitive.pem":           {reason: keystore.ReasonMalformed},
+		"bad-pkcs8-version.pem":       {reason: keystore.ReasonMalformed, private: true},
+		"bad-pkcs8-inner-curve.pem":   {reason: keystore.ReasonCurve, private: true, cause: "holds an EC key on the curve secp256k1" + only},
 		"bad-trailing-der.pem":        {reason: keystore.ReasonMalformed},
 	}
 	untested := keystore.Refusals()

@@ -285,8 +285,8 @@ func TestPollInterval(t *testing.T) {
 func TestReload(t *testing.T) {
 	s := newShelf(t)
 	store := s.open(t)
-	write(t, s.key, testKey(t).PEM(), 0o644)
-	if err := store.Reload(); err != nil || store.Key() != testKey(t) || len(s.changes) != 1 {
+	write(t, s.key, testdata(t, "good-sec1.pem"), 0o600)
+	if err := store.Reload(); err != nil || store.Key() != testKey(t) || len(s.changes) != 1 || !store.Status().Private {
 		t.Errorf("got %v, %v, %d changes", err, store.Key(), len(s.changes))
 	}
 	remove(t, s.key)

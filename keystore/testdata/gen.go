@@ -82,6 +82,7 @@ func main() {
 	write("good-indented.pem", "  "+strings.ReplaceAll(strings.TrimSuffix(public, "\n"), "\n", "\n  ")+"\n")
 	write("good-no-final-newline.pem", strings.TrimSuffix(public, "\n"))
 	write("good-long-line.pem", unwrap(public))
+	write("good-short-lines.pem", strings.Replace(public, "MFkw", "MFkw\n", 1))
 	write("good-everything.pem", "\ufeff\r\n"+strings.ReplaceAll(unwrap(public), "\n", " \r\n")+" ")
 	write("good-sec1-without-public.pem", block("EC PRIVATE KEY", der(sec1{Version: 1, Scalar: scalar, Parameters: tagged(oidP256)})))
 	write("good-pkcs8-v2.pem", block("PRIVATE KEY", der(pkcs8{
@@ -117,6 +118,7 @@ func main() {
 	write("bad-two-begins.pem", strings.Split(public, "-----END")[0]+public)
 	write("bad-other-end.pem", strings.Replace(public, "END PUBLIC", "END OTHER", 1))
 	write("bad-base64.pem", strings.Replace(public, "MF", "M*", 1))
+	write("bad-padding-bits.pem", strings.Replace(public, "A==\n", "B==\n", 1))
 	write("bad-no-body.pem", "-----BEGIN PUBLIC KEY-----\n-----END PUBLIC KEY-----\n")
 	write("bad-text-before.pem", "My key:\n"+public)
 	write("bad-text-after.pem", private+"that was my key\n")
@@ -179,6 +181,14 @@ func main() {
 	write("bad-long-scalar.pem", block("EC PRIVATE KEY", der(sec1{Version: 1, Scalar: append([]byte{1}, scalar...), Parameters: tagged(oidP256)})))
 	write("bad-sec1-no-curve.pem", block("EC PRIVATE KEY", der(sec1{Version: 1, Scalar: scalar})))
 	write("bad-sec1-version.pem", block("EC PRIVATE KEY", der(sec1{Version: 2, Scalar: scalar, Parameters: tagged(oidP256)})))
+	write("bad-pkcs8-version.pem", block("PRIVATE KEY", der(pkcs8{
+		Version: 2, Algorithm: algorithm{oidEC, raw(oidP256)}, Private: der(sec1{Version: 1, Scalar: scalar}),
+	})))
+	write("bad-pkcs8-inner-curve.pem", block("PRIVATE KEY", der(pkcs8{
+		Algorithm: algorithm{oidEC, raw(oidP256)}, Private: der(sec1{Version: 1, Scalar: scalar, Parameters: tagged(oidK256)}),
+	})))
+	write("bad-unused-bits.pem", block("PUBLIC KEY", der(spki{algorithm{oidEC, raw(oidP256)}, asn1.BitString{Bytes: point, BitLength: 8*len(point) - 4}})))
+	write("bad-primitive.pem", block("PUBLIC KEY", append([]byte{0x10}, decode(public)[1:]...)))
 	write("bad-wrong-label.pem", block("PRIVATE KEY", decode(private)))
 	write("bad-trailing-der.pem", block("PUBLIC KEY", append(decode(public), 0)))
 }

@@ -28,6 +28,18 @@ func TestOpenWithoutPermission(t *testing.T) {
 	}
 }
 
+// Opening a pipe would wait for somebody to write.
+func TestOpenNamedPipe(t *testing.T) {
+	s := newShelf(t)
+	if err := syscall.Mkfifo(s.key, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, err := keystore.Open(s.config())
+	if want := fmt.Sprintf("key file %q is not a regular file; name the file that holds the key", s.key); err == nil || err.Error() != want {
+		t.Errorf("got %v, want %s", err, want)
+	}
+}
+
 // asNobody runs f on a thread that has no right to read everything, as root has.
 func asNobody(t *testing.T, f func() error) error {
 	t.Helper()
