@@ -1,0 +1,56 @@
+package certs
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"strings"
+)
+
+// A Directory is an ACME CA.
+type Directory struct {
+	Name      string // as the operator writes it, or the host of the URL
+	URL       string
+	NeedsEAB  bool   // wants an external account binding
+	eabSource string // where to get one
+}
+
+// directories are the CAs with a name of their own. Sources of the URLs:
+// letsencrypt.org/docs/staging-environment, zerossl.com/documentation/acme,
+// cloud.google.com/certificate-manager/docs/public-ca-tutorial.
+func directories() []Directory {
+	return []Directory{
+		{Name: "letsencrypt", URL: "https://acme-v02.api.letsencrypt.org/directory"},
+		{Name: "letsencrypt-staging", URL: "https://acme-staging-v02.api.letsencrypt.org/directory"},
+		{Name: "zerossl", URL: "https://acme.zerossl.com/v2/DV90", NeedsEAB: true,
+			eabSource: "ZeroSSL shows in the developer section of its dashboard (https://zerossl.com/documentation/acme/)"},
+		{Name: "google", URL: "https://dv.acme-v02.api.pki.goog/directory", NeedsEAB: true,
+			eabSource: `"gcloud publicca external-account-keys create" prints (https://cloud.google.com/certificate-manager/docs/public-ca-tutorial)`},
+	}
+}
+
+// ResolveDirectory returns the CA that name stands for: "letsencrypt",
+// "letsencrypt-staging", "zerossl", "google", or the URL of an ACME directory.
+func ResolveDirectory(name string) (Directory, error) {
+	var names []string
+	for _, d := range directories() {
+		if name == d.Name || name == d.URL {
+			return d, nil
+		}
+		names = append(names, d.Name)
+	}
+	u, err := url.Parse(name)
+	if err != nil || u.Host == "" {
+		return Directory{}, fmt.Errorf("acme_directory %q is neither a URL nor one of %s", name, strings.Join(names, ", "))
+	}
+	ip := net.ParseIP(u.Hostname())
+	local := u.Hostname() == "localhost" || ip != nil && ip.IsLoopback()
+	if u.Scheme != "https" && !(u.Scheme == "http" && local) {
+		return Directory{}, fmt.Errorf("acme_directory %q must begin with https://", name)
+	}
+	if u.User != nil {
+		return Directory{}, errors.New("acme_directory must not hold a user name or password")
+	}
+	return Directory{Name: u.Host, URL: name}, nil
+}

@@ -1,0 +1,225 @@
+package certs
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/zap"
+)
+
+// ReasonFiles is the reason of a change of the certificate files that could not
+// be taken over.
+const ReasonFiles Reason = "files"
+
+// FilesConfig says which files Files serves.
+type FilesConfig struct {
+	Domain   string
+	CertFile string // the chain, leaf first, in PEM
+	KeyFile  string // its key, in PEM
+
+	Poll       time.Duration                              // how often to look for a change; 0 = 2 s
+	Logger     *zap.Logger                                // nil = none
+	Registerer prometheus.Registerer                      // nil = no metrics
+	OnChange   func()                                     // called after another certificate is served; nil = nobody
+	Now        func() time.Time                           // nil = time.Now
+	Wait       func(context.Context, time.Duration) error // nil = a timer
+}
+
+// Files serves a certificate that somebody else renews. It is safe for
+// concurrent use.
+type Files struct {
+	holder
+	cfg FilesConfig
+	log *zap.Logger
+
+	mu      sync.Mutex // guards what follows
+	seen    [sha256.Size]byte
+	suspect [sha256.Size]byte // bad content that may be half of a change
+	last    *Failure
+}
+
+// A fileFault is a pair of files that cannot be served.
+type fileFault struct {
+	cause, fix string
+	err        error
+}
+
+func (f *fileFault) Error() string {
+	if f.err == nil {
+		return f.cause + "; " + f.fix
+	}
+	return fmt.Sprintf("%s: %v; %s", f.cause, f.err, f.fix)
+}
+
+func (f *fileFault) Unwrap() error { return f.err }
+
+// NewFiles reads the files once. The error is for the operator. A certificate
+// that is out of date is served all the same, and shows in Status.
+func NewFiles(cfg FilesConfig) (*Files, error) {
+	if cfg.Poll == 0 {
+		cfg.Poll = 2 * time.Second
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = zap.NewNop()
+	}
+	if cfg.OnChange == nil {
+		cfg.OnChange = func() {}
+	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	if cfg.Wait == nil {
+		cfg.Wait = wait
+	}
+	f := &Files{cfg: cfg, log: cfg.Logger.Named("certs").With(zap.String("domain", cfg.Domain))}
+	f.domain = cfg.Domain
+	cert, sum, err := f.read()
+	if err != nil {
+		return nil, err
+	}
+	f.seen = sum
+	f.serve(cert)
+	if cfg.Registerer != nil {
+		if err := registerTimes(cfg.Registerer, cfg.Domain, f.Status); err != nil {
+			return nil, fmt.Errorf("registering certificate metrics: %w", err)
+		}
+	}
+	return f, nil
+}
+
+// Run takes over changed files until ctx is done; it then returns nil. What
+// counts is the content, so a symlink that is swapped is a change. A change that
+// cannot be served leaves the last good certificate in place.
+func (f *Files) Run(ctx context.Context) error {
+	for f.cfg.Wait(ctx, f.cfg.Poll) == nil {
+		// Two files cannot change at the same moment: a bad pair is bad only if
+		// it is still so at the next look.
+		_ = f.reload(false) // recorded, and logged once
+	}
+	return nil
+}
+
+// Reload looks at the files now, as after SIGHUP.
+func (f *Files) Reload() error { return f.reload(true) }
+
+func (f *Files) reload(sure bool) error {
+	cert, sum, err := f.read()
+	if err == nil {
+		err = f.worse(cert)
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if sum == f.seen && (err == nil) == (f.last == nil) {
+		return err
+	}
+	if err != nil {
+		if !sure && sum != f.suspect {
+			f.suspect = sum
+			return err
+		}
+		f.seen = sum
+		f.record(err)
+		return err
+	}
+	f.seen, f.suspect, f.last = sum, sum, nil
+	if f.serve(cert) {
+		f.log.Info("certificate loaded", zap.String("issuer", issuerName(cert.Leaf)), zap.String("serial", serial(cert.Leaf)), zap.Time("not_after", cert.Leaf.NotAfter))
+		f.cfg.OnChange()
+	}
+	return nil
+}
+
+// record keeps err for the status. The caller holds mu.
+func (f *Files) record(err error) {
+	failure := Failure{At: f.cfg.Now(), Reason: ReasonFiles, Text: fmt.Sprintf("%.500q", err.Error())}
+	if fault := (*fileFault)(nil); errors.As(err, &fault) {
+		failure.Cause, failure.Fix = fault.cause, fault.fix
+	}
+	f.last = &failure
+	f.log.Warn("changed certificate files are not usable, the old certificate goes on being served",
+		zap.String("cause", failure.Cause), zap.String("fix", failure.Fix), zap.String("error", failure.Text))
+}
+
+// worse refuses a certificate that is out of date where the current one is not.
+func (f *Files) worse(cert *tls.Certificate) error {
+	now := f.cfg.Now()
+	if current := f.current.Load(); dateWarning(cert.Leaf, now) != "" && dateWarning(current.Leaf, now) == "" {
+		return &fileFault{cause: fmt.Sprintf("the new certificate in tls_cert_file %q %s", f.cfg.CertFile, dateWarning(cert.Leaf, now)),
+			fix: "look at what renews it, and at this host's clock"}
+	}
+	return nil
+}
+
+// read reads both files and checks that they make a pair for the domain. The sum
+// tells their contents apart, or the reasons why they cannot be read.
+func (f *Files) read() (cert *tls.Certificate, sum [sha256.Size]byte, err error) {
+	const fix = "check the path, and that the user of wellkey may read it"
+	certPEM, err := os.ReadFile(f.cfg.CertFile)
+	if err != nil {
+		return nil, sha256.Sum256([]byte(err.Error())), &fileFault{"tls_cert_file cannot be read", fix, err}
+	}
+	keyPEM, err := os.ReadFile(f.cfg.KeyFile)
+	if err != nil {
+		return nil, sha256.Sum256([]byte(err.Error())), &fileFault{"tls_key_file cannot be read", fix, err}
+	}
+	certSum, keySum := sha256.Sum256(certPEM), sha256.Sum256(keyPEM)
+	sum = sha256.Sum256(append(certSum[:], keySum[:]...))
+	cert, err = parsePair(certPEM, keyPEM, f.cfg.Domain)
+	if err != nil {
+		return nil, sum, f.fault(err)
+	}
+	return cert, sum, nil
+}
+
+// fault explains why the files are no pair for the domain.
+func (f *Files) fault(err error) error {
+	wrongName := x509.HostnameError{}
+	switch {
+	case errors.As(err, &wrongName):
+		return &fileFault{fmt.Sprintf("the certificate in tls_cert_file %q is for another name", f.cfg.CertFile), "give a certificate for " + f.cfg.Domain, err}
+	case strings.Contains(err.Error(), "does not match"):
+		return &fileFault{fmt.Sprintf("the key in tls_key_file %q is not that of the certificate in tls_cert_file %q", f.cfg.KeyFile, f.cfg.CertFile),
+			"give the key that was made for this certificate, and the leaf first in the chain", err}
+	}
+	return &fileFault{fmt.Sprintf("tls_cert_file %q and tls_key_file %q are not a certificate and its key", f.cfg.CertFile, f.cfg.KeyFile),
+		"give the whole chain, and the unencrypted key, both in PEM", err}
+}
+
+// Status returns the current state.
+func (f *Files) Status() Status {
+	s := f.holder.status("files")
+	cert := f.current.Load()
+	s.Warning = dateWarning(cert.Leaf, f.cfg.Now())
+	if s.Warning != "" {
+		s.Warning = "the certificate " + s.Warning
+	} else if len(cert.Certificate) == 1 && s.Issuer != cert.Leaf.Subject.CommonName {
+		s.Warning = "the chain in tls_cert_file has no intermediate certificate: many clients, and Tesla, will not trust it; give the full chain"
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.last != nil {
+		last := *f.last
+		s.LastError = &last
+	}
+	return s
+}
+
+// dateWarning says what is wrong with the dates of cert, or "".
+func dateWarning(cert *x509.Certificate, now time.Time) string {
+	switch {
+	case now.After(cert.NotAfter):
+		return "expired at " + cert.NotAfter.UTC().Format(time.RFC3339)
+	case now.Before(cert.NotBefore):
+		return "is not valid before " + cert.NotBefore.UTC().Format(time.RFC3339)
+	}
+	return ""
+}

@@ -1,0 +1,177 @@
+package certs
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/mholt/acmez/v3/acme"
+)
+
+// A Reason is the class of a failed attempt: one of a closed set.
+type Reason string
+
+// The reasons of failed attempts.
+const (
+	ReasonConnection   Reason = "connection"
+	ReasonPerspectives Reason = "perspectives"
+	ReasonDNS          Reason = "dns"
+	ReasonCAA          Reason = "caa"
+	ReasonTLS          Reason = "tls"
+	ReasonUnauthorized Reason = "unauthorized"
+	ReasonRateLimited  Reason = "rate_limited"
+	ReasonEAB          Reason = "external_account"
+	ReasonAccount      Reason = "account"
+	ReasonIdentifier   Reason = "rejected_identifier"
+	ReasonRequest      Reason = "request"
+	ReasonServer       Reason = "server"
+	ReasonTimeout      Reason = "timeout"
+	ReasonUntrusted    Reason = "ca_untrusted"
+	ReasonNetwork      Reason = "network"
+	ReasonStorage      Reason = "storage"
+	ReasonOther        Reason = "other"
+)
+
+// A Failure is a failed attempt in words for the operator. Text is what the CA
+// or this host said, quoted and cut.
+type Failure struct {
+	At     time.Time `json:"at"`
+	Reason Reason    `json:"reason"`
+	Cause  string    `json:"cause"`
+	Fix    string    `json:"fix"`
+	Text   string    `json:"text"`
+}
+
+// An explanation is what is known about a reason. Problems are the types of RFC
+// 8555, section 6.7, that mean it, without their common prefix.
+type explanation struct {
+	reason     Reason
+	problems   []string
+	cause, fix string
+}
+
+// explanations has one row a reason.
+func explanations() []explanation {
+	return []explanation{
+		{ReasonConnection, []string{"connection"}, "the CA could not connect to this host from the internet",
+			"forward ports 80 and 443 to wellkey, open the firewall, and point the A and AAAA records at this host; an AAAA record that leads elsewhere is enough to fail"},
+		{ReasonPerspectives, nil, "some of the CA's vantage points could not reach this host, while others could",
+			"lift geo-blocking and rate limits for ports 80 and 443; the addresses of the vantage points are secret and change"},
+		{ReasonDNS, []string{"dns"}, "the CA could not resolve the domain",
+			"create the A or AAAA record, and check that every name server of the zone answers, also for CAA, and that DNSSEC is valid"},
+		{ReasonCAA, []string{"caa"}, "a CAA record of the domain, or of a parent, forbids this CA",
+			"add a CAA record that allows the CA, such as: 0 issue \"letsencrypt.org\""},
+		{ReasonTLS, []string{"tls"}, "the CA connected to port 443, and the TLS handshake failed",
+			"let nothing between the internet and wellkey end TLS on port 443, or let port 80 reach wellkey, too"},
+		{ReasonUnauthorized, []string{"unauthorized", "incorrectResponse"}, "the CA reached something, but it was not this wellkey that answered",
+			"point the domain's A and AAAA records, and ports 80 and 443 of every proxy or router on the way, at this wellkey and at nothing else"},
+		{ReasonRateLimited, []string{"rateLimited"}, "a limit of the CA is used up",
+			"wait: wellkey tries again when the CA allows it; keep the data directory on a volume, so that restarts do not order again"},
+		{ReasonEAB, []string{"externalAccountRequired"}, "the CA did not accept the external account binding",
+			"copy acme_eab_key_id and acme_eab_mac_key again from the CA's portal; many CAs take a pair only once, so make a new one"},
+		{ReasonAccount, []string{"accountDoesNotExist", "invalidContact", "unsupportedContact", "userActionRequired", "badSignatureAlgorithm", "badPublicKey"},
+			"the CA does not accept the ACME account", "check acme_email, and whether the CA asks for an action in the text; without its account in the data directory, wellkey makes another"},
+		{ReasonIdentifier, []string{"rejectedIdentifier", "unsupportedIdentifier"}, "the CA issues no certificates for this domain",
+			"check the spelling of the domain, and that it is a public name; the CA may have blocked it"},
+		{ReasonRequest, []string{"malformed", "badCSR", "badNonce", "orderNotReady", "alreadyReplaced", "invalidProfile"}, "the CA did not understand the request",
+			"nothing: wellkey tries again; if it stays so, report it with the text"},
+		{ReasonServer, []string{"serverInternal"}, "the CA has trouble of its own", "nothing: wellkey tries again; the CA's status page says more"},
+		{ReasonTimeout, nil, "the CA did not answer in time", "check that this host may connect out to the CA on port 443; if so, wait: wellkey tries again"},
+		{ReasonUntrusted, nil, "the certificate of the CA's own API is not trusted here",
+			"for a private CA, set acme_roots to its root; else something on the way intercepts TLS, or this host's clock or root certificates are wrong"},
+		{ReasonNetwork, nil, "the CA cannot be reached from this host", "check this host's DNS, its way to the internet, and acme_directory"},
+		{ReasonStorage, nil, "the storage cannot be read or written", "check that the data directory is writable and has space"},
+		{ReasonOther, nil, "not known", "nothing: wellkey tries again; the text may say more"},
+	}
+}
+
+// A localError is one that the CA has no part in.
+type localError struct{ error }
+
+func (e *localError) Unwrap() error { return e.error }
+
+// explain puts err into words.
+func (m *Manager) explain(err error) Failure {
+	reason := classify(err)
+	if reason == ReasonUnauthorized && m.cfg.EAB != nil && strings.Contains(err.Error(), "registering account") {
+		reason = ReasonEAB
+	}
+	rows := explanations()
+	row := rows[slices.IndexFunc(rows, func(row explanation) bool { return row.reason == reason })]
+	text := err.Error()
+	if problem := (acme.Problem{}); errors.As(err, &problem) {
+		text = strings.TrimPrefix(problem.Type, acme.ProblemTypeNamespace) + ": " + problem.Detail
+	}
+	return Failure{At: m.cfg.Now(), Reason: reason, Cause: row.cause, Fix: row.fix, Text: fmt.Sprintf("%.500q", text)}
+}
+
+// classify finds the reason of a failed attempt.
+func classify(err error) Reason {
+	var (
+		problem   acme.Problem
+		local     *localError
+		untrusted *tls.CertificateVerificationError
+		transport *url.Error
+		network   net.Error
+	)
+	switch text := err.Error(); {
+	case errors.As(err, &problem):
+		return classifyProblem(problem)
+	case errors.As(err, &local), strings.Contains(text, "failed storage check"), strings.Contains(text, "saving assets"),
+		strings.Contains(text, "getting ACME account"), strings.Contains(text, "could not save account"), strings.Contains(text, "unable to acquire lock"):
+		return ReasonStorage
+	case errors.As(err, &untrusted):
+		return ReasonUntrusted
+	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &network) && network.Timeout():
+		return ReasonTimeout
+	case errors.As(err, &transport), errors.As(err, &network):
+		return ReasonNetwork
+	case strings.Contains(text, "HTTP 5"):
+		return ReasonServer
+	case strings.Contains(text, "HTTP 429"):
+		return ReasonRateLimited
+	}
+	return ReasonOther
+}
+
+func classifyProblem(problem acme.Problem) Reason {
+	if strings.Contains(problem.Detail, "econdary validation") {
+		return ReasonPerspectives
+	}
+	kind := strings.TrimPrefix(problem.Type, acme.ProblemTypeNamespace)
+	for _, row := range explanations() {
+		if slices.Contains(row.problems, kind) {
+			return row.reason
+		}
+	}
+	switch {
+	case problem.Status == 429:
+		return ReasonRateLimited
+	case problem.Status >= 500:
+		return ReasonServer
+	}
+	return ReasonOther
+}
+
+// retryDate is how Let's Encrypt says in a problem's detail when a limit resets.
+var retryDate = regexp.MustCompile(`retry after (\d{4}-\d\d-\d\d \d\d:\d\d:\d\d) UTC`)
+
+// retryAfterText returns the time that text asks to wait for, else the zero time.
+func retryAfterText(text string) time.Time {
+	match := retryDate.FindStringSubmatch(text)
+	if match == nil {
+		return time.Time{}
+	}
+	at, err := time.Parse(time.DateTime, match[1])
+	if err != nil {
+		return time.Time{}
+	}
+	return at
+}

@@ -1,0 +1,97 @@
+package certs
+
+import (
+	"net/http"
+	"strconv"
+	"sync"
+	"time"
+
+	"go.uber.org/zap/zapcore"
+)
+
+// A wire remembers what certmagic learns from the CA but tells only its log:
+// when to come again, and that an order is being finalized.
+type wire struct {
+	mu         sync.Mutex // guards what follows
+	retryAfter time.Time
+	finalizing bool
+}
+
+// reset forgets the attempt before.
+func (w *wire) reset() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.retryAfter, w.finalizing = time.Time{}, false
+}
+
+func (w *wire) read() (retryAfter time.Time, finalizing bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.retryAfter, w.finalizing
+}
+
+// note takes what is of interest out of one log entry. The entries are those of
+// acmez v3.1.7 (acme/http.go and client.go); tests notice if they change.
+func (w *wire) note(entry zapcore.Entry, fields []zapcore.Field) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	switch entry.Message {
+	case "validations succeeded; finalizing order":
+		w.finalizing = true
+	case "http request":
+		var status int64
+		var header http.Header
+		for _, field := range fields {
+			switch field.Key {
+			case "status_code":
+				status = field.Integer
+			case "response_headers":
+				header, _ = field.Interface.(http.Header)
+			}
+		}
+		if status >= http.StatusBadRequest {
+			w.retryAfter = parseRetryAfter(header.Get("Retry-After"), entry.Time)
+		}
+	}
+}
+
+// parseRetryAfter reads the header of RFC 9110, section 10.2.3; the zero time
+// means that it says nothing.
+func parseRetryAfter(value string, now time.Time) time.Time {
+	if seconds, err := strconv.ParseUint(value, 10, 31); err == nil {
+		return now.Add(time.Duration(seconds) * time.Second)
+	}
+	at, err := http.ParseTime(value)
+	if err != nil {
+		return time.Time{}
+	}
+	return at
+}
+
+// A tap lets a wire read along with certmagic's log, which goes on at debug
+// level: what matters of it is logged again, in our words.
+type tap struct {
+	zapcore.Core
+	wire *wire
+}
+
+// Enabled implements zapcore.LevelEnabler: the wire reads every level.
+func (t tap) Enabled(zapcore.Level) bool { return true }
+
+// With implements zapcore.Core.
+func (t tap) With(fields []zapcore.Field) zapcore.Core { return tap{t.Core.With(fields), t.wire} }
+
+// Check implements zapcore.Core.
+func (t tap) Check(entry zapcore.Entry, checked *zapcore.CheckedEntry) *zapcore.CheckedEntry {
+	return checked.AddCore(entry, t)
+}
+
+// Write implements zapcore.Core.
+func (t tap) Write(entry zapcore.Entry, fields []zapcore.Field) error {
+	t.wire.note(entry, fields)
+	if !t.Core.Enabled(zapcore.DebugLevel) {
+		return nil
+	}
+	entry.Level, entry.Stack = zapcore.DebugLevel, ""
+	return t.Core.Write(entry, fields)
+}
