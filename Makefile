@@ -1,0 +1,21 @@
+# Names for what people type; .ci/ has the work, so that a machine does the same.
+.PHONY: build test demo check image clean
+
+build: # a static binary
+	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w' -o wellkey .
+
+test: # all tests, with the race detector, which needs cgo
+	@.ci/need gcc libc6-dev
+	CGO_ENABLED=1 go test -race ./...
+
+demo: # everything on this machine's loopback: CA, DNS, Tesla, wellkey
+	go run ./deploy/demo
+
+check: # all that must hold before a change is taken
+	.ci/run
+
+image: # build the image without Docker, and run it
+	.ci/image
+
+clean:
+	rm -f wellkey
