@@ -3,6 +3,7 @@ package reach
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/miekg/dns"
@@ -46,27 +47,25 @@ func (l look) askAny(ctx context.Context, name string, kind uint16) answer {
 	return answers[0]
 }
 
+// judgeCAA reads the records of one name. Those for wildcards and mail say
+// nothing about a certificate for a host.
 func (l look) judgeCAA(id, name string, records []dns.RR) result {
-	ca := l.prober.config.CA
+	ca := strings.ToLower(l.prober.config.CA)
 	var issuers []string
-	allowed := true // until an issue record limits it
+	allowed := false
 	for _, record := range records {
 		r, isCAA := record.(*dns.CAA)
 		if !isCAA {
 			continue
 		}
-		switch tag := strings.ToLower(r.Tag); {
-		case tag == "issue":
-			if len(issuers) == 0 {
-				allowed = false
-			}
-			issuer, _, _ := strings.Cut(r.Value, ";")
+		if strings.EqualFold(r.Tag, "issue") {
+			issuer, _, _ := strings.Cut(r.Value, ";") // parameters follow
 			issuer = strings.ToLower(strings.TrimSpace(issuer))
 			issuers = append(issuers, quote(issuer))
-			allowed = allowed || issuer == strings.ToLower(ca)
-		case tag != "issuewild" && tag != "iodef" && tag != "issuemail" && tag != "issuevmc" && tag != "contactemail" && tag != "contactphone" && r.Flag&128 != 0:
-			return because(id, finding.Fail, "", fmt.Sprintf("A CAA record of %s is critical and has the tag %s, which no authority knows.", name, quote(r.Tag)),
-				"A misspelt tag.", "Correct or delete that record: no authority may issue while it is there.")
+			allowed = allowed || issuer == ca
+		} else if r.Flag&critical != 0 && !slices.Contains(knownTags(), strings.ToLower(r.Tag)) {
+			return because(id, finding.Fail, "", fmt.Sprintf("A CAA record of %s is critical and has the tag %s, which authorities do not know.", name, quote(r.Tag)),
+				"The tag is misspelt.", "Correct or delete that record: no authority may issue while it is there.")
 		}
 	}
 	switch {
@@ -79,5 +78,15 @@ func (l look) judgeCAA(id, name string, records []dns.RR) result {
 	}
 	return because(id, finding.Fail, "", fmt.Sprintf("The CAA records of %s let only these authorities issue: %s.", name, strings.Join(issuers, ", ")),
 		"They were made for another authority than the one in use, "+ca+".",
-		fmt.Sprintf("Add the record: %s. CAA 0 issue %q", name, ca))
+		fmt.Sprintf("Add this record to the zone: %s. IN CAA 0 issue %q", name, ca))
+}
+
+// critical is the flag of a record that an authority must understand (RFC 8659,
+// section 4.1).
+const critical = 128
+
+// knownTags returns the registered tags:
+// https://www.iana.org/assignments/pkix-parameters
+func knownTags() []string {
+	return []string{"issue", "issuewild", "iodef", "issuemail", "issuevmc", "contactemail", "contactphone"}
 }

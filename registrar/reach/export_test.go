@@ -15,3 +15,6 @@ func DialFailure(err error, timedOut bool) string {
 	reason, _ := h.dialFailure()
 	return reason
 }
+
+// Together runs f with 0 to n-1 side by side, as a look does.
+func (p *Prober) Together(n int, f func(int)) { p.together(n, f) }

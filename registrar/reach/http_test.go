@@ -36,6 +36,8 @@ func TestAnswers(t *testing.T) {
 		{"empty 204", status(204, ""), reach.Unreachable, reach.ReasonStatus, []string{"http_status fail"}, "204"},
 		{"a status nobody knows", status(599, ""), reach.Unreachable, reach.ReasonStatus, []string{"http_status fail"}, "599 (unknown to HTTP)"},
 		{"redirect", status(301, "", "Location", "https://www.example.test/\u202ehtml"), reach.Unreachable, reach.ReasonRedirect, []string{"http_redirect fail"}, `301 to "https://www.example.test/\u202ehtml"`},
+		{"redirect to a long address", status(302, "", "Location", "https://www.example.test/"+strings.Repeat("ö", 5000)), reach.Unreachable, reach.ReasonRedirect,
+			[]string{"http_redirect fail"}, `ö"...`},
 		{"login", status(401, "", "WWW-Authenticate", "Basic"), reach.Unreachable, reach.ReasonBotChallenge,
 			[]string{"http_bot_challenge fail", "http_status fail"}, "a demand for a login (status 401)"},
 		{"Cloudflare", status(403, page, "Cf-Mitigated", "challenge"), reach.Unreachable, reach.ReasonBotChallenge,
@@ -180,7 +182,11 @@ func TestPrivateKeyComesFirst(t *testing.T) {
 	body := pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})
 	w.serve("127.0.0.2", w.cert(testca.LeafOptions{SelfSigned: true}), w.keyHandler(body))
 	w.dns.Set(domain, "A 127.0.0.2")
-	expect(t, w.check(), reach.Unreachable, reach.ReasonPrivateKey, "tls_chain@127.0.0.2 fail", "key_private@127.0.0.2 fail")
+	report := w.check()
+	expect(t, report, reach.Unreachable, reach.ReasonPrivateKey, "tls_chain@127.0.0.2 fail", "key_private@127.0.0.2 fail")
+	if id := report.Deciding().ID; id != "key_private" {
+		t.Errorf("deciding = %s", id)
+	}
 }
 
 // status answers everything with a status, a body and header fields.

@@ -9,6 +9,9 @@ import (
 	"testing"
 	"time"
 
+	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest/observer"
+
 	"wellkey/internal/finding"
 	"wellkey/internal/testca"
 	"wellkey/keystore"
@@ -224,5 +227,25 @@ func TestDecide(t *testing.T) {
 		if verdict, reason := reach.Decide(tc.addresses); verdict != tc.verdict || reason != tc.reason {
 			t.Errorf("%v: %s %q, want %s %q", tc.addresses, verdict, reason, tc.verdict, tc.reason)
 		}
+	}
+}
+
+// What strangers send must never end the process.
+func TestPanicIsContained(t *testing.T) {
+	core, logs := observer.New(zap.ErrorLevel)
+	w := newWorld(t)
+	w.config.Logger = zap.New(core)
+	ran := make([]bool, 3)
+	w.prober().Together(len(ran), func(i int) {
+		if i == 1 {
+			panic("hostile")
+		}
+		ran[i] = true
+	})
+	if !slices.Equal(ran, []bool{true, false, true}) {
+		t.Errorf("ran = %v", ran)
+	}
+	if entries := logs.TakeAll(); len(entries) != 1 || entries[0].Message != "looking from outside panicked" || entries[0].LoggerName != "reach" {
+		t.Errorf("log = %+v", entries)
 	}
 }

@@ -140,3 +140,39 @@ func TestConnectionCutInTheHandshake(t *testing.T) {
 		t.Errorf("cause = %q", f.Cause)
 	}
 }
+
+// What a certificate of another names is shown, cut and quoted.
+func TestNamesOfAnotherCertificate(t *testing.T) {
+	for name, tc := range map[string]struct {
+		names []string
+		want  string
+	}{
+		"several": {[]string{"a.test", "b.test", "c.test", "d.test", "e.test"}, `it names "a.test", "b.test", "c.test" and 2 more.`},
+		"address": {[]string{"192.168.1.1"}, `it names "192.168.1.1".`},
+		"nothing": {[]string{}, "it names nothing."},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			leaf, err := w.signer.Issue(testca.LeafOptions{NoCommonName: true}, tc.names...)
+			if err != nil {
+				t.Fatal(err)
+			}
+			w.serve("127.0.0.2", &tls.Config{Certificates: []tls.Certificate{leaf.Certificate}}, w.keyHandler(w.key.PEM()))
+			w.dns.Set(domain, "A 127.0.0.2")
+			report := w.check()
+			expect(t, report, reach.Unreachable, reach.ReasonTLSName, "tls_name@127.0.0.2 fail", "tls_cn@127.0.0.2 warn")
+			if f := find(report, "tls_name"); !strings.HasSuffix(f.Seen, tc.want) {
+				t.Errorf("seen = %q, want %q at its end", f.Seen, tc.want)
+			}
+		})
+	}
+}
+
+// No authority can put a name of more than 64 bytes into a common name.
+func TestLongDomain(t *testing.T) {
+	long := strings.Repeat("a", 60) + "." + domain
+	w := newWorld(t)
+	w.serve("127.0.0.2", w.cert(testca.LeafOptions{NoCommonName: true}, long), w.keyHandler(w.key.PEM()))
+	w.dns.Set(long, "A 127.0.0.2")
+	expect(t, w.prober().Check(t.Context(), long, w.key), reach.Reachable, "")
+}

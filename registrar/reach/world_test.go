@@ -221,6 +221,15 @@ func expect(t *testing.T, report reach.Report, verdict reach.Verdict, reason str
 	if reason != "" && !slices.Contains(reach.Reasons(), reason) {
 		t.Errorf("reason %q is not in Reasons", reason)
 	}
+	deciding := report.Deciding()
+	switch {
+	case reason == "" && deciding.ID != "":
+		t.Errorf("deciding = %+v, want none", deciding)
+	case reason == reach.ReasonCanceled && deciding.ID != reason:
+		t.Errorf("deciding = %+v, want id %q", deciding, reason)
+	case reason != "" && reason != reach.ReasonCanceled && deciding.Fix == "":
+		t.Errorf("deciding = %+v, want the finding behind %q", deciding, reason)
+	}
 	got := troubles(t, report)
 	want = slices.Clone(want)
 	slices.Sort(got)
