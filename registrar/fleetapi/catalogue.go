@@ -479,7 +479,7 @@ var catalogue = []Refusal{
 		},
 	},
 	{
-		Code: UnknownRefusal, Operations: all, Statuses: []int{4},
+		Code: UnknownRefusal, Operations: all, Statuses: []int{4}, Bodies: []Body{BodyJSON, BodyEmpty},
 		Actor: ActorOperator, Retry: RetrySlow,
 		Summary: "Tesla refuses for a reason that wellkey does not know",
 		Cause:   "See Tesla's text, where there is one, and the status.",

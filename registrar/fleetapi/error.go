@@ -89,6 +89,15 @@ func (e *Error) Subject() Subject {
 	return Subject{Region: e.Region, Domain: e.Domain, ClientID: e.ClientID, BaseURL: e.BaseURL, AuthURL: e.AuthURL}
 }
 
+// lost is a failure on the way that shows the cleaned text instead of its own.
+type lost struct {
+	text string
+	err  error
+}
+
+func (l *lost) Error() string { return l.text }
+func (l *lost) Unwrap() error { return l.err }
+
 // cut returns at most n characters of s, with an ellipsis where it was longer.
 func cut(s string, n int) string {
 	if utf8.RuneCountInString(s) <= n {

@@ -112,7 +112,7 @@ func (c *Client) bad(a answer, why string) error {
 // comes in, so here our secrets are taken out of it, should anyone echo them.
 func (c *Client) fail(a answer, row Refusal, text string, err error) *Error {
 	e := c.blank(a.request)
-	e.Refusal, e.Status, e.TxID, e.Err = row, a.status, a.txid, err
+	e.Refusal, e.Status, e.TxID = row, a.status, a.txid
 	for _, s := range []secret.Text{c.credentials.ClientSecret, a.request.bearer} {
 		text = hide(text, s)
 		e.TxID = hide(e.TxID, s)
@@ -121,6 +121,9 @@ func (c *Client) fail(a answer, row Refusal, text string, err error) *Error {
 		text = text[:kept]
 	}
 	e.Text = strings.ToValidUTF8(text, string(utf8.RuneError))
+	if err != nil {
+		e.Err = &lost{text: e.Text, err: err}
+	}
 	e.RetryAfter = retryAfter(a.status, a.header, time.Now())
 	c.metrics.failed(e)
 	c.log.Debug("request failed", zap.String("operation", string(e.Operation)), zap.String("region", string(e.Region)),

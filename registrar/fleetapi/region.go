@@ -54,3 +54,15 @@ func (r Region) Name() string {
 	}
 	return string(r)
 }
+
+// PairingLink returns the link that an owner opens on their phone to add the
+// virtual key of domain to a car. It has no slash at the end, since the Tesla
+// app refuses one (teslamotors/vehicle-command#159).
+//
+// Source: https://developer.tesla.com/docs/fleet-api/virtual-keys/developer-guide
+func (r Region) PairingLink(domain string) string {
+	if r == CN {
+		return "https://tesla.cn/_ak/" + domain
+	}
+	return "https://tesla.com/_ak/" + domain
+}

@@ -14,7 +14,7 @@ const (
 	patience = 24 * time.Hour
 	// epoch tells seconds from now from seconds since 1970; Tesla does not say
 	// which RateLimit-*-Reset holds.
-	epoch = 1_000_000_000
+	epoch = 500_000_000
 )
 
 var resetHeader = regexp.MustCompile(`(?i)^RateLimit(-.+)?-Reset$`)

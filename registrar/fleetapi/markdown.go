@@ -1,0 +1,88 @@
+package fleetapi
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+)
+
+// Markdown returns the catalogue as a document for people: docs/errors.md.
+func Markdown() []byte {
+	s := Subject{
+		Region: EU, Domain: "example.com", ClientID: "your-client-id",
+		BaseURL: EU.BaseURL(), AuthURL: EU.AuthURL(),
+	}
+	var b strings.Builder
+	b.WriteString(`# Refusals and failures
+
+What Tesla's Fleet API, or the way to it, can say to a registration, and what to do then. Logs, metrics, the status and
+` + "`wellkey doctor`" + ` use these reason codes. Texts are filled in for the domain example.com in the region eu.
+
+This page is made from the table in ` + "`registrar/fleetapi/catalogue.go`" + `: ` +
+		"`go test ./registrar/fleetapi -run TestDocs -update`" + `.
+
+**Who acts**: the operator (whoever runs wellkey), Tesla, or nobody, since it passes or wellkey deals with it.
+**Tried again**: *soon*: after seconds, growing; *lag*: every 10 to 15 minutes, for hours; *check*: after 1, 5 and 15
+minutes, then every hour, each time after a look at the key from outside; *slow*: after an hour, then every 6 hours.
+A time that Tesla names is waited for in any case.
+
+| code | what happened | who acts | tried again |
+|---|---|---|---|
+`)
+	for _, r := range catalogue {
+		fmt.Fprintf(&b, "| [%s](#%s) | %s | %s | %s |\n", r.Code, r.Code, s.Fill(r.Summary), r.Actor, r.Retry)
+	}
+	for _, r := range catalogue {
+		r.section(&b, s)
+	}
+	return []byte(b.String())
+}
+
+func (r *Refusal) section(b *strings.Builder, s Subject) {
+	fmt.Fprintf(b, "\n## %s\n%s.\n\n", r.Code, capital(s.Fill(r.Summary)))
+	fmt.Fprintf(b, "- **Cause**: %s\n- **Fix**: %s\n- **In answer to**: %s\n", s.Fill(r.Cause), s.Fill(r.Fix), r.answers())
+	if r.Absent {
+		b.WriteString("- In answer to public_key this means: not registered, so wellkey registers.\n")
+	}
+	fmt.Fprintf(b, "- **Source**: %s\n", r.Source)
+	for _, x := range r.Examples {
+		body := strings.TrimRight(s.Fill(x.Body), "\n")
+		if body == "" {
+			body = "(empty)"
+		}
+		fmt.Fprintf(b, "\n```\n%d\n%s\n```\n", x.Status, body)
+	}
+}
+
+// answers says which operations the row is about and by what it is recognised.
+func (r *Refusal) answers() string {
+	var ops, statuses []string
+	for _, op := range r.Operations {
+		ops = append(ops, string(op))
+	}
+	for _, status := range r.Statuses {
+		if status < 10 {
+			statuses = append(statuses, fmt.Sprintf("%dxx", status))
+		} else {
+			statuses = append(statuses, strconv.Itoa(status))
+		}
+	}
+	text := strings.Join(ops, ", ")
+	if len(statuses) > 0 {
+		text += "; status " + strings.Join(statuses, ", ")
+	}
+	if r.Pattern != nil {
+		text += "; text like `" + r.Pattern.String() + "`"
+	}
+	if r.Local {
+		text += "; no answer came"
+	}
+	return text
+}
+
+func capital(s string) string {
+	if s == "" || s[0] < 'a' || s[0] > 'z' {
+		return s
+	}
+	return string(s[0]-'a'+'A') + s[1:]
+}
