@@ -30,7 +30,7 @@ func (d *draft) readEnvironment(environ []string) map[string]string {
 		if name, ok := known[variable]; ok {
 			given[name] = text
 		} else if !kubernetes || !serviceLink.MatchString(variable) {
-			d.faults = append(d.faults, &Fault{Setting: cutName(variable), What: "is no setting", Fix: didYouMean(variable, names)})
+			d.faults = append(d.faults, &Fault{Setting: cutName(variable), What: "is no setting", Fix: didYouMean(cutName(variable), names)})
 		}
 	}
 	return given

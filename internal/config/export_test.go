@@ -14,3 +14,6 @@ func Samples() map[string]string {
 	}
 	return all
 }
+
+// ExplainFile says why a file could not be read, and what to do.
+var ExplainFile = explainFile

@@ -14,7 +14,8 @@ type row struct {
 	emptyMeans bool // an empty value is a value, not "not given"
 
 	// set checks the text and puts it into the settings. It returns what is
-	// wrong and the fix, or two empty strings.
+	// wrong and the fix, or two empty strings. Rows without it are read where they
+	// are needed.
 	set func(s *Settings, text string) (what, fix string)
 }
 
@@ -96,7 +97,7 @@ func certificateRows() []row {
 			help: "key id of an external account binding; zerossl and google want one"},
 		{name: "acme_eab_hmac_key", kind: kindText, secret: true, example: "zWNDZM6eQGHWpSRTPal5eIUYFTu7EajVIoguysqZ9wG44nMEtx3MUAsUDkMTQ12W", set: setEABKey,
 			help: "HMAC key of that binding, in base64url"},
-		{name: "acme_eab_hmac_key_file", kind: kindPath, example: "/run/secrets/eab", set: func(*Settings, string) (string, string) { return "", "" },
+		{name: "acme_eab_hmac_key_file", kind: kindPath, example: "/run/secrets/eab",
 			help: "file that holds it"},
 	}
 }
@@ -120,12 +121,6 @@ func outsideRows() []row {
 		{name: "probe_allow_private", kind: kindBool, standard: "false", example: "true", set: setAllowPrivate,
 			help: "true lets the look from outside dial private addresses"},
 	}
-}
-
-// find returns the row of a name that is in the table.
-func find(name string) row {
-	rows := table()
-	return rows[slices.IndexFunc(rows, func(r row) bool { return r.name == name })]
 }
 
 // names returns the names of the rows that keep wants.

@@ -38,23 +38,21 @@ func (d *draft) readConfigFile(flag, env string) map[string]value {
 		d.faults = append(d.faults, fault)
 		d.bad = append(d.bad, fault.Setting)
 	}
-	if readableByAll(path, mode) {
-		for _, r := range table() {
-			if r.secret && entries[r.name].text != "" {
-				d.settings.Warnings = append(d.settings.Warnings, path+" holds "+r.name+" and every user of the machine can read it: chmod 600 it, or use "+r.name+"_file")
-			}
-		}
-	}
-	for name, v := range entries {
-		if r := find(name); r.kind != kindList && v.list {
-			d.faults = append(d.faults, &Fault{Setting: name, Where: v.where, What: "is a list, but one value is wanted", Fix: "Write it as in " + name + ": " + r.example})
-			d.bad = append(d.bad, name)
-			delete(entries, name)
-		}
-	}
 	given := map[string]value{}
-	for name, v := range entries {
-		given[name] = v.value
+	for _, r := range table() {
+		e, ok := entries[r.name]
+		if !ok {
+			continue
+		}
+		if e.list && r.kind != kindList {
+			d.faults = append(d.faults, &Fault{Setting: r.name, Where: e.where, What: "is a list, but one value is wanted", Fix: "Write it as in " + r.name + ": " + r.example})
+			d.bad = append(d.bad, r.name)
+			continue
+		}
+		if r.secret && e.text != "" && readableByAll(path, mode) {
+			d.settings.Warnings = append(d.settings.Warnings, path+" holds "+r.name+" and every user of the machine can read it: chmod 600 it, or use "+r.name+"_file")
+		}
+		given[r.name] = e.value
 	}
 	return given
 }
