@@ -180,7 +180,7 @@ func boundCollector(l *listener) prometheus.Collector {
 		Name: "wellkey_listener_bound", ConstLabels: prometheus.Labels{"listener": l.name},
 		Help: "1 while the listener has its address, 0 while it waits for it.",
 	}, func() float64 {
-		if l.bound() == nil {
+		if l.Addr() == "" {
 			return 0
 		}
 		return 1

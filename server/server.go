@@ -27,6 +27,7 @@ import (
 	"go.uber.org/zap"
 	"golang.org/x/sync/errgroup"
 
+	"wellkey/internal/listen"
 	"wellkey/keystore"
 )
 
@@ -142,14 +143,11 @@ func (c *Config) check() error {
 // are known. An address that is taken, or not yet on this host, is no error: it
 // is logged, and Run goes on trying while the other listener serves. Every other
 // failure is an error that names the address, the cause and the fix, and leaves
-// nothing bound. After Listen, Run must be called: it closes the listeners, also
-// with a ctx that is done.
+// nothing bound.
 func (s *Server) Listen(ctx context.Context) error {
 	for _, l := range s.listeners() {
-		if err := l.bind(ctx); err != nil && !passes(err) {
-			for _, bound := range s.listeners() {
-				bound.close()
-			}
+		if err := l.Listen(ctx); err != nil {
+			s.Close()
 			return err
 		}
 	}
@@ -162,32 +160,39 @@ func (s *Server) Listen(ctx context.Context) error {
 func (s *Server) Run(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
 	for _, l := range s.listeners() {
-		group.Go(func() error { return l.run(ctx) })
+		group.Go(func() error { return l.Serve(ctx, l.server, s.config.DrainTimeout) })
 	}
 	return group.Wait()
 }
 
+// Close gives up what Listen bound, for when Run will not be called.
+func (s *Server) Close() {
+	for _, l := range s.listeners() {
+		l.Close()
+	}
+}
+
 // HTTPAddr returns the real address of the HTTP listener, "" while it is not
 // bound.
-func (s *Server) HTTPAddr() string { return s.http.boundAddr() }
+func (s *Server) HTTPAddr() string { return s.http.addr() }
 
 // HTTPSAddr returns the real address of the HTTPS listener, "" while it is not
 // bound.
-func (s *Server) HTTPSAddr() string { return s.https.boundAddr() }
+func (s *Server) HTTPSAddr() string { return s.https.addr() }
 
-// A Listener is the state of one listener, for the status page.
-type Listener struct {
-	Name  string // "http" or "https"
-	Addr  string // the real address, or the one that is tried while Bound is false
-	Bound bool
-	Error string // why it is not bound: cause and fix
+// addr returns the real address; the nil listener is one that is switched off.
+func (l *listener) addr() string {
+	if l == nil {
+		return ""
+	}
+	return l.Addr()
 }
 
 // Listeners returns the state of the listeners that are switched on.
-func (s *Server) Listeners() []Listener {
-	var states []Listener
+func (s *Server) Listeners() []listen.State {
+	var states []listen.State
 	for _, l := range s.listeners() {
-		states = append(states, l.state())
+		states = append(states, l.State())
 	}
 	return states
 }

@@ -21,6 +21,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/goleak"
 
+	"wellkey/internal/listen"
 	"wellkey/keystore"
 	"wellkey/server"
 )
@@ -252,7 +253,7 @@ func TestOneListenerOnly(t *testing.T) {
 	if s.HTTPAddr() != "" {
 		t.Errorf("HTTPAddr = %q, but it is switched off", s.HTTPAddr())
 	}
-	if got := s.Listeners(); len(got) != 1 || got[0] != (server.Listener{Name: "https", Addr: s.HTTPSAddr(), Bound: true}) {
+	if got := s.Listeners(); len(got) != 1 || got[0] != (listen.State{Name: "https", Addr: s.HTTPSAddr(), Bound: true}) {
 		t.Errorf("Listeners = %+v", got)
 	}
 	response, err := client(t, s.HTTPSAddr(), certs, true).Get("https://" + domain + server.KeyPath)

@@ -3,6 +3,7 @@ package certs
 import (
 	"context"
 	"crypto/tls"
+	"log/slog"
 	"net"
 	"net/http"
 	"strconv"
@@ -12,6 +13,7 @@ import (
 	"github.com/mholt/acmez/v3"
 	"github.com/mholt/acmez/v3/acme"
 	"go.uber.org/zap"
+	"go.uber.org/zap/exp/zapslog"
 	"go.uber.org/zap/zapcore"
 )
 
@@ -32,17 +34,18 @@ type client struct {
 	cfg   *certmagic.Config
 	iss   *certmagic.ACMEIssuer
 	wire  *wire
+	log   *zap.Logger  // with the wire
 	http  *http.Client // for reading the directory
 }
 
 // connect sets certmagic up. All fields are set that would else be filled from
 // its globals; nothing global is changed.
 func (m *Manager) connect() *client {
-	c := &client{wire: new(wire)}
-	logger := m.log.Named("acme").WithOptions(zap.WrapCore(func(core zapcore.Core) zapcore.Core { return tap{core, c.wire} }))
+	c := &client{wire: &wire{now: m.cfg.Now}}
+	c.log = m.log.Named("acme").WithOptions(zap.WrapCore(func(core zapcore.Core) zapcore.Core { return tap{core, c.wire} }))
 	c.cache = certmagic.NewCache(certmagic.CacheOptions{
 		GetConfigForCert: func(certmagic.Certificate) (*certmagic.Config, error) { return c.cfg, nil },
-		Logger:           logger,
+		Logger:           c.log,
 	})
 	c.cfg = certmagic.New(c.cache, certmagic.Config{
 		RenewalWindowRatio: renewalRatio,
@@ -54,9 +57,9 @@ func (m *Manager) connect() *client {
 		// silent responder without limit.
 		OCSP:    certmagic.OCSPConfig{DisableStapling: true},
 		Storage: m.cfg.Storage,
-		Logger:  logger,
+		Logger:  c.log,
 	})
-	c.iss = certmagic.NewACMEIssuer(c.cfg, m.issuer(logger))
+	c.iss = certmagic.NewACMEIssuer(c.cfg, m.issuer(c.log))
 	// certmagic asks a test CA only on a second attempt of its own, and each of
 	// ours is a first one. Without it, a challenge is never stored under another
 	// CA's name, where other replicas do not look.
@@ -90,25 +93,26 @@ func (m *Manager) issuer(logger *zap.Logger) certmagic.ACMEIssuer {
 		}
 	}
 	if m.cfg.EAB != nil && m.cfg.EAB.KeyID != "" {
-		iss.ExternalAccount = &acme.EAB{KeyID: m.cfg.EAB.KeyID, MACKey: m.cfg.EAB.MACKey.Reveal()}
+		iss.ExternalAccount = &acme.EAB{KeyID: m.cfg.EAB.KeyID, MACKey: trimPadding(m.cfg.EAB.MACKey)}
 	}
 	// certmagic listens for challenges where nobody does. It must find our own
 	// listeners taken, so it gets exactly their addresses; both share one host,
 	// that of the TLS listener if there is one.
-	iss.DisableHTTPChallenge = m.cfg.HTTPAddr == nil
-	iss.DisableTLSALPNChallenge = m.cfg.TLSAddr == nil
-	if m.cfg.HTTPAddr != nil {
-		iss.ListenHost, iss.AltHTTPPort = splitAddr(m.cfg.HTTPAddr())
+	iss.ListenHost, iss.AltHTTPPort = splitAddr(m.cfg.HTTPAddr)
+	if host, port := splitAddr(m.cfg.TLSAddr); port != 0 {
+		iss.ListenHost, iss.AltTLSALPNPort = host, port
 	}
-	if m.cfg.TLSAddr != nil {
-		iss.ListenHost, iss.AltTLSALPNPort = splitAddr(m.cfg.TLSAddr())
-	}
+	iss.DisableHTTPChallenge = iss.AltHTTPPort == 0
+	iss.DisableTLSALPNChallenge = iss.AltTLSALPNPort == 0
 	return iss
 }
 
-// splitAddr takes the address of a bound listener apart.
-func splitAddr(addr string) (host string, port int) {
-	host, text, _ := net.SplitHostPort(addr) // a listener's own address is well-formed
+// splitAddr takes the address of a bound listener apart; port 0 is none.
+func splitAddr(addr func() string) (host string, port int) {
+	if addr == nil {
+		return "", 0
+	}
+	host, text, _ := net.SplitHostPort(addr()) // a listener's own address is well-formed
 	port, _ = strconv.Atoi(text)
 	return host, port
 }
@@ -116,7 +120,12 @@ func splitAddr(addr string) (host string, port int) {
 // chooseProfile sets the profile of the next order: ours if the CA offers it,
 // else none, since an order for another one always fails.
 func (m *Manager) chooseProfile(ctx context.Context, c *client) error {
-	directory, err := (&acme.Client{Directory: m.directory.URL, HTTPClient: c.http}).GetDirectory(ctx)
+	reader := acme.Client{
+		Directory:  m.directory.URL,
+		HTTPClient: c.http,
+		Logger:     slog.New(zapslog.NewHandler(c.log.Core())), // so that the wire reads along
+	}
+	directory, err := reader.GetDirectory(ctx)
 	if err != nil {
 		return err
 	}

@@ -141,11 +141,14 @@ func (d Directory) checkEAB(eab *EAB) error {
 	if eab.KeyID == "" || eab.MACKey.IsZero() {
 		return errors.New("acme_eab_key_id and acme_eab_mac_key belong together, and one is missing: set both or none")
 	}
-	if _, err := base64.RawURLEncoding.DecodeString(strings.TrimRight(eab.MACKey.Reveal(), "=")); err != nil {
+	if _, err := base64.RawURLEncoding.DecodeString(trimPadding(eab.MACKey)); err != nil {
 		return errors.New("acme_eab_mac_key is not base64url: copy it again from the CA's portal, whole and without quotes")
 	}
 	return nil
 }
+
+// trimPadding reveals a MAC key in the form that ACME clients take.
+func trimPadding(key secret.Text) string { return strings.TrimRight(key.Reveal(), "=") }
 
 // TLSConfig returns a configuration that serves the current certificate, and
 // the CA's TLS-ALPN-01 challenges, also before Run. MinVersion is TLS 1.2.

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
+	"flag"
 	"io"
 	"log"
 	"net"
@@ -23,6 +24,11 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	flag.Parse()
+	// The tests mostly wait for an ACME client that polls four times a second.
+	if err := flag.Set("test.parallel", "16"); err != nil {
+		panic(err)
+	}
 	goleak.VerifyTestMain(m,
 		// What certmagic and Pebble leave running, in this order: up to 5 s
 		// after a lock is released; one a CA and account, for ever; one a CA.

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -119,10 +120,10 @@ func TestNobodyIsAskedOnTheTerminal(t *testing.T) {
 	if err := r.storage(t).Delete(t.Context(), "certificates"); err != nil {
 		t.Fatal(err)
 	}
-	made := 0
+	var made atomic.Int32
 	r.ca.Intercept(func(_ http.ResponseWriter, req *http.Request) bool {
 		if req.URL.Path == testca.NewAccountPath {
-			made++
+			made.Add(1)
 		}
 		return false
 	})
@@ -130,7 +131,7 @@ func TestNobodyIsAskedOnTheTerminal(t *testing.T) {
 	m = r.start(t, r.config(t))
 	m.settle(t)
 	r.leaf(t, m, time.Now())
-	if made != 0 {
-		t.Errorf("got %d new accounts, want the old one", made)
+	if n := made.Load(); n != 0 {
+		t.Errorf("got %d new accounts, want the old one", n)
 	}
 }

@@ -12,6 +12,7 @@ import (
 // A wire remembers what certmagic learns from the CA but tells only its log:
 // when to come again, and that an order is being finalized.
 type wire struct {
+	now        func() time.Time
 	mu         sync.Mutex // guards what follows
 	retryAfter time.Time
 	finalizing bool
@@ -50,7 +51,7 @@ func (w *wire) note(entry zapcore.Entry, fields []zapcore.Field) {
 			}
 		}
 		if status >= http.StatusBadRequest {
-			w.retryAfter = parseRetryAfter(header.Get("Retry-After"), entry.Time)
+			w.retryAfter = parseRetryAfter(header.Get("Retry-After"), w.now())
 		}
 	}
 }
