@@ -1,0 +1,47 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+)
+
+// An actor is a part of the program that runs until its context is done and
+// leaves nothing behind.
+type actor struct {
+	name string
+	run  func(context.Context) error
+}
+
+// runAll starts the actors side by side. When ctx is done, or the first of them
+// returns, it stops them one after the other in the order of the slice, each
+// only after the one before it has ended. It returns the errors of all, after
+// the last.
+func runAll(ctx context.Context, actors []actor) error {
+	ended := make(chan struct{}) // closed when the first actor returns
+	var once sync.Once
+	stops := make([]context.CancelFunc, len(actors))
+	done := make([]chan struct{}, len(actors))
+	errs := make([]error, len(actors))
+	for i, a := range actors {
+		own, stop := context.WithCancel(context.WithoutCancel(ctx))
+		stops[i], done[i] = stop, make(chan struct{})
+		go func() {
+			defer close(done[i])
+			defer once.Do(func() { close(ended) })
+			if err := a.run(own); err != nil && !errors.Is(err, context.Canceled) {
+				errs[i] = fmt.Errorf("running the %s: %w", a.name, err)
+			}
+		}()
+	}
+	select {
+	case <-ctx.Done():
+	case <-ended:
+	}
+	for i := range actors {
+		stops[i]()
+		<-done[i]
+	}
+	return errors.Join(errs...)
+}

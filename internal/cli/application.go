@@ -1,0 +1,101 @@
+package cli
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"go.uber.org/zap"
+
+	"wellkey/internal/config"
+	"wellkey/registrar"
+	"wellkey/registrar/fleetapi"
+)
+
+// pollCredentials is how often the files of the credentials are looked at. A
+// look reads a few hundred bytes; a watch would miss how Kubernetes swaps them.
+const pollCredentials = 2 * time.Second
+
+// An application follows the credentials, which may be written or changed while
+// we run, and holds the client for those that were last good.
+type application struct {
+	settings *config.Settings
+	template fleetapi.Config // all but the credentials
+	log      *zap.Logger
+	onChange func()
+	current  atomic.Pointer[registrar.Application]
+
+	mu   sync.Mutex // held while reloading; guards used
+	used fleetapi.Credentials
+}
+
+func (a *application) get() registrar.Application { return *a.current.Load() }
+
+// newApplication reads the credentials once; faulty ones are an error.
+func newApplication(settings *config.Settings, template fleetapi.Config, log *zap.Logger) (*application, error) {
+	a := &application{settings: settings, template: template, log: log.Named("credentials"), onChange: func() {}}
+	a.current.Store(&registrar.Application{})
+	return a, a.reload()
+}
+
+// run follows the files until ctx is done.
+func (a *application) run(ctx context.Context) error {
+	ticker := time.NewTicker(pollCredentials)
+	defer ticker.Stop()
+	last := ""
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-ticker.C:
+		}
+		fault := ""
+		if err := a.reload(); err != nil {
+			fault = err.Error()
+		}
+		if fault != "" && fault != last {
+			a.log.Error("credentials not usable; the last good ones stay in use", zap.String("error", fault))
+		}
+		last = fault
+	}
+}
+
+// reload reads the credentials and, where they changed, makes a client of them.
+func (a *application) reload() error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	id, key, err := config.LoadCredentials(a.settings)
+	if err != nil {
+		return err
+	}
+	credentials := fleetapi.Credentials{ClientID: id, ClientSecret: key}
+	if credentials == a.used {
+		return nil
+	}
+	if credentials.IsZero() {
+		return errors.New("the client id or the client secret has vanished: write them again")
+	}
+	c := a.template
+	c.Credentials = credentials
+	client, err := fleetapi.New(c)
+	if err != nil {
+		return err
+	}
+	a.used = credentials
+	a.current.Store(&registrar.Application{ClientID: id, Digest: digest(credentials), API: client})
+	a.log.Info("credentials in use", zap.String("client_id", id))
+	a.onChange()
+	return nil
+}
+
+// digest tells credentials apart without revealing them: it is kept on disk to
+// know whether a refusal was for these. The secret is random and long, so its
+// truncated hash gives nothing away.
+func digest(c fleetapi.Credentials) string {
+	sum := sha256.Sum256([]byte("wellkey application\x00" + c.ClientID + "\x00" + c.ClientSecret.Reveal()))
+	return hex.EncodeToString(sum[:8])
+}

@@ -1,0 +1,96 @@
+// Package cli is the command line: it reads the settings, makes every part of
+// the program from its piece of them, wires the parts, and owns their life.
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/spf13/cobra"
+
+	"wellkey/internal/config"
+)
+
+// Exit codes.
+const (
+	exitOK       = 0
+	exitRuntime  = 1
+	exitSettings = 2 // wrong settings or usage: a restart does not help
+)
+
+// A Process is what a program has of its surroundings, so that tests can run it
+// whole.
+type Process struct {
+	Args    []string // without the program's name
+	Environ []string // as os.Environ gives it
+	Stdout  io.Writer
+	Stderr  io.Writer
+}
+
+// Run runs the command that p.Args name until it ends or ctx is done, and
+// returns the exit code.
+func Run(ctx context.Context, p Process) int {
+	root := rootCommand(p)
+	root.SetArgs(p.Args)
+	root.SetOut(p.Stdout)
+	root.SetErr(p.Stderr)
+	err := root.ExecuteContext(ctx)
+	if err == nil {
+		return exitOK
+	}
+	code := exitRuntime
+	if _, ok := errors.AsType[*usageError](err); ok {
+		code = exitSettings
+	}
+	fmt.Fprintf(p.Stderr, "wellkey: %v\n", err)
+	return code
+}
+
+// A usageError is a mistake of whoever typed the command or the settings.
+type usageError struct{ error }
+
+func (e *usageError) Unwrap() error { return e.error }
+
+func rootCommand(p Process) *cobra.Command {
+	root := &cobra.Command{
+		Use:           "wellkey",
+		Short:         "Host the public key of a Tesla Fleet API application, and keep its registration true",
+		SilenceErrors: true, // Run prints them, once
+		SilenceUsage:  true,
+		Args:          noArguments,
+		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		return &usageError{config.FlagError(err, cmd.Flags())}
+	})
+	root.AddCommand(serveCommand(p), healthcheckCommand(p), versionCommand(p))
+	return root
+}
+
+// noArguments refuses arguments; on the root command such a one is a command
+// that does not exist.
+func noArguments(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	if cmd.HasParent() {
+		return &usageError{fmt.Errorf("%s takes no arguments, but was given %q; settings are flags, see %s --help", cmd.CommandPath(), args[0], cmd.CommandPath())}
+	}
+	err := fmt.Errorf("there is no command %q; see wellkey --help", args[0])
+	if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
+		err = fmt.Errorf("there is no command %q; did you mean %q?", args[0], near[0])
+	}
+	return &usageError{err}
+}
+
+// settingsOf returns the settings of a command with their faults as usage
+// errors.
+func settingsOf(loader *config.Loader) (*config.Settings, error) {
+	settings, err := loader.Load()
+	if err != nil {
+		return nil, &usageError{fmt.Errorf("the settings are wrong, so nothing was started:\n%w", err)}
+	}
+	return settings, nil
+}

@@ -1,0 +1,64 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"wellkey/internal/config"
+)
+
+func healthcheckCommand(p Process) *cobra.Command {
+	loader := config.New(p.Environ)
+	cmd := &cobra.Command{
+		Use:   "healthcheck",
+		Short: "Ask the wellkey that runs with the same settings whether it is alive",
+		Long: `Ask the admin listener of the wellkey that runs with the same settings whether
+it is alive. Exit status 0: it is, 1: it is not, 2: the settings are wrong.`,
+		Args: noArguments,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			settings, err := settingsOf(loader)
+			if err != nil {
+				return err
+			}
+			return healthcheck(cmd.Context(), settings.AdminAddr)
+		},
+	}
+	loader.AddFlags(cmd.Flags())
+	return cmd
+}
+
+// healthcheck asks once, over loopback where the listener is on all addresses.
+func healthcheck(ctx context.Context, adminAddr string) error {
+	if adminAddr == "" {
+		return &usageError{errors.New("the admin listener is switched off, so nobody can be asked; set admin_addr")}
+	}
+	host, port, err := net.SplitHostPort(adminAddr)
+	if err != nil {
+		return &usageError{err}
+	}
+	if ip := net.ParseIP(host); host == "" || ip.IsUnspecified() {
+		host = "127.0.0.1"
+	}
+	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+net.JoinHostPort(host, port)+"/healthz", nil)
+	if err != nil {
+		return err
+	}
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}} // no proxy: it stays on this host
+	resp, err := client.Do(req)
+	if err != nil {
+		return fmt.Errorf("asking wellkey at %s: %w; is it running with this admin_addr?", adminAddr, err)
+	}
+	defer func() { _ = resp.Body.Close() }() // nothing was written
+	if resp.StatusCode != http.StatusOK {
+		return fmt.Errorf("wellkey at %s answers with status %d", adminAddr, resp.StatusCode)
+	}
+	return nil
+}

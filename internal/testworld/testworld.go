@@ -1,0 +1,166 @@
+// Package testworld is everything that wellkey needs around it, on loopback: an
+// ACME CA, DNS, Tesla's Fleet API, and an application in its portal. The tests of
+// the whole program and the demo live in it.
+package testworld
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"wellkey/internal/fleetsim"
+	"wellkey/internal/testca"
+	"wellkey/internal/testdns"
+	"wellkey/registrar/fleetapi"
+)
+
+// The application that exists in the simulated portal.
+const (
+	ClientID     = "7a1c2d3e-4f50-4a61-8b72-93c4d5e6f708"
+	ClientSecret = "ta-secret.%demo+only^nothing@real"
+)
+
+// Config says what world to start.
+type Config struct {
+	Domain string
+	Dir    string // for settings files, credentials and wellkey's data; must exist
+	Host   string // a loopback address for wellkey's listeners; "" = 127.0.0.1
+}
+
+// A World is a running world. It is safe for concurrent use.
+type World struct {
+	Domain                         string
+	HTTPAddr, HTTPSAddr, AdminAddr string // wellkey's
+	DataDir, CredentialsFile       string
+	DNS                            *testdns.Server
+	CA                             *testca.CA
+	Tesla                          *fleetsim.Sim
+
+	host, dir string
+}
+
+// Start starts everything but wellkey. The caller closes the World.
+func Start(c Config) (*World, error) {
+	w := &World{Domain: c.Domain, host: c.Host, dir: c.Dir,
+		DataDir: filepath.Join(c.Dir, "data"), CredentialsFile: filepath.Join(c.Dir, "credentials.yaml")}
+	if w.host == "" {
+		w.host = "127.0.0.1"
+	}
+	if err := errors.Join(w.pickPorts(), w.start()); err != nil {
+		return nil, errors.Join(err, w.Close())
+	}
+	return w, nil
+}
+
+func (w *World) start() (err error) {
+	if w.DNS, err = testdns.Start(); err != nil {
+		return err
+	}
+	w.DNS.Set(w.Domain, "A "+w.host)
+	if w.CA, err = testca.Start(testca.Config{HTTPPort: portOf(w.HTTPAddr), TLSPort: portOf(w.HTTPSAddr), DNS: w.DNS.Addr()}); err != nil {
+		return err
+	}
+	w.Tesla = fleetsim.New(fleetsim.Config{Dial: w.dial, Roots: w.CA.Roots()})
+	if err := w.Tesla.Start(); err != nil {
+		return err
+	}
+	w.Tesla.AddApp(fleetsim.App{ClientID: ClientID, Secret: ClientSecret, Name: "Demo", AllowedOrigins: []string{"https://" + w.Domain}})
+	for name, pem := range map[string][]byte{"acme-roots.pem": w.CA.APIRootsPEM(), "probe-roots.pem": w.CA.RootsPEM()} {
+		if err := os.WriteFile(filepath.Join(w.dir, name), pem, 0o644); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Close ends everything that Start started.
+func (w *World) Close() error {
+	var errs []error
+	if w.Tesla != nil {
+		errs = append(errs, w.Tesla.Close())
+	}
+	if w.CA != nil {
+		errs = append(errs, w.CA.Close())
+	}
+	if w.DNS != nil {
+		errs = append(errs, w.DNS.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// pickPorts chooses free ports for wellkey, which the CA must know before
+// wellkey binds them.
+func (w *World) pickPorts() error {
+	for _, addr := range []*string{&w.HTTPAddr, &w.HTTPSAddr, &w.AdminAddr} {
+		l, err := net.Listen("tcp", net.JoinHostPort(w.host, "0"))
+		if err != nil {
+			return fmt.Errorf("choosing a port: %w", err)
+		}
+		defer l.Close() // not before all are chosen, so that they differ
+		*addr = l.Addr().String()
+	}
+	return nil
+}
+
+// Environ returns the environment of a wellkey in this world: ordinary settings,
+// each as an environment variable. Those in more win.
+func (w *World) Environ(more ...string) []string {
+	settings := map[string]string{
+		"DOMAIN":              w.Domain,
+		"DATA_DIR":            w.DataDir,
+		"CREDENTIALS_FILE":    w.CredentialsFile,
+		"HTTP_ADDR":           w.HTTPAddr,
+		"HTTPS_ADDR":          w.HTTPSAddr,
+		"ADMIN_ADDR":          w.AdminAddr,
+		"ACME_DIRECTORY":      w.CA.Directory(),
+		"ACME_ROOTS":          filepath.Join(w.dir, "acme-roots.pem"),
+		"TESLA_AUTH_URL":      w.Tesla.AuthURL(),
+		"PROBE_RESOLVERS":     w.DNS.Addr(),
+		"PROBE_ROOTS":         filepath.Join(w.dir, "probe-roots.pem"),
+		"PROBE_PORT":          strconv.Itoa(portOf(w.HTTPSAddr)),
+		"PROBE_ALLOW_PRIVATE": "true",
+		"LOG_FORMAT":          "json",
+	}
+	for region, url := range w.Tesla.BaseURLs() {
+		settings["TESLA_API_URL_"+strings.ToUpper(string(region))] = url
+	}
+	for _, m := range more {
+		name, value, _ := strings.Cut(m, "=")
+		settings[name] = value
+	}
+	var environ []string
+	for name, value := range settings {
+		environ = append(environ, "WELLKEY_"+name+"="+value)
+	}
+	return environ
+}
+
+// WriteCredentials puts the application's credentials where wellkey looks.
+func (w *World) WriteCredentials() error {
+	text := fmt.Sprintf("client_id: %q\nclient_secret: %q\n", ClientID, ClientSecret)
+	return os.WriteFile(w.CredentialsFile, []byte(text), 0o600)
+}
+
+// dial connects to wellkey, whatever the address.
+func (w *World) dial(ctx context.Context, network, _ string) (net.Conn, error) {
+	var d net.Dialer
+	return d.DialContext(ctx, network, w.HTTPSAddr)
+}
+
+// Registered returns the key that Tesla has on record in region, as 130
+// hexadecimal characters; "" if none.
+func (w *World) Registered(region fleetapi.Region) string {
+	account, _ := w.Tesla.Account(region, w.Domain)
+	return account.PublicKey
+}
+
+func portOf(addr string) int {
+	_, port, _ := net.SplitHostPort(addr)
+	n, _ := strconv.Atoi(port) // it comes from a listener
+	return n
+}

@@ -1,0 +1,46 @@
+// Wellkey hosts the public key that the Tesla Fleet API asks of an application,
+// and keeps its registration true.
+//
+// Usage:
+//
+//	wellkey serve [flags]      host the key and register it, for years
+//	wellkey healthcheck        ask a running wellkey whether it is alive
+//	wellkey version            print the version
+//
+// Every setting has one name in three spellings: the flag --https-addr, the
+// environment variable WELLKEY_HTTPS_ADDR, and https_addr in a YAML file named
+// by --config. A flag wins over the environment, that over the file, and that
+// over the default. "wellkey serve --help" prints them all.
+//
+// The public listeners answer
+//
+//	https  GET, HEAD /.well-known/appspecific/com.tesla.3p.public-key.pem
+//	http   ACME challenges; everything else is redirected to https
+//
+// and the admin listener, which changes nothing and shows no secret,
+//
+//	GET /metrics   Prometheus metrics
+//	GET /healthz   200 while the process is alive
+//	GET /readyz    200 while the key can be served
+//	GET /status    what is known of the key, the certificate, and every region
+//
+// Logs go to standard error: JSON, or lines for people on a terminal. Exit
+// status: 0 stopped as asked, 1 failed while running, 2 wrong settings, so a
+// restart would not help.
+package main
+
+import (
+	"context"
+	"os"
+
+	"wellkey/internal/cli"
+)
+
+func main() {
+	os.Exit(cli.Run(context.Background(), cli.Process{
+		Args:    os.Args[1:],
+		Environ: os.Environ(),
+		Stdout:  os.Stdout,
+		Stderr:  os.Stderr,
+	}))
+}
