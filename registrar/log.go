@@ -35,7 +35,21 @@ func (s *site) show(r *region, d decision) {
 	if !d.Next.IsZero() {
 		fields = append(fields, zap.Time("next", d.Next))
 	}
-	r.log.Log(levelOf(d), "registration "+string(d.State), fields...)
+	r.log.Log(levelOf(d), "registration", fields...)
+	if d.State == Registered && s.allRegistered() {
+		s.log.Info("registered in every region; owners can pair their cars", zap.String("pairing_link", r.name.PairingLink(s.Domain)))
+	}
+}
+
+func (s *site) allRegistered() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, r := range s.regions {
+		if r.shown.State != Registered {
+			return false
+		}
+	}
+	return true
 }
 
 // levelOf says who should read of a decision: nobody while a request is under

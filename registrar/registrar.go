@@ -87,6 +87,7 @@ func New(c Config) (*Registrar, error) {
 	if c.Logger == nil {
 		c.Logger = zap.NewNop()
 	}
+	c.Logger = c.Logger.Named("registrar")
 	r := &Registrar{}
 	for _, s := range c.Sites {
 		if s.Domain == "" || len(s.Regions) == 0 || s.Keys == nil || s.Application == nil || s.Certificate == nil {

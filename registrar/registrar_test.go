@@ -578,8 +578,11 @@ func TestLogSaysEachChangeOnce(t *testing.T) {
 		w.want(Registered)
 		time.Sleep(72 * time.Hour)
 		w.want(Registered)
-		if got := w.logs.FilterLevelExact(zapcore.InfoLevel).FilterMessage("registration registered").Len(); got != 2 {
+		if got := w.logs.FilterMessage("registration").FilterField(zap.String("state", "registered")).Len(); got != 2 {
 			t.Errorf("%d lines say registered in 3 days, want one a region", got)
+		}
+		if got := w.logs.FilterFieldKey("pairing_link").Len(); got != 1 {
+			t.Errorf("%d lines show the pairing link, want one", got)
 		}
 		w.stop()
 	})

@@ -8,9 +8,16 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// version returns the version that the Go linker recorded: the module's, or the
-// commit that it was built from.
+// release is set by the linker (-X) where the build knows the version and Git is
+// not at hand, as in the image.
+var release string
+
+// version returns the version of this build: the release, else what Go recorded
+// of the module, else of the commit.
 func version() string {
+	if release != "" {
+		return release
+	}
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
 		return "unknown"

@@ -126,12 +126,19 @@ func (w *World) Environ(more ...string) []string {
 		"PROBE_ALLOW_PRIVATE": "true",
 		"LOG_FORMAT":          "json",
 	}
-	for region, url := range w.Tesla.BaseURLs() {
-		settings["TESLA_API_URL_"+strings.ToUpper(string(region))] = url
-	}
 	for _, m := range more {
 		name, value, _ := strings.Cut(m, "=")
 		settings[name] = value
+	}
+	regions := settings["REGIONS"]
+	if regions == "" {
+		regions = "na,eu"
+	}
+	for _, region := range strings.Split(regions, ",") {
+		name := "TESLA_API_URL_" + strings.ToUpper(region)
+		if _, ok := settings[name]; !ok {
+			settings[name] = w.Tesla.BaseURL(fleetapi.Region(region))
+		}
 	}
 	var environ []string
 	for name, value := range settings {
