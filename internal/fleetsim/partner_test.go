@@ -176,7 +176,7 @@ func TestDownloads(t *testing.T) {
 		"no pem":   {text("hello"), fleetapi.KeyDownloadFailed, "not a public key"},
 		"404":      {http.NotFound, fleetapi.KeyDownloadFailed, "404 not found"},
 		"403":      {func(rw http.ResponseWriter, _ *http.Request) { rw.WriteHeader(403) }, fleetapi.KeyDownloadFailed, "403 forbidden"},
-		"redirect": {http.RedirectHandler("/elsewhere", 301).ServeHTTP, fleetapi.KeyDownloadFailed, "301 moved permanently"},
+		"redirect": {http.RedirectHandler("/elsewhere", http.StatusMovedPermanently).ServeHTTP, fleetapi.KeyDownloadFailed, "301 moved permanently"},
 		"broken":   {func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, fleetapi.KeyDownloadFailed, "connection failed"},
 	} {
 		t.Run(name, func(t *testing.T) {

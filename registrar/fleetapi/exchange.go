@@ -51,7 +51,7 @@ func (c *Client) exchange(ctx context.Context, r request) (answer, error) {
 	}
 	if a.succeeded() {
 		c.log.Debug("request succeeded", zap.String("operation", string(r.op)), zap.String("region", string(r.region)),
-			zap.Int("status", a.status), zap.Duration("duration", time.Since(start)), zap.String("txid", a.txid))
+			zap.String("domain", r.domain), zap.Int("status", a.status), zap.Duration("duration", time.Since(start)), zap.String("txid", a.txid))
 		return a, nil
 	}
 	text := a.text
@@ -127,7 +127,7 @@ func (c *Client) fail(a answer, row Refusal, text string, err error) *Error {
 	e.RetryAfter = retryAfter(a.status, a.header, time.Now())
 	c.metrics.failed(e)
 	c.log.Debug("request failed", zap.String("operation", string(e.Operation)), zap.String("region", string(e.Region)),
-		zap.String("reason", string(row.Code)), zap.Int("status", e.Status), zap.String("txid", e.TxID), zap.Error(e))
+		zap.String("domain", e.Domain), zap.String("reason", string(row.Code)), zap.Int("status", e.Status), zap.String("txid", e.TxID), zap.Error(e))
 	return e
 }
 

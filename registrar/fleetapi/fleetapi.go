@@ -24,7 +24,6 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"net/netip"
@@ -137,10 +136,6 @@ func New(c Config) (*Client, error) {
 		log:     log.Named("fleetapi"),
 	}, nil
 }
-
-// Format implements fmt.Formatter: fmt looks into unexported fields without
-// asking their methods, so a client must not be printed field by field.
-func (c *Client) Format(s fmt.State, _ rune) { _, _ = io.WriteString(s, "fleetapi.Client") }
 
 // newTransport makes a connection for every request: they are rare, Tesla asks
 // not to hold on to its addresses, and a POST on a connection that went stale

@@ -163,6 +163,16 @@ func TestNewNamesEveryFault(t *testing.T) {
 	}
 }
 
+func TestCredentialsAreZeroWhereAHalfIsMissing(t *testing.T) {
+	for c, want := range map[fleetapi.Credentials]bool{
+		{}: true, {ClientID: "a"}: true, {ClientSecret: aSecret}: true, {ClientID: "a", ClientSecret: aSecret}: false,
+	} {
+		if got := c.IsZero(); got != want {
+			t.Errorf("%q with secret %v: got %v, want %v", c.ClientID, !c.ClientSecret.IsZero(), got, want)
+		}
+	}
+}
+
 func TestNewAcceptsURLs(t *testing.T) {
 	for _, u := range []string{"https://example.com", "https://example.com/", "http://127.0.0.1:80", "http://[::1]:80", "http://localhost:80"} {
 		newClient(t, &fake{}, func(c *fleetapi.Config) {
