@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -15,6 +16,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest/observer"
 
 	"wellkey/internal/secret"
 	"wellkey/internal/testca"
@@ -246,7 +249,9 @@ func TestFailuresOfTheWorld(t *testing.T) {
 		port := closed.Addr().(*net.TCPAddr).Port
 		_ = closed.Close()
 		r.ca.SetPorts(port, port)
-		m := r.start(t, r.config(t))
+		cfg := r.config(t)
+		cfg.TLSAddr = nil // Pebble calls a closed TLS port "unauthorized"
+		m := r.start(t, cfg)
 		m.settle(t)
 		if last := m.Status().LastError; last == nil || last.Reason != certs.ReasonConnection || !strings.Contains(last.Fix, "ports 80 and 443") {
 			t.Errorf("got %+v", last)
@@ -420,6 +425,36 @@ func TestChangeOfCAServesTheOldUntilTheNew(t *testing.T) {
 	close(answer)
 	m.settle(t)
 	r.leaf(t, m, time.Now())
+}
+
+func TestLogSaysWhatChangesAndNoMore(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, "log.test", testca.Config{})
+	cfg := r.config(t)
+	core, seen := observer.New(zap.InfoLevel)
+	cfg.Logger = zap.New(core)
+	run := func() {
+		m := r.start(t, cfg)
+		m.settle(t)
+		m.again(t)
+		m.stop()
+		r.relisten(t)
+	}
+	run()
+	run()
+	r.ca.Intercept(func(w http.ResponseWriter, _ *http.Request) bool { w.WriteHeader(http.StatusBadGateway); return true })
+	if err := cfg.Storage.Delete(t.Context(), "certificates"); err != nil {
+		t.Fatal(err)
+	}
+	m := r.start(t, cfg)
+	m.settle(t)
+	var got []string
+	for _, entry := range seen.All() {
+		got = append(got, entry.Message)
+	}
+	if want := []string{"certificate obtained", "certificate loaded", "certificate attempt failed"}; !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
 }
 
 func TestOtherNamesAreRefused(t *testing.T) {
