@@ -368,13 +368,14 @@ func TestDamagedStorageHeals(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
 		name   string
-		key    func(issuer, domain string) string
+		keys   []func(issuer, domain string) string
 		data   string
 		orders int
 	}{
-		{"cert", keys.SiteCert, "nonsense", 2},
-		{"key", keys.SitePrivateKey, "", 2},
-		{"meta", keys.SiteMeta, `{"sans":`, 1},
+		{"cert", []func(string, string) string{keys.SiteCert}, "nonsense", 2},
+		{"key", []func(string, string) string{keys.SitePrivateKey}, "", 2},
+		{"meta", []func(string, string) string{keys.SiteMeta}, `{"sans":`, 1},
+		{"all", []func(string, string) string{keys.SiteCert, keys.SitePrivateKey, keys.SiteMeta}, "\x00\x00", 2},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
@@ -382,7 +383,9 @@ func TestDamagedStorageHeals(t *testing.T) {
 			m := r.start(t, r.config(t))
 			m.settle(t)
 			m.stop()
-			r.put(t, test.key, []byte(test.data))
+			for _, key := range test.keys {
+				r.put(t, key, []byte(test.data))
+			}
 			r.relisten(t)
 			m = r.start(t, r.config(t))
 			m.settle(t)
@@ -390,8 +393,10 @@ func TestDamagedStorageHeals(t *testing.T) {
 			if r.ca.Orders() != test.orders {
 				t.Errorf("got %d orders, want %d", r.ca.Orders(), test.orders)
 			}
-			if data, err := r.storage(t).Load(t.Context(), test.key(r.issuerKey(), r.domain)); err != nil || string(data) == test.data {
-				t.Errorf("got %q, %v, want it replaced", data, err)
+			for _, key := range test.keys {
+				if data, err := r.storage(t).Load(t.Context(), key(r.issuerKey(), r.domain)); err != nil || string(data) == test.data {
+					t.Errorf("got %q, %v, want it replaced", data, err)
+				}
 			}
 		})
 	}

@@ -122,6 +122,9 @@ func (m *Manager) attempt(ctx context.Context, c *client, s stored) error {
 		return c.cfg.ObtainCertSync(ctx, m.cfg.Domain)
 	case s.cert == nil:
 		m.log.Warn("stored certificate is not usable and will be replaced", zap.Error(s.damage))
+		if _, err := m.loadRenewalInfo(ctx, c.iss.IssuerKey()); err != nil { // mends it, too
+			return &localError{fmt.Errorf("reading the metadata of the certificate: %w", err)}
+		}
 		return c.cfg.RenewCertSync(ctx, m.cfg.Domain, true)
 	default:
 		return c.cfg.RenewCertSync(ctx, m.cfg.Domain, false)
