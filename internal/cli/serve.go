@@ -57,6 +57,11 @@ that over the file, and that over the default.
 			}
 			log := newLogger(settings.Log, p.Stderr)
 			defer func() { _ = log.Sync() }() // standard error cannot always be synced
+			undo, err := zap.RedirectStdLogAt(log.Named("std"), zap.DebugLevel) // some of certmagic's challenge solvers use it
+			if err != nil {
+				return err
+			}
+			defer undo()
 			return serve(cmd.Context(), settings, log)
 		},
 	}

@@ -134,15 +134,15 @@ func (cfg *Config) check() error {
 func (d Directory) checkEAB(eab *EAB) error {
 	if eab == nil || eab.KeyID == "" && eab.MACKey.IsZero() {
 		if d.NeedsEAB {
-			return fmt.Errorf("the CA %q gives certificates only to accounts of its portal: set acme_eab_key_id and acme_eab_mac_key, which %s", d.Name, d.eabSource)
+			return fmt.Errorf("the CA %q gives certificates only to accounts of its portal: set acme_eab_key_id and acme_eab_hmac_key, which %s", d.Name, d.eabSource)
 		}
 		return nil
 	}
 	if eab.KeyID == "" || eab.MACKey.IsZero() {
-		return errors.New("acme_eab_key_id and acme_eab_mac_key belong together, and one is missing: set both or none")
+		return errors.New("acme_eab_key_id and acme_eab_hmac_key belong together, and one is missing: set both or none")
 	}
 	if _, err := base64.RawURLEncoding.DecodeString(trimPadding(eab.MACKey)); err != nil {
-		return errors.New("acme_eab_mac_key is not base64url: copy it again from the CA's portal, whole and without quotes")
+		return errors.New("acme_eab_hmac_key is not base64url: copy it again from the CA's portal, whole and without quotes")
 	}
 	return nil
 }

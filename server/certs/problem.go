@@ -75,7 +75,7 @@ func explanations() []explanation {
 		{ReasonRateLimited, []string{"rateLimited"}, "a limit of the CA is used up",
 			"wait: wellkey tries again when the CA allows it; keep the data directory on a volume, so that restarts do not order again"},
 		{ReasonEAB, []string{"externalAccountRequired"}, "the CA did not accept the external account binding",
-			"copy acme_eab_key_id and acme_eab_mac_key again from the CA's portal; many CAs take a pair only once, so make a new one"},
+			"copy acme_eab_key_id and acme_eab_hmac_key again from the CA's portal; many CAs take a pair only once, so make a new one"},
 		{ReasonAccount, []string{"accountDoesNotExist", "invalidContact", "unsupportedContact", "userActionRequired", "badSignatureAlgorithm", "badPublicKey"},
 			"the CA does not accept the ACME account", "check acme_email, and whether the CA asks for an action in the text; without its account in the data directory, wellkey makes another"},
 		{ReasonIdentifier, []string{"rejectedIdentifier", "unsupportedIdentifier"}, "the CA issues no certificates for this domain",
