@@ -212,8 +212,9 @@ func TestDefaults(t *testing.T) {
 	s := must(t, inputs{args: []string{"--domain", "example.com"}})
 	want := map[string]any{
 		"domain": "example.com", "regions": "[na eu]", "data_dir": "/home/user/.local/share/wellkey",
-		"key_file":  "/home/user/.local/share/wellkey/key.pem",
-		"http_addr": ":80", "https_addr": ":443", "admin_addr": "127.0.0.1:9090",
+		"key_file":         "/home/user/.local/share/wellkey/key.pem",
+		"credentials_file": "/home/user/.local/share/wellkey/credentials.yaml",
+		"http_addr":        ":80", "https_addr": ":443", "admin_addr": "127.0.0.1:9090",
 		"tls": "acme", "acme_directory": "https://acme-v02.api.letsencrypt.org/directory", "acme_profile": "classic",
 		"acme_roots": ".", "probe_roots": ".", "probe_resolvers": "[]", "probe_port": 443, "probe_allow_private": false,
 		"log_level": "info", "log_format": "auto",

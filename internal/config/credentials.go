@@ -3,6 +3,7 @@ package config
 import (
 	"errors"
 	"os"
+	"path/filepath"
 	"strings"
 
 	"wellkey/internal/secret"
@@ -33,6 +34,9 @@ func (d *draft) finishApplication() {
 	}
 	if !d.sound("client_id", "client_id_file", "client_secret", "client_secret_file", "credentials_file") {
 		return
+	}
+	if !id && !key && !d.given("credentials_file") {
+		a.CredentialsFile = filepath.Join(d.settings.DataDir, "credentials.yaml")
 	}
 	_, _, warnings, faults := a.load()
 	d.settings.Warnings = append(d.settings.Warnings, warnings...)
