@@ -1,0 +1,190 @@
+// Package tty prints for people: marks with words, colours and wrapped lines on a
+// terminal, plain and whole lines in a pipe. Meaning is never in a colour alone.
+package tty
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"unicode/utf8"
+
+	"golang.org/x/term"
+
+	"wellkey/internal/finding"
+)
+
+// widest is where lines end on a terminal that is wider: longer ones are hard to
+// read.
+const widest = 96
+
+// A Printer writes to one place. It is used by one goroutine at a time.
+type Printer struct {
+	w        io.Writer
+	terminal bool
+	symbols  bool // can the place show more than ASCII?
+	colour   bool
+	width    int // 0 = lines are not wrapped
+	waiting  bool
+	err      error
+}
+
+// New returns a Printer for w, which is a terminal if it is a file that is one.
+// environ, in the form of os.Environ, may hold TERM and NO_COLOR
+// (https://no-color.org).
+func New(w io.Writer, environ []string) *Printer {
+	p := &Printer{w: w}
+	file, ok := w.(*os.File)
+	if !ok || !term.IsTerminal(int(file.Fd())) {
+		return p
+	}
+	p.width = 80
+	if columns, _, err := term.GetSize(int(file.Fd())); err == nil && columns > 0 {
+		p.width = min(columns, widest)
+	}
+	p.become(environ)
+	return p
+}
+
+// become makes p the Printer of a terminal with the given environment.
+func (p *Printer) become(environ []string) {
+	kind := lookup(environ, "TERM")
+	p.terminal = kind != "dumb" // which cannot rewrite a line either
+	p.symbols = p.terminal && kind != "linux"
+	p.colour = p.terminal && lookup(environ, "NO_COLOR") == ""
+}
+
+// lookup returns the value of variable; as in a process, the last one counts.
+func lookup(environ []string, variable string) string {
+	found := ""
+	for _, entry := range environ {
+		if name, text, _ := strings.Cut(entry, "="); name == variable {
+			found = text
+		}
+	}
+	return found
+}
+
+// Width returns at how many columns lines are wrapped; 0 means that they are not.
+func (p *Printer) Width() int { return p.width }
+
+// Print writes text as it is, in place of what Waiting shows. Its first error is
+// kept for Err, and nothing is written after it.
+func (p *Printer) Print(text string) {
+	if p.waiting {
+		p.waiting = false
+		text = "\r\x1b[K" + text
+	}
+	if p.err == nil {
+		_, p.err = io.WriteString(p.w, text)
+	}
+}
+
+// Printf writes formatted text, as Print does.
+func (p *Printer) Printf(format string, args ...any) { p.Print(fmt.Sprintf(format, args...)) }
+
+// Waiting shows what is waited for on a line that the next output replaces. In a
+// pipe it does nothing. An empty text takes the line away.
+func (p *Printer) Waiting(text string) {
+	if !p.terminal || text == "" && !p.waiting {
+		return
+	}
+	p.Print("")
+	if text == "" {
+		return
+	}
+	if over := []rune(text); len(over) >= p.width {
+		text = string(over[:p.width-1]) // a longer one would wrap, and could not be replaced
+	}
+	p.Print(p.Dim(text))
+	p.waiting = true
+}
+
+// Err returns the first error of writing.
+func (p *Printer) Err() error { return p.err }
+
+// Bold is for what must be found at a glance. Without colours it changes nothing.
+func (p *Printer) Bold(text string) string { return p.style("1", text) }
+
+// Dim is for what may be passed over. Without colours it changes nothing.
+func (p *Printer) Dim(text string) string { return p.style("2", text) }
+
+func (p *Printer) style(code, text string) string {
+	if !p.colour || text == "" {
+		return text
+	}
+	return "\x1b[" + code + "m" + text + "\x1b[0m"
+}
+
+// MarkWidth is how many columns every mark takes.
+const MarkWidth = 9
+
+// Mark returns the status as a sign and a word, MarkWidth columns wide.
+func (p *Printer) Mark(status finding.Status) string {
+	sign, code := "-", "2"
+	switch status {
+	case finding.OK:
+		sign, code = "✓", "32"
+	case finding.Warn:
+		sign, code = "!", "33"
+	case finding.Fail:
+		sign, code = "✗", "1;31"
+	case finding.Unknown:
+		sign, code = "?", "35"
+	}
+	word := string(status)
+	if p.symbols {
+		word = sign + " " + word
+	}
+	return p.style(code, word) + strings.Repeat(" ", max(0, MarkWidth-utf8.RuneCountInString(word)))
+}
+
+// Wrap breaks text at spaces so that it fits the width when its first line begins
+// in column indent; further lines are indented by as many spaces. Words longer
+// than a line, such as fingerprints and links, stay whole. The result has no
+// line end behind it. Line ends in text stay.
+func (p *Printer) Wrap(indent int, text string) string {
+	margin := "\n" + strings.Repeat(" ", indent)
+	lines := strings.Split(text, "\n")
+	for i, line := range lines {
+		lines[i] = strings.Join(p.fold(indent, line), margin)
+	}
+	return strings.Join(lines, margin)
+}
+
+// fold breaks one line.
+func (p *Printer) fold(indent int, line string) []string {
+	if p.width == 0 {
+		return []string{line}
+	}
+	var lines []string
+	current, used := "", 0
+	for word := range strings.FieldsSeq(line) {
+		n := columns(word)
+		if current != "" && indent+used+1+n > p.width {
+			lines = append(lines, current)
+			current, used = "", 0
+		}
+		if current != "" {
+			current, used = current+" ", used+1
+		}
+		current, used = current+word, used+n
+	}
+	return append(lines, current)
+}
+
+// columns counts what is seen of a word: not the escapes of a style.
+func columns(word string) int {
+	n, inside := 0, false
+	for _, c := range word {
+		switch {
+		case c == '\x1b':
+			inside = true
+		case inside:
+			inside = c != 'm'
+		default:
+			n++
+		}
+	}
+	return n
+}
