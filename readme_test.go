@@ -1,0 +1,165 @@
+package main_test
+
+import (
+	"bytes"
+	"context"
+	"flag"
+	"os"
+	"regexp"
+	"strings"
+	"testing"
+
+	"wellkey/internal/cli"
+	"wellkey/internal/config"
+)
+
+var update = flag.Bool("update", false, "write the table of settings into the README")
+
+func read(t *testing.T, path string) string {
+	t.Helper()
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+// The table of settings is made from the one in the code:
+// go test . -run TestReadmeSettings -update
+func TestReadmeSettings(t *testing.T) {
+	const begin, end = "<!-- settings -->\n", "<!-- /settings -->"
+	text := read(t, "README.md")
+	before, rest, ok1 := strings.Cut(text, begin)
+	table, after, ok2 := strings.Cut(rest, end)
+	if !ok1 || !ok2 {
+		t.Fatal("the marks around the table of settings are gone")
+	}
+	want := config.MarkdownTable()
+	if table == want {
+		return
+	}
+	if !*update {
+		t.Fatal("the table of settings is not the one of internal/config; run this test with -update")
+	}
+	if err := os.WriteFile("README.md", []byte(before+begin+want+end+after), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// blocks returns the code blocks of a language, with continued lines joined.
+func blocks(text, language string) []string {
+	var found []string
+	for _, m := range regexp.MustCompile("(?s)```"+language+"\n(.*?)```").FindAllStringSubmatch(text, -1) {
+		found = append(found, strings.ReplaceAll(m[1], "\\\n", " "))
+	}
+	return found
+}
+
+// lines returns the lines of all shell examples that begin with prefix, without
+// comments.
+func lines(t *testing.T, prefix string) []string {
+	t.Helper()
+	var found []string
+	for _, block := range blocks(read(t, "README.md"), "sh") {
+		for line := range strings.Lines(block) {
+			line, _, _ = strings.Cut(line, "#")
+			if line = strings.TrimSpace(line); strings.HasPrefix(line, prefix) {
+				found = append(found, line)
+			}
+		}
+	}
+	if len(found) == 0 {
+		t.Fatalf("no example begins with %q", prefix)
+	}
+	return found
+}
+
+// Every command of an example exists, with the flags that it shows.
+func TestReadmeCommands(t *testing.T) {
+	for _, line := range lines(t, "wellkey ") {
+		args := append(strings.Fields(line)[1:], "--help")
+		var out bytes.Buffer
+		code := cli.Run(context.Background(), cli.Process{Args: args, Environ: []string{"HOME=/nonexistent"}, Stdout: &out, Stderr: &out})
+		if code != 0 || !strings.Contains(out.String(), "Usage:") || !strings.Contains(out.String(), "wellkey "+args[0]) {
+			t.Errorf("%s --help: exit status %d\n%s", line, code, out.String())
+		}
+	}
+}
+
+// The targets of make exist.
+func TestReadmeMake(t *testing.T) {
+	makefile := read(t, "Makefile")
+	for _, line := range lines(t, "make ") {
+		if target := strings.Fields(line)[1]; !strings.Contains(makefile, "\n"+target+":") {
+			t.Errorf("%s: the Makefile has no such target", line)
+		}
+	}
+}
+
+// The example of docker run fits the image: its ports, its volume, and settings
+// that exist. The image itself is built and run by .ci/image.
+func TestReadmeDocker(t *testing.T) {
+	dockerfile := read(t, "Dockerfile")
+	for _, line := range lines(t, "docker run ") {
+		var environ []string
+		fields := strings.Fields(line)
+		for i, field := range fields {
+			switch field {
+			case "-p":
+				port := fields[i+1][strings.LastIndex(fields[i+1], ":")+1:]
+				if !regexp.MustCompile(`(?m)^EXPOSE.*\b` + port + `\b`).MatchString(dockerfile) {
+					t.Errorf("port %s is not exposed by the image", port)
+				}
+			case "-v":
+				if _, path, _ := strings.Cut(strings.Trim(fields[i+1], `"`), ":"); !strings.Contains(dockerfile, "\nVOLUME "+path+"\n") {
+					t.Errorf("%s is not the volume of the image", path)
+				}
+			case "-e":
+				environ = append(environ, fields[i+1])
+			}
+		}
+		for _, m := range regexp.MustCompile(`WELLKEY_[A-Z_]+=\S+`).FindAllString(dockerfile, -1) {
+			environ = append(environ, m)
+		}
+		if _, err := config.New(environ).Load(); err != nil {
+			t.Errorf("the settings of the example are refused: %v", err)
+		}
+	}
+}
+
+// The credentials of the example are what wellkey reads.
+func TestReadmeCredentials(t *testing.T) {
+	path := t.TempDir() + "/credentials.yaml"
+	example := blocks(read(t, "README.md"), "yaml")
+	if len(example) != 1 {
+		t.Fatalf("%d examples in YAML, want the one of the credentials", len(example))
+	}
+	if err := os.WriteFile(path, []byte(example[0]), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	settings, err := config.New([]string{"WELLKEY_DOMAIN=example.com", "WELLKEY_DATA_DIR=" + t.TempDir(), "WELLKEY_CREDENTIALS_FILE=" + path}).Load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if id, key, err := config.LoadCredentials(settings); err != nil || id == "" || key.IsZero() {
+		t.Errorf("read %q, a secret: %v, error %v", id, !key.IsZero(), err)
+	}
+}
+
+// Links of the documents lead to files that exist.
+func TestDocumentLinks(t *testing.T) {
+	for _, path := range []string{"README.md", "CONTRIBUTING.md", "SECURITY.md", "docs/decisions.md"} {
+		for _, m := range regexp.MustCompile(`\]\(([^)#]+)`).FindAllStringSubmatch(read(t, path), -1) {
+			if strings.Contains(m[1], "://") {
+				continue
+			}
+			target := m[1]
+			if strings.HasPrefix(path, "docs/") {
+				target = "docs/" + target
+			}
+			if _, err := os.Stat(target); err != nil {
+				t.Errorf("%s links to %s: %v", path, m[1], err)
+			}
+		}
+	}
+}
