@@ -21,12 +21,12 @@ type Visit struct {
 	TLS    *tls.ConnectionState
 }
 
-// Fetch gets the key as Tesla does: a TLS client that trusts the CA's root only,
+// Fetch gets the key as Tesla does: a TLS client that trusts the one root only,
 // and follows no redirect.
 func (w *World) Fetch(ctx context.Context) (Visit, error) {
 	transport := &http.Transport{
 		DialContext:       w.dial,
-		TLSClientConfig:   &tls.Config{RootCAs: w.CA.Roots()},
+		TLSClientConfig:   &tls.Config{RootCAs: w.Roots()},
 		ForceAttemptHTTP2: true,
 		DisableKeepAlives: true,
 	}

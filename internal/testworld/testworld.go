@@ -5,6 +5,7 @@ package testworld
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
@@ -30,6 +31,7 @@ type Config struct {
 	Domain string
 	Dir    string // for settings files, credentials and wellkey's data; must exist
 	Host   string // a loopback address for wellkey's listeners; "" = 127.0.0.1
+	Files  bool   // the certificate comes from files that Signer made, and there is no CA: quicker
 }
 
 // A World is a running world. It is safe for concurrent use.
@@ -38,7 +40,9 @@ type World struct {
 	HTTPAddr, HTTPSAddr, AdminAddr string // wellkey's
 	DataDir, CredentialsFile       string
 	DNS                            *testdns.Server
-	CA                             *testca.CA
+	CA                             *testca.CA     // nil with Config.Files
+	Signer                         *testca.Signer // nil without
+	CertFile, CertKeyFile          string         // with Config.Files
 	Tesla                          *fleetsim.Sim
 
 	host, dir string
@@ -51,31 +55,69 @@ func Start(c Config) (*World, error) {
 	if w.host == "" {
 		w.host = "127.0.0.1"
 	}
-	if err := errors.Join(w.pickPorts(), w.start()); err != nil {
+	if err := errors.Join(w.pickPorts(), w.start(c.Files)); err != nil {
 		return nil, errors.Join(err, w.Close())
 	}
 	return w, nil
 }
 
-func (w *World) start() (err error) {
+func (w *World) start(files bool) (err error) {
 	if w.DNS, err = testdns.Start(); err != nil {
 		return err
 	}
 	w.DNS.Set(w.Domain, "A "+w.host)
-	if w.CA, err = testca.Start(testca.Config{HTTPPort: portOf(w.HTTPAddr), TLSPort: portOf(w.HTTPSAddr), DNS: w.DNS.Addr()}); err != nil {
+	roots := map[string][]byte{}
+	if files {
+		err = w.signFiles()
+		if err == nil {
+			roots["probe-roots.pem"] = w.Signer.RootsPEM()
+		}
+	} else {
+		w.CA, err = testca.Start(testca.Config{HTTPPort: portOf(w.HTTPAddr), TLSPort: portOf(w.HTTPSAddr), DNS: w.DNS.Addr()})
+		if err == nil {
+			roots["acme-roots.pem"], roots["probe-roots.pem"] = w.CA.APIRootsPEM(), w.CA.RootsPEM()
+		}
+	}
+	if err != nil {
 		return err
 	}
-	w.Tesla = fleetsim.New(fleetsim.Config{Dial: w.dial, Roots: w.CA.Roots()})
+	w.Tesla = fleetsim.New(fleetsim.Config{Dial: w.dial, Roots: w.Roots()})
 	if err := w.Tesla.Start(); err != nil {
 		return err
 	}
 	w.Tesla.AddApp(fleetsim.App{ClientID: ClientID, Secret: ClientSecret, Name: "Demo", AllowedOrigins: []string{"https://" + w.Domain}})
-	for name, pem := range map[string][]byte{"acme-roots.pem": w.CA.APIRootsPEM(), "probe-roots.pem": w.CA.RootsPEM()} {
+	for name, pem := range roots {
 		if err := os.WriteFile(filepath.Join(w.dir, name), pem, 0o644); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// signFiles makes a signer and has it sign the certificate for tls: files.
+func (w *World) signFiles() (err error) {
+	if w.Signer, err = testca.NewSigner(); err != nil {
+		return err
+	}
+	return w.SignFiles(testca.LeafOptions{})
+}
+
+// SignFiles writes another certificate to CertFile and CertKeyFile.
+func (w *World) SignFiles(opts testca.LeafOptions) error {
+	leaf, err := w.Signer.Issue(opts, w.Domain)
+	if err != nil {
+		return err
+	}
+	w.CertFile, w.CertKeyFile, err = leaf.WriteFiles(w.dir)
+	return err
+}
+
+// Roots returns the roots that a visitor of the domain must trust.
+func (w *World) Roots() *x509.CertPool {
+	if w.Signer != nil {
+		return w.Signer.Roots()
+	}
+	return w.CA.Roots()
 }
 
 // Close ends everything that Start started.
@@ -108,7 +150,8 @@ func (w *World) pickPorts() error {
 }
 
 // Environ returns the environment of a wellkey in this world: ordinary settings,
-// each as an environment variable. Those in more win.
+// each as an environment variable. Those in more ("LOG_LEVEL=debug") win; one
+// without a value ("TLS_CERT_FILE") takes the setting away.
 func (w *World) Environ(more ...string) []string {
 	settings := map[string]string{
 		"DOMAIN":              w.Domain,
@@ -117,8 +160,6 @@ func (w *World) Environ(more ...string) []string {
 		"HTTP_ADDR":           w.HTTPAddr,
 		"HTTPS_ADDR":          w.HTTPSAddr,
 		"ADMIN_ADDR":          w.AdminAddr,
-		"ACME_DIRECTORY":      w.CA.Directory(),
-		"ACME_ROOTS":          filepath.Join(w.dir, "acme-roots.pem"),
 		"TESLA_AUTH_URL":      w.Tesla.AuthURL(),
 		"PROBE_RESOLVERS":     w.DNS.Addr(),
 		"PROBE_ROOTS":         filepath.Join(w.dir, "probe-roots.pem"),
@@ -126,9 +167,17 @@ func (w *World) Environ(more ...string) []string {
 		"PROBE_ALLOW_PRIVATE": "true",
 		"LOG_FORMAT":          "json",
 	}
+	if w.Signer != nil {
+		settings["TLS"], settings["TLS_CERT_FILE"], settings["TLS_KEY_FILE"] = "files", w.CertFile, w.CertKeyFile
+	} else {
+		settings["ACME_DIRECTORY"], settings["ACME_ROOTS"] = w.CA.Directory(), filepath.Join(w.dir, "acme-roots.pem")
+	}
 	for _, m := range more {
-		name, value, _ := strings.Cut(m, "=")
+		name, value, given := strings.Cut(m, "=")
 		settings[name] = value
+		if !given {
+			delete(settings, name)
+		}
 	}
 	regions := settings["REGIONS"]
 	if regions == "" {

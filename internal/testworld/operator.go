@@ -1,0 +1,66 @@
+package testworld
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"time"
+
+	"wellkey/internal/admin"
+)
+
+// Admin gets a path of the admin listener, such as "/metrics".
+func (w *World) Admin(ctx context.Context, path string) (Visit, error) {
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: 5 * time.Second}
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+w.AdminAddr+path, nil)
+	if err != nil {
+		return Visit{}, err
+	}
+	resp, err := client.Do(req)
+	if err != nil {
+		return Visit{}, err
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(resp.Body, 4<<20))
+	return Visit{Status: resp.StatusCode, Header: resp.Header, Body: body}, err
+}
+
+// Status returns what /status says.
+func (w *World) Status(ctx context.Context) (admin.Status, error) {
+	visit, err := w.Admin(ctx, "/status")
+	if err != nil {
+		return admin.Status{}, err
+	}
+	var status admin.Status
+	if err := json.Unmarshal(visit.Body, &status); err != nil {
+		return admin.Status{}, fmt.Errorf("decoding the status: %w", err)
+	}
+	return status, nil
+}
+
+// lookInterval is how often AwaitStatus looks: /status tells nobody that it
+// changed.
+const lookInterval = 20 * time.Millisecond
+
+// AwaitStatus returns the first status for which match holds. While nobody
+// answers it goes on asking. The error is that of ctx; the status is then the
+// last one.
+func (w *World) AwaitStatus(ctx context.Context, match func(admin.Status) bool) (admin.Status, error) {
+	tick := time.NewTicker(lookInterval)
+	defer tick.Stop()
+	var last admin.Status
+	for {
+		if status, err := w.Status(ctx); err == nil {
+			if last = status; match(status) {
+				return status, nil
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return last, ctx.Err()
+		case <-tick.C:
+		}
+	}
+}
