@@ -22,6 +22,31 @@ var directories = map[string]string{
 	"google":              "https://dv.acme-v02.api.pki.goog/directory",
 }
 
+// Issuer returns the name by which CAA records let the authority issue, or ""
+// where it is not known.
+//
+// Sources: https://letsencrypt.org/docs/caa/,
+// https://developers.google.com/public-key-infrastructure/dns-debugging,
+// https://help.zerossl.com/hc/en-us/articles/360060119753 (ZeroSSL's issuer is
+// Sectigo's)
+func (a ACME) Issuer() string {
+	u, err := url.Parse(a.Directory)
+	if err != nil {
+		return ""
+	}
+	for _, known := range []struct{ host, issuer string }{
+		{"letsencrypt.org", "letsencrypt.org"},
+		{"pki.goog", "pki.goog"},
+		{"zerossl.com", "sectigo.com"},
+		{"sectigo.com", "sectigo.com"},
+	} {
+		if strings.HasSuffix("."+u.Hostname(), "."+known.host) {
+			return known.issuer
+		}
+	}
+	return ""
+}
+
 func setDirectory(s *Settings, text string) (what, fix string) {
 	if known, ok := directories[text]; ok {
 		s.ACME.Directory = known

@@ -52,13 +52,16 @@ func parsePort(text string, least int) (int, error) {
 	return n, nil
 }
 
-func setPort(s *Settings, text string) (what, fix string) {
-	port, err := parsePort(text, 1)
-	if err != nil {
-		return quote(text) + " is no port", "Write a number from 1 to 65535"
+// port returns a setter for a port to dial.
+func port(field func(*Settings) *int) func(*Settings, string) (string, string) {
+	return func(s *Settings, text string) (what, fix string) {
+		n, err := parsePort(text, 1)
+		if err != nil {
+			return quote(text) + " is no port", "Write a number from 1 to 65535"
+		}
+		*field(s) = n
+		return "", ""
 	}
-	s.Probe.Port = port
-	return "", ""
 }
 
 func setResolvers(s *Settings, text string) (what, fix string) {

@@ -29,9 +29,9 @@ type Settings struct {
 	Domain      string            // bare, lower-case, in Punycode where it is not ASCII
 	Application Application       // what Tesla's portal gave
 	Regions     []fleetapi.Region // at least one, in the order given
-	KeyFile     string            // always set; the file need not exist
+	KeyFile     string            // always set, but see LoadFor; the file need not exist
 	AcceptKey   string            // fingerprint as 64 lower-case hexadecimal characters, or ""
-	DataDir     string            // always set; the directory need not exist
+	DataDir     string            // always set, but see LoadFor; the directory need not exist
 
 	HTTPAddr, HTTPSAddr, AdminAddr string // host:port; "" is switched off
 
@@ -96,7 +96,8 @@ type Probe struct {
 	Resolvers    []string       // IP:port; empty is the public ones
 	RootsFile    string         // where Roots came from, or ""
 	Roots        *x509.CertPool // nil is the system's
-	Port         int            // 1 to 65535
+	Port         int            // of HTTPS; 1 to 65535
+	HTTPPort     int            // of plain HTTP; 1 to 65535
 	AllowPrivate bool
 }
 
@@ -132,8 +133,15 @@ func New(environ []string) *Loader {
 // Load reads and checks all settings, and the files they need. It may be called
 // again, after the file has changed. An error holds one *Fault for everything
 // that is wrong (errors.Join), and there are no Settings with it.
-func (l *Loader) Load() (*Settings, error) {
-	d := &draft{values: map[string]value{}}
+func (l *Loader) Load() (*Settings, error) { return l.LoadFor("") }
+
+// LoadFor is Load for a command that takes the domain as an argument. Where one
+// was given, the setting is not required, and Settings.Domain is what the
+// settings say: "" if nothing. Such settings belong to no domain, so they have no
+// default places either: without data_dir, DataDir is "", and so is KeyFile
+// without key_file; credentials are those that are named.
+func (l *Loader) LoadFor(domain string) (*Settings, error) {
+	d := &draft{values: map[string]value{}, argument: domain}
 	env := d.readEnvironment(l.environ)
 	file := d.readConfigFile(l.flags["config"], env["config"])
 	for _, r := range table() {
@@ -174,6 +182,7 @@ type draft struct {
 	values   map[string]value
 	bad      []string // settings whose own text is at fault, so that no check of several looks at them
 	unread   bool     // the file could not be read, so that nobody knows what is missing
+	argument string   // the domain that a command was given beside the settings, or ""
 	faults   []*Fault
 }
 

@@ -10,15 +10,30 @@ import (
 )
 
 func setDomain(s *Settings, text string) (what, fix string) {
+	spelling := CheckDomain(text)
+	s.Domain = spelling.Domain
+	return spelling.What, spelling.Fix
+}
+
+// A Spelling says how a domain that somebody typed must be written.
+type Spelling struct {
+	Domain    string   // bare, lower-case, in Punycode where it is not ASCII; "" where text holds no domain that Tesla accepts
+	What, Fix string   // what is wrong with the text, and what to do; "" if nothing, else as in Fault
+	Warnings  []string // what works and may still keep the domain from being registered; phrases
+}
+
+// CheckDomain reads a domain as people type it: with a scheme, a path, capitals,
+// or letters beyond ASCII.
+func CheckDomain(text string) Spelling {
 	bare, extra := bareHost(text)
 	if what, fix := checkHost(bare); what != "" {
-		return quote(text) + " " + what, fix
+		return Spelling{What: quote(text) + " " + what, Fix: fix}
 	}
+	s := Spelling{Domain: bare, Warnings: domainWarnings(bare)}
 	if len(extra) > 0 {
-		return quote(text) + " has " + list(extra), "Write " + bare
+		s.What, s.Fix = quote(text)+" has "+list(extra), "Write "+bare
 	}
-	s.Domain = text
-	return "", ""
+	return s
 }
 
 // bareHost returns the host name inside text, lower-case and in Punycode, and

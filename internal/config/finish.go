@@ -11,7 +11,7 @@ import (
 // finish fills in the defaults that depend on other settings, and checks the
 // settings against each other.
 func (d *draft) finish(environ []string) {
-	if d.sound("domain") && !d.given("domain") {
+	if d.sound("domain") && !d.given("domain") && d.argument == "" {
 		d.fault("domain", "is not set, and everything depends on it",
 			"Give --domain example.com, set WELLKEY_DOMAIN, or write domain: example.com into the file")
 	}
@@ -44,7 +44,7 @@ func (d *draft) has(region fleetapi.Region) bool {
 // Directory Specification name it.
 func (d *draft) finishDirectories(environ []string) {
 	s := &d.settings
-	if !d.given("data_dir") {
+	if !d.given("data_dir") && d.placed() {
 		// systemd separates several state directories with colons.
 		state, _, _ := strings.Cut(lookup(environ, "STATE_DIRECTORY"), ":")
 		share, home := lookup(environ, "XDG_DATA_HOME"), lookup(environ, "HOME")
@@ -60,10 +60,15 @@ func (d *draft) finishDirectories(environ []string) {
 				"Set it to a directory that outlives restarts")
 		}
 	}
-	if !d.given("key_file") {
+	if !d.given("key_file") && s.DataDir != "" {
 		s.KeyFile = filepath.Join(s.DataDir, "key.pem")
 	}
 }
+
+// placed reports whether the settings have places of their own where none are
+// named. Those that belong to no domain have none: whatever lies there is of
+// another domain than the one that the command was given.
+func (d *draft) placed() bool { return d.given("domain") || d.argument == "" }
 
 func (d *draft) finishTLS() {
 	if !d.sound("tls") {

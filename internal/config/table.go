@@ -116,8 +116,10 @@ func outsideRows() []row {
 			help: "DNS servers that the look from outside asks"},
 		{name: "probe_roots", kind: kindPath, derived: "the system's", example: "/certs/ca.pem", set: roots(func(s *Settings) (*string, pool) { return &s.Probe.RootsFile, &s.Probe.Roots }),
 			help: "root certificates in PEM that the look from outside trusts"},
-		{name: "probe_port", kind: kindNumber, standard: "443", example: "8443", set: setPort,
+		{name: "probe_port", kind: kindNumber, standard: "443", example: "8443", set: port(func(s *Settings) *int { return &s.Probe.Port }),
 			help: "port that the look from outside dials"},
+		{name: "probe_http_port", kind: kindNumber, standard: "80", example: "8080", set: port(func(s *Settings) *int { return &s.Probe.HTTPPort }),
+			help: "port at which doctor looks for plain HTTP"},
 		{name: "probe_allow_private", kind: kindBool, standard: "false", example: "true", set: setAllowPrivate,
 			help: "true lets the look from outside dial private addresses"},
 	}
