@@ -45,7 +45,7 @@ func (s *Store) Generate() (Key, error) {
 	if err != nil {
 		return Key{}, s.keep(fmt.Errorf("reading back the new key: file %q %w", s.path, err))
 	}
-	s.seen = file.digest()
+	s.seen = s.digest(file)
 	s.hold(parsed.Key, Status{
 		Origin: OriginGenerated, Path: s.path, Private: true, Quirks: parsed.Quirks, Warnings: warnings,
 	})

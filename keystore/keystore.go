@@ -15,8 +15,11 @@
 // generated, and the buffers of this package are wiped afterwards; the copies
 // that Go's cryptography makes inside are left to its garbage collector.
 //
-// No file that holds a key is ever overwritten here. [Store.Generate] fails,
-// and touches nothing, where anything at all has the name of the key file.
+// A [Store] never overwrites a file that holds a key. [Store.Generate] fails,
+// and touches nothing, where anything at all has the name of the key file. Only a
+// [Rotation] replaces the key file, which is what it is for, and a key leaves its
+// place only when a copy is in the archive, is on the disk, and was read back.
+// Nothing here ever deletes the last copy of a key.
 //
 // A private key that its group or others may read is refused, because others
 // who share the machine could command the vehicles. Where a file system keeps no
@@ -51,4 +54,11 @@
 // The restored file holds the canonical public half of a key whose key file was
 // lost, rebuilt from what Tesla has on record. The key file wins over it as soon
 // as there is one again.
+//
+// The staged file holds the key that a rotation will publish, mode 0600, in the
+// same forms as the key file. The archive is a directory of mode 0700 with the
+// keys that were replaced or given up, each as it was, mode 0600, in a file named
+// TIME-FINGERPRINT.pem after the time in UTC and the first 12 characters of the
+// fingerprint: "20261124T120000Z-5a0e2c0b7d8f.pem". Wellkey never cleans it up. Who
+// knows that no vehicle trusts a key any more may delete its file.
 package keystore

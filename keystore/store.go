@@ -65,7 +65,7 @@ type Store struct {
 	current atomic.Pointer[held]
 
 	mu   sync.Mutex        // held by whoever reads or writes the files; guards seen
-	seen [sha256.Size]byte // the key file as it was at the last look
+	seen [sha256.Size]byte // the key file and the restored file as they were at the last look
 }
 
 // held is the key and what there is to say about it. It never changes once stored.
@@ -147,7 +147,7 @@ func (s *Store) look(always bool) error {
 	defer s.mu.Unlock()
 	file := takeSnapshot(s.path)
 	defer clear(file.data)
-	digest := file.digest()
+	digest := s.digest(file)
 	if digest == s.seen && !always {
 		return nil
 	}
@@ -161,6 +161,19 @@ func (s *Store) look(always bool) error {
 	}
 	s.adopt(parsed, warnings)
 	return nil
+}
+
+// digest tells whether anything has changed since the last look. The restored
+// file counts, since it is what a warning is about while there is a key file.
+func (s *Store) digest(file snapshot) [sha256.Size]byte {
+	digest := file.digest()
+	if s.restoredPath == "" {
+		return digest
+	}
+	restored := takeSnapshot(s.restoredPath)
+	defer clear(restored.data)
+	other := restored.digest()
+	return sha256.Sum256(append(digest[:], other[:]...))
 }
 
 // withoutFile goes on where there is no key file.

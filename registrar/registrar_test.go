@@ -32,7 +32,6 @@ type tesla struct {
 	refuse   func(fleetapi.Operation) error         // nil: nothing is refused
 	hold     map[fleetapi.Region]chan struct{}      // a POST there waits for it
 	onPost   func(fleetapi.Region) (registers bool) // nil: registers
-	arrived  func(fleetapi.Region, context.Context) // nil: nothing
 }
 
 func newTesla() *tesla {
@@ -175,31 +174,40 @@ func newWorld(t *testing.T) *world {
 		look: reach.Report{Verdict: reach.Reachable}}
 }
 
+// site is the one site of the world.
+func (w *world) site() Site {
+	return Site{
+		Domain: "example.com", Regions: []fleetapi.Region{fleetapi.NA, fleetapi.EU}, Accept: w.accept, Keys: w.keys,
+		Application: func() Application {
+			w.tesla.mu.Lock()
+			defer w.tesla.mu.Unlock()
+			return Application{ClientID: w.clientID, Digest: "digest of " + w.clientID, API: w.tesla}
+		},
+		Certificate: func() bool {
+			w.tesla.mu.Lock()
+			defer w.tesla.mu.Unlock()
+			return w.certificate
+		},
+	}
+}
+
+func (w *world) prober() Prober {
+	return proberFunc(func() reach.Report {
+		w.tesla.mu.Lock()
+		defer w.tesla.mu.Unlock()
+		w.looks++
+		return w.look
+	})
+}
+
 // start starts a registrar; in a bubble of synctest only.
 func (w *world) start() {
 	w.t.Helper()
 	core, logs := observer.New(zapcore.DebugLevel)
 	w.logs = logs
 	r, err := New(Config{
-		Sites: []Site{{
-			Domain: "example.com", Regions: []fleetapi.Region{fleetapi.NA, fleetapi.EU}, Accept: w.accept, Keys: w.keys,
-			Application: func() Application {
-				w.tesla.mu.Lock()
-				defer w.tesla.mu.Unlock()
-				return Application{ClientID: w.clientID, Digest: "digest of " + w.clientID, API: w.tesla}
-			},
-			Certificate: func() bool {
-				w.tesla.mu.Lock()
-				defer w.tesla.mu.Unlock()
-				return w.certificate
-			},
-		}},
-		Prober: proberFunc(func() reach.Report {
-			w.tesla.mu.Lock()
-			defer w.tesla.mu.Unlock()
-			w.looks++
-			return w.look
-		}),
+		Sites:   []Site{w.site()},
+		Prober:  w.prober(),
 		Storage: w.storage,
 		Logger:  zap.New(core),
 	})
