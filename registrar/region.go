@@ -33,19 +33,25 @@ func newRegion(name fleetapi.Region, log *zap.Logger) *region {
 // regionLoop runs the reconcile step until ctx is done.
 func (s *site) regionLoop(ctx context.Context, r *region) {
 	for ctx.Err() == nil {
-		app := s.Application()
-		key := s.Keys.Key()
-		d := decide(s.observe(r, app, key))
-		s.show(r, d)
-		switch d.Action {
-		case ask:
-			s.ask(ctx, r, app, key)
-		case register:
-			s.register(ctx, r, app, key)
-		default:
+		if d := s.step(ctx, r); d.Action == wait {
 			rest(ctx, r.wake, d.Next)
 		}
 	}
+}
+
+// step observes, decides, and acts, unless the decision is to wait.
+func (s *site) step(ctx context.Context, r *region) decision {
+	app := s.Application()
+	key := s.Keys.Key()
+	d := decide(s.observe(r, app, key))
+	s.show(r, d)
+	switch d.Action {
+	case ask:
+		s.ask(ctx, r, app, key)
+	case register:
+		s.register(ctx, r, app, key)
+	}
+	return d
 }
 
 func (s *site) observe(r *region, app Application, key keystore.Key) observation {

@@ -8,7 +8,6 @@ import (
 	"net/netip"
 
 	"wellkey/internal/finding"
-	"wellkey/keystore"
 )
 
 // A host is what is known of one address of the domain. Only its examine
@@ -19,7 +18,6 @@ type host struct {
 	challenge string
 	main      visit // the plain request for the key, from which the verdict comes
 	extra     extra // the further visits of Examine
-	key       keystore.Key
 	results   []result
 }
 

@@ -37,8 +37,8 @@ func (h *host) published() []result {
 	if err != nil {
 		return append(results, notAKey(err))
 	}
-	h.key, h.Fingerprint = parsed.Key, parsed.Key.Fingerprint()
-	results = append(results, ok("key_parse", "It is a P-256 key with the fingerprint %s.", h.Fingerprint))
+	h.Key = parsed.Key
+	results = append(results, ok("key_parse", "It is a P-256 key with the fingerprint %s.", h.Key.Fingerprint()))
 	if !private {
 		results = append(results, canonical(parsed, v.body))
 	}
@@ -87,15 +87,15 @@ func canonical(parsed keystore.Parsed, body []byte) result {
 func (h *host) matches() []result {
 	const id = "key_match"
 	switch want := h.look.want; {
-	case h.key.IsZero():
+	case h.Key.IsZero():
 		return nil
 	case want.IsZero():
 		return []result{skipped(id, "There is no key to compare with.")}
-	case h.key == want:
+	case h.Key == want:
 		return []result{ok(id, "It is the key that we expect.")}
 	}
 	return []result{because(id, finding.Fail, ReasonWrongKey,
-		fmt.Sprintf("It is another key: %s is published, %s is expected.", h.Fingerprint, h.look.want.Fingerprint()),
+		fmt.Sprintf("It is another key: %s is published, %s is expected.", h.Key.Fingerprint(), h.look.want.Fingerprint()),
 		"Another host or an older installation answers at this address, a cache in front still holds the old key, or the published file and the local one are of two key pairs.",
 		"Point the record at the host that has the expected key, publish that key there, or clear the cache. Do not register again before both are the same.")}
 }
