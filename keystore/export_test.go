@@ -14,3 +14,22 @@ func Refusals() map[Reason]ParseError { return maps.Clone(refusals) }
 
 // Refuse returns the refusal of reason in its usual words.
 var Refuse = refuse
+
+// CrashAt makes r stop before its n-th step, counted from 1, and every step after
+// it, as if the power had failed there. It reports how many steps were begun.
+func CrashAt(r *Rotation, n int, crash error) *int {
+	steps := new(int)
+	r.reached = func(string) error {
+		if *steps++; *steps >= n {
+			return crash
+		}
+		return nil
+	}
+	return steps
+}
+
+// Look is one look at the files by Run.
+func Look(s *Store) error { return s.look(false) }
+
+// Explain is what a Rotation says where the key file cannot be written.
+func Explain(r *Rotation, err error) error { return r.explain(err) }
