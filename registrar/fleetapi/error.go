@@ -63,6 +63,8 @@ func (e *Error) doing() string {
 		return fmt.Sprintf("registering %s in %s", e.Domain, e.Region)
 	case OpPublicKey:
 		return fmt.Sprintf("asking for the key of %s in %s", e.Domain, e.Region)
+	case OpStatus:
+		return fmt.Sprintf("asking whether Tesla is up in %s", e.Region)
 	}
 	return fmt.Sprintf("getting a token for %s", e.Region)
 }
