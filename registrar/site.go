@@ -38,6 +38,9 @@ func newSite(s Site, c Config) *site {
 		log:     c.Logger.With(zap.String("domain", s.Domain)),
 		wake:    make(chan struct{}, 1),
 	}
+	if s.Accept == nil {
+		out.Accept = func(keystore.Key, keystore.Key) bool { return false }
+	}
 	for _, name := range s.Regions {
 		out.regions = append(out.regions, newRegion(name, out.log))
 	}
@@ -174,7 +177,7 @@ func (s *site) setKeyProblem(reason string, err error) {
 	case reason == ReasonRegionsDisagree:
 		s.log.Error("no key to serve", reasonFields(reason)...)
 	case reason == ReasonAsking:
-		s.log.Info("no key yet: asking Tesla before one is made")
+		s.log.Info("no key yet: asking Tesla before one is made", reasonFields(reason)...)
 	}
 }
 

@@ -35,6 +35,17 @@ func noteOf(reason string) Note {
 		n.Seen = "There are no credentials of an application yet."
 		n.Cause = "The application was not made in Tesla's portal yet, or its client id and secret were not given to wellkey."
 		n.Fix = "Make the application at developer.tesla.com and put its client id and secret into the credentials file; they are picked up without a restart."
+	case ReasonStarting:
+		n.Seen = "Nothing was done for this region yet."
+	case ReasonRegistering:
+		n.Seen = "A registration is under way; Tesla downloads the key during it."
+	case ReasonNotLooked:
+		n.Seen = "The key was not looked at from outside yet, which comes before a registration."
+		n.Fix = "Nothing: this passes within a minute."
+	case ReasonAsking:
+		n.Seen = "It is not known yet which key Tesla has on record."
+		n.Cause = "Tesla is being asked, or did not answer. Cars trust the registered key, so nothing is made or registered before it is known."
+		n.Fix = "Nothing, if this passes within a minute; else see the regions that did not answer."
 	case ReasonNoKey:
 		n.Seen = "There is no key to host yet."
 		n.Cause = "A key is made only where Tesla says, in every region, that it has none."

@@ -1,0 +1,19 @@
+package registrar_test
+
+import (
+	"strings"
+	"testing"
+
+	. "wellkey/registrar"
+)
+
+// TestEveryWaitHasWords: whatever is waited for, an operator who looks is told.
+func TestEveryWaitHasWords(t *testing.T) {
+	for _, reason := range []string{ReasonStarting, ReasonNoCredentials, ReasonAsking, ReasonRegistering, ReasonNoKey,
+		ReasonNoCertificate, ReasonNotLooked, ReasonRegionsDisagree} {
+		note := NoteOf(reason)
+		if note.Reason != reason || !strings.HasSuffix(note.Seen, ".") {
+			t.Errorf("%s: got %+v", reason, note)
+		}
+	}
+}
