@@ -75,7 +75,9 @@ func (s *Sim) Inject(code fleetapi.ReasonCode, l Limit) error {
 func (s *Sim) BrokenURL(code fleetapi.ReasonCode) string {
 	switch code {
 	case fleetapi.DNS:
-		return "https://nowhere.invalid" // RFC 2606
+		// A label longer than DNS allows (RFC 1035, section 2.3.4), so that the
+		// lookup fails without asking anybody; .invalid is nobody's (RFC 2606).
+		return "https://" + strings.Repeat("nowhere-", 8) + ".invalid"
 	case fleetapi.TLS:
 		return strings.Replace(s.trapURL, "http:", "https:", 1) // which speaks plain HTTP
 	case fleetapi.ConnectionRefused:
@@ -110,6 +112,7 @@ func (e *exchange) faulted() bool {
 	if f == nil {
 		return false
 	}
+	e.record.Fault = true
 	if f.kind == "" {
 		e.answer(f.example)
 		return true

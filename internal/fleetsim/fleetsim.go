@@ -36,7 +36,7 @@ type Config struct {
 	Roots     *x509.CertPool                                                    // which certificates of domains are trusted; nil = the system's
 	Clock     func() time.Time                                                  // nil = time.Now
 	TokenLife time.Duration                                                     // 0 = 8 hours, as Tesla's
-	OnRequest func(Request)                                                     // called when a request has ended, from its goroutine; nil = none
+	OnRequest func(Request)                                                     // called once a request, from its goroutine: before the answer is sent, or when it ended without; nil = none
 }
 
 // A Sim is a simulated Fleet API. It is safe for concurrent use.

@@ -1,6 +1,7 @@
 package fleetsim
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -50,6 +51,7 @@ func (s *Sim) register(e *exchange, app App, domain string) {
 	s.downloads++
 	s.mu.Unlock()
 	key, problem := s.download(e.r.Context(), domain)
+	e.record.Download = cmp.Or(problem, "ok")
 	if problem != "" {
 		x := refusal(fleetapi.KeyTooLarge).Examples[0]
 		x.Body = strings.ReplaceAll(x.Body, "error: too large", "error: "+problem)

@@ -276,6 +276,9 @@ func send(t *testing.T, method, url, kind, agent, bearer, body string) (int, str
 func TestTokensEnd(t *testing.T) {
 	w := newWorld(t)
 	must[fleetapi.Account](t)(w.client.Register(t.Context(), fleetapi.EU, domain))
+	if tokens := w.Tokens(); len(tokens) != 1 || strings.Count(tokens[0], ".") != 2 {
+		t.Errorf("got %d tokens: %q", len(tokens), tokens)
+	}
 	w.ExpireTokens()
 	must[string](t)(w.client.PublicKey(t.Context(), fleetapi.EU, domain))
 	var statuses []int

@@ -19,7 +19,9 @@ type Request struct {
 	ClientID  string
 	UserAgent string
 	At        time.Time
-	Status    int // of the answer; 0 while there is none, and where a fault broke the connection
+	Status    int    // of the answer; 0 while there is none, and where a fault broke the connection
+	Download  string // of a registration: how the download of the key ended, "ok" or a problem; "" = there was none
+	Fault     bool   // a fault answered it
 }
 
 // Requests returns all requests so far, oldest first, those under way included.
@@ -55,6 +57,7 @@ type exchange struct {
 	r      *http.Request
 	index  int // of the record among the requests
 	record Request
+	told   bool // OnRequest was called
 }
 
 func (s *Sim) begin(w http.ResponseWriter, r *http.Request, op fleetapi.Operation, region fleetapi.Region, domain, clientID string) *exchange {
@@ -81,10 +84,14 @@ func (e *exchange) setClient(id string) {
 	e.keep()
 }
 
-func (e *exchange) end() {
-	if f := e.sim.config.OnRequest; f != nil {
+func (e *exchange) end() { e.tell() }
+
+// tell calls OnRequest, once.
+func (e *exchange) tell() {
+	if f := e.sim.config.OnRequest; f != nil && !e.told {
 		f(e.record)
 	}
+	e.told = true
 }
 
 // refuse answers with the first example of the code.
@@ -119,6 +126,7 @@ func (e *exchange) json(status int, value any) {
 func (e *exchange) write(status int, kind, body string) {
 	e.record.Status = status
 	e.keep() // before the answer: who has it may look at once
+	e.tell()
 	e.w.Header().Set("Content-Type", kind)
 	e.w.WriteHeader(status)
 	_, _ = io.WriteString(e.w, body) // a client that left is none of our business

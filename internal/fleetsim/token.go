@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"encoding/base64"
 	"encoding/json"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -28,6 +29,14 @@ func (s *Sim) ExpireTokens() {
 		g.expires = time.Time{}
 		s.tokens[t] = g
 	}
+}
+
+// Tokens returns all tokens that were given out, for searching where they must
+// not be.
+func (s *Sim) Tokens() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Collect(maps.Keys(s.tokens))
 }
 
 func (s *Sim) serveToken(w http.ResponseWriter, r *http.Request) {
