@@ -40,27 +40,17 @@ func (w *World) Status(ctx context.Context) (admin.Status, error) {
 	return status, nil
 }
 
-// lookInterval is how often AwaitStatus looks: /status tells nobody that it
-// changed.
-const lookInterval = 20 * time.Millisecond
-
 // AwaitStatus returns the first status for which match holds. While nobody
 // answers it goes on asking. The error is that of ctx; the status is then the
 // last one.
 func (w *World) AwaitStatus(ctx context.Context, match func(admin.Status) bool) (admin.Status, error) {
-	tick := time.NewTicker(lookInterval)
-	defer tick.Stop()
 	var last admin.Status
-	for {
-		if status, err := w.Status(ctx); err == nil {
-			if last = status; match(status) {
-				return status, nil
-			}
+	err := until(ctx, func() bool {
+		status, err := w.Status(ctx)
+		if err == nil {
+			last = status
 		}
-		select {
-		case <-ctx.Done():
-			return last, ctx.Err()
-		case <-tick.C:
-		}
-	}
+		return err == nil && match(status)
+	})
+	return last, err
 }

@@ -32,6 +32,13 @@ type Config struct {
 	Dir    string // for settings files, credentials and wellkey's data; must exist
 	Host   string // a loopback address for wellkey's listeners; "" = 127.0.0.1
 	Files  bool   // the certificate comes from files that Signer made, and there is no CA: quicker
+
+	// For a world that goes on where another one ended: where its ACME API
+	// listened, and the PEM of its roots, which stay trusted.
+	CAAddr      string
+	FormerRoots []byte
+
+	OnRequest func(fleetsim.Request) // as in fleetsim.Config
 }
 
 // A World is a running world. It is safe for concurrent use.
@@ -45,43 +52,44 @@ type World struct {
 	CertFile, CertKeyFile          string         // with Config.Files
 	Tesla                          *fleetsim.Sim
 
-	host, dir string
+	host, dir   string
+	formerRoots []byte
 }
 
 // Start starts everything but wellkey. The caller closes the World.
 func Start(c Config) (*World, error) {
-	w := &World{Domain: c.Domain, host: c.Host, dir: c.Dir,
+	w := &World{Domain: c.Domain, host: c.Host, dir: c.Dir, formerRoots: c.FormerRoots,
 		DataDir: filepath.Join(c.Dir, "data"), CredentialsFile: filepath.Join(c.Dir, "credentials.yaml")}
 	if w.host == "" {
 		w.host = "127.0.0.1"
 	}
-	if err := errors.Join(w.pickPorts(), w.start(c.Files)); err != nil {
+	if err := errors.Join(w.pickPorts(), w.start(c)); err != nil {
 		return nil, errors.Join(err, w.Close())
 	}
 	return w, nil
 }
 
-func (w *World) start(files bool) (err error) {
+func (w *World) start(c Config) (err error) {
 	if w.DNS, err = testdns.Start(); err != nil {
 		return err
 	}
 	w.DNS.Set(w.Domain, "A "+w.host)
 	roots := map[string][]byte{}
-	if files {
+	if c.Files {
 		err = w.signFiles()
 		if err == nil {
-			roots["probe-roots.pem"] = w.Signer.RootsPEM()
+			roots["probe-roots.pem"] = w.RootsPEM()
 		}
 	} else {
-		w.CA, err = testca.Start(testca.Config{HTTPPort: portOf(w.HTTPAddr), TLSPort: portOf(w.HTTPSAddr), DNS: w.DNS.Addr()})
+		w.CA, err = testca.Start(testca.Config{Addr: c.CAAddr, HTTPPort: portOf(w.HTTPAddr), TLSPort: portOf(w.HTTPSAddr), DNS: w.DNS.Addr()})
 		if err == nil {
-			roots["acme-roots.pem"], roots["probe-roots.pem"] = w.CA.APIRootsPEM(), w.CA.RootsPEM()
+			roots["acme-roots.pem"], roots["probe-roots.pem"] = w.CA.APIRootsPEM(), w.RootsPEM()
 		}
 	}
 	if err != nil {
 		return err
 	}
-	w.Tesla = fleetsim.New(fleetsim.Config{Dial: w.dial, Roots: w.Roots()})
+	w.Tesla = fleetsim.New(fleetsim.Config{Dial: w.dial, Roots: w.Roots(), OnRequest: c.OnRequest})
 	if err := w.Tesla.Start(); err != nil {
 		return err
 	}
@@ -114,10 +122,17 @@ func (w *World) SignFiles(opts testca.LeafOptions) error {
 
 // Roots returns the roots that a visitor of the domain must trust.
 func (w *World) Roots() *x509.CertPool {
+	pool := x509.NewCertPool()
+	pool.AppendCertsFromPEM(w.RootsPEM())
+	return pool
+}
+
+// RootsPEM returns the same as PEM.
+func (w *World) RootsPEM() []byte {
 	if w.Signer != nil {
-		return w.Signer.Roots()
+		return append(w.Signer.RootsPEM(), w.formerRoots...)
 	}
-	return w.CA.Roots()
+	return append(w.CA.RootsPEM(), w.formerRoots...)
 }
 
 // Close ends everything that Start started.
