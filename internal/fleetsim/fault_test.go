@@ -128,6 +128,46 @@ func TestLimits(t *testing.T) {
 	}
 }
 
+// TestAnswersAreToldFirst: a request is told once, before its client has the
+// answer, with what became of the download.
+func TestAnswersAreToldFirst(t *testing.T) {
+	told := make(chan fleetsim.Request, 10)
+	w := newWorld(t, func(c *fleetsim.Config) { c.OnRequest = func(r fleetsim.Request) { told <- r } })
+	next := func() fleetsim.Request {
+		t.Helper()
+		select {
+		case r := <-told:
+			return r
+		default:
+			t.Fatal("the client had its answer before the request was told")
+		}
+		return fleetsim.Request{}
+	}
+	ask := func() error { return do(t.Context(), w.client, fleetapi.OpRegister, fleetapi.EU) }
+	if err := ask(); err != nil {
+		t.Fatal(err)
+	}
+	if r := next(); r.Operation != fleetapi.OpToken || r.Download != "" {
+		t.Errorf("got %+v", r)
+	}
+	if r := next(); r.Operation != fleetapi.OpRegister || r.Status != 200 || r.Download != "ok" || r.Fault {
+		t.Errorf("got %+v", r)
+	}
+	w.publish("no key")
+	wantCode(t, ask(), fleetapi.KeyDownloadFailed)
+	if r := next(); r.Status != 424 || r.Download != "not a public key" || r.Fault {
+		t.Errorf("got %+v", r)
+	}
+	w.Answer(fleetapi.Example{Status: 402}, fleetsim.Limit{})
+	wantCode(t, ask(), fleetapi.PaymentRequired)
+	if r := next(); r.Status != 402 || r.Download != "" || !r.Fault {
+		t.Errorf("got %+v", r)
+	}
+	if len(told) > 0 {
+		t.Errorf("got %+v twice", <-told)
+	}
+}
+
 // TestRequestsAreObserved: a request that hangs is counted at once, and its end
 // is told.
 func TestRequestsAreObserved(t *testing.T) {
