@@ -12,7 +12,7 @@ import (
 type observation struct {
 	Now         time.Time
 	Key         keystore.Key // what we host; zero: nothing yet
-	Accept      string       // fingerprint of the key that may replace the registered one
+	Accepted    bool         // whether the operator allowed it to replace the other key that Tesla has
 	Certificate bool         // whether TLS for the domain can be served, here or before us
 	ClientID    string       // of the application; "" while there are no credentials
 	Application string       // digest of the credentials: tells when they changed
@@ -25,6 +25,10 @@ type look struct {
 	Verdict reach.Verdict
 	Reason  string
 }
+
+// freshAnswer is how old the answer may be on which a registration is posted: as
+// a look from outside takes a while, it is some minutes.
+const freshAnswer = 5 * time.Minute
 
 // A decision is the one thing to do, the state to show, and the time of the
 // next step. A zero Next means: only a change wakes us.
@@ -39,7 +43,7 @@ type decision struct {
 //
 // It observes before it acts, so a registration is never posted before Tesla
 // said which key it has; and it never posts over another key than the one that
-// is hosted, unless the operator accepted the hosted one by its fingerprint.
+// is hosted, unless the operator accepted that by the hosted one's fingerprint.
 func decide(o observation) decision {
 	if o.ClientID == "" {
 		return decision{Action: wait, State: WaitingForCredentials, Reason: ReasonNoCredentials}
@@ -91,7 +95,7 @@ func compare(o observation, answer *Answer) (decision, bool) {
 		return decision{}, false
 	case registered == o.Key:
 		return decision{Action: wait, State: Registered, Next: answer.Next}, true
-	case o.Accept != o.Key.Fingerprint():
+	case !o.Accepted:
 		return decision{Action: wait, State: Mismatch, Reason: ReasonOtherKey, Next: answer.Next}, true
 	}
 	return decision{}, false
@@ -114,5 +118,9 @@ func towardsRegistration(o observation, answer *Answer) decision {
 	case o.Look.Verdict == reach.Unreachable:
 		return decision{Action: wait, State: Unreachable, Reason: o.Look.Reason, Next: answer.Next}
 	}
-	return decision{Action: register, State: Pending, Reason: ReasonRegistering}
+	d := decision{Action: register, State: Pending, Reason: ReasonRegistering}
+	if o.Now.Sub(answer.At) > freshAnswer {
+		d.Action = ask // somebody else may have registered meanwhile
+	}
+	return d
 }

@@ -70,12 +70,17 @@ func TestDecide(t *testing.T) {
 		}, Decision{Ask, Registered, "", time.Time{}}},
 		{"never posts over another key", func(o *Observation) { o.Record.Answer = answer(theirs) },
 			Decision{Wait, Mismatch, ReasonOtherKey, in(time.Hour)}},
-		{"accepting another fingerprint changes nothing", func(o *Observation) {
-			o.Record.Answer, o.Accept = answer(theirs), theirs.Fingerprint()
-		}, Decision{Wait, Mismatch, ReasonOtherKey, in(time.Hour)}},
 		{"posts over another key when ours is accepted", func(o *Observation) {
-			o.Record.Answer, o.Accept = answer(theirs), ours.Fingerprint()
+			o.Record.Answer, o.Accepted = answer(theirs), true
 		}, Decision{Register, Pending, ReasonRegistering, time.Time{}}},
+		{"asks again rather than post on an old answer", func(o *Observation) {
+			o.Record.Answer, o.Accepted = answer(theirs), true
+			o.Now = in(5 * time.Minute)
+		}, Decision{Ask, Pending, ReasonRegistering, time.Time{}}},
+		{"accepted or not, an unreachable key is not registered", func(o *Observation) {
+			o.Record.Answer, o.Accepted = answer(theirs), true
+			o.Look = &Look{Verdict: reach.Unreachable, Reason: reach.ReasonStatus}
+		}, Decision{Wait, Unreachable, reach.ReasonStatus, in(time.Hour)}},
 		{"a drifted registration is a mismatch though unreachable", func(o *Observation) {
 			o.Record.Answer, o.Look = answer(theirs), &Look{Verdict: reach.Unreachable, Reason: reach.ReasonStatus}
 		}, Decision{Wait, Mismatch, ReasonOtherKey, in(time.Hour)}},
@@ -140,11 +145,11 @@ func TestDecideNeverOverwrites(t *testing.T) {
 	posts := 0
 	for _, hosted := range keys {
 		for _, registered := range keys {
-			for _, accepted := range keys {
+			for _, accepted := range []bool{false, true} {
 				for mask := range 1 << 6 {
 					on := func(bit int) bool { return mask>>bit&1 == 1 }
 					o := ready()
-					o.Key, o.Accept = hosted, accepted.Fingerprint()
+					o.Key, o.Accepted = hosted, accepted
 					o.Record.Answer = answer(registered)
 					if on(0) {
 						o.Record.Answer.ClientID = "other"
@@ -167,8 +172,8 @@ func TestDecideNeverOverwrites(t *testing.T) {
 					}
 					posts++
 					free := registered.IsZero() || registered == hosted
-					if o.Record.Answer.ClientID != o.ClientID || hosted.IsZero() || !free && accepted != hosted {
-						t.Fatalf("registers over %v with %v though %v is accepted: %+v", registered, hosted, accepted, o)
+					if o.Record.Answer.ClientID != o.ClientID || hosted.IsZero() || !free && !accepted {
+						t.Fatalf("registers over %v with %v; accepted: %v; %+v", registered, hosted, accepted, o)
 					}
 				}
 			}
@@ -177,6 +182,11 @@ func TestDecideNeverOverwrites(t *testing.T) {
 	if posts == 0 {
 		t.Error("no combination registers")
 	}
+}
+
+// only accepts key in place of every other.
+func only(key keystore.Key) func(key, over keystore.Key) bool {
+	return func(k, _ keystore.Key) bool { return k == key }
 }
 
 func TestDecideKey(t *testing.T) {
@@ -201,8 +211,12 @@ func TestDecideKey(t *testing.T) {
 			KeyDecision{Action: KeyRestore, Key: ours}},
 		{"does not choose between two", KeyObservation{Credentials: true, Answers: []*Answer{answer(ours), answer(theirs)}},
 			KeyDecision{Action: KeyWait, Reason: ReasonRegionsDisagree}},
-		{"lets the operator choose", KeyObservation{Credentials: true, Accept: theirs.Fingerprint(), Answers: []*Answer{answer(ours), answer(theirs)}},
+		{"lets the operator choose", KeyObservation{Credentials: true, Accept: only(theirs), Answers: []*Answer{answer(ours), answer(theirs)}},
 			KeyDecision{Action: KeyRestore, Key: theirs}},
+		{"only where the chosen one may replace all others", KeyObservation{Credentials: true,
+			Accept:  Acceptance{Key: theirs.Fingerprint(), Over: []string{ours.Fingerprint()}}.Allows,
+			Answers: []*Answer{answer(ours), answer(theirs), answer(third)}},
+			KeyDecision{Action: KeyWait, Reason: ReasonRegionsDisagree}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

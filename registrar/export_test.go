@@ -26,4 +26,6 @@ var (
 	Waits     = waits
 	RecordKey = recordKey
 	NoteOf    = noteOf
+
+	AcceptanceKey = acceptanceKey
 )

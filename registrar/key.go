@@ -1,6 +1,8 @@
 package registrar
 
 import (
+	"slices"
+
 	"wellkey/keystore"
 )
 
@@ -16,8 +18,8 @@ const (
 // A keyObservation is all that the decision about a missing key knows.
 type keyObservation struct {
 	Credentials bool
-	Accept      string
-	Answers     []*Answer // one a region; nil: Tesla has not answered there yet
+	Accept      func(key, over keystore.Key) bool // as in Site; nil allows nothing
+	Answers     []*Answer                         // one a region; nil: Tesla has not answered there yet
 }
 
 // A keyDecision says what to do about a missing key, with which key to restore,
@@ -31,7 +33,8 @@ type keyDecision struct {
 // decideKey decides about a site that has no key. Cars trust the registered
 // key, so a new one is made only where every region says that there is none;
 // while a region is silent, we wait. Without credentials nobody can be asked,
-// and the portal wants to see a live host first, so a key is made.
+// and the portal wants to see a live host first, so a key is made. Where the
+// regions have different keys, the one is restored that may replace the others.
 func decideKey(o keyObservation) keyDecision {
 	if !o.Credentials {
 		return keyDecision{Action: keyGenerate}
@@ -48,15 +51,11 @@ func decideKey(o keyObservation) keyDecision {
 	if len(registered) == 0 {
 		return keyDecision{Action: keyGenerate}
 	}
-	first, same := registered[0], true
 	for _, k := range registered {
-		if k.Fingerprint() == o.Accept {
+		other := func(r keystore.Key) bool { return r != k && (o.Accept == nil || !o.Accept(k, r)) }
+		if !slices.ContainsFunc(registered, other) {
 			return keyDecision{Action: keyRestore, Key: k}
 		}
-		same = same && k == first
 	}
-	if !same {
-		return keyDecision{Action: keyWait, Reason: ReasonRegionsDisagree}
-	}
-	return keyDecision{Action: keyRestore, Key: first}
+	return keyDecision{Action: keyWait, Reason: ReasonRegionsDisagree}
 }

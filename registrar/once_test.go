@@ -24,7 +24,7 @@ func TestOnce(t *testing.T) {
 		"never over another key":   {func(w *world) { w.tesla.keys[fleetapi.NA] = theirs; w.tesla.keys[fleetapi.EU] = theirs }, Mismatch, ReasonOtherKey, 0},
 		"over another key, if accepted": {func(w *world) {
 			w.tesla.keys[fleetapi.NA], w.tesla.keys[fleetapi.EU] = theirs, theirs
-			w.accept = ours.Fingerprint()
+			w.accept = only(ours)
 		}, Registered, "", 1},
 		"not where it is unreachable":         {func(w *world) { w.look = unreachable }, Unreachable, reach.ReasonRedirect, 0},
 		"where our own look does not tell":    {func(w *world) { w.look = reach.Report{Verdict: reach.Inconclusive, Reason: reach.ReasonTimeout} }, Registered, "", 1},

@@ -58,16 +58,20 @@ func (s *site) observe(r *region, app Application, key keystore.Key) observation
 	o := observation{
 		Now:         time.Now(),
 		Key:         key,
-		Accept:      s.Accept,
 		Certificate: s.Certificate(),
 		ClientID:    app.ClientID,
 		Application: app.Digest,
 	}
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	o.Record = r.record
 	if s.report != nil && s.lookedAt == key {
 		o.Look = &look{Verdict: s.report.Verdict, Reason: s.report.Reason}
+	}
+	s.mu.Unlock()
+	if a := o.Record.answerFor(app.ClientID); a != nil && !key.IsZero() {
+		if registered := a.key(); !registered.IsZero() && registered != key {
+			o.Accepted = s.Accept(key, registered) // reads the storage, so not under the lock
+		}
 	}
 	return o
 }

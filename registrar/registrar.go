@@ -28,9 +28,9 @@ import (
 type Site struct {
 	Domain  string
 	Regions []fleetapi.Region
-	// Accept is the fingerprint of the key that may replace another registered
-	// key; "" allows none.
-	Accept string
+	// Accept reports whether the operator allowed key to replace the registered
+	// key over; nil allows nothing. It is asked only where there is such a pair.
+	Accept func(key, over keystore.Key) bool
 	Keys   KeyStore
 	// Application returns the application in use, or the zero Application while
 	// there are no credentials.

@@ -163,7 +163,7 @@ type world struct {
 	certificate bool
 	look        reach.Report
 	looks       int
-	accept      string
+	accept      func(key, over keystore.Key) bool
 	logs        *observer.ObservedLogs
 	registrar   *Registrar
 	stop        func()
@@ -372,10 +372,40 @@ func TestNothingIsOverwritten(t *testing.T) {
 	})
 	inWorld("until the operator accepts", t, func(w *world) {
 		w.tesla.keys[fleetapi.NA], w.tesla.keys[fleetapi.EU] = theirs, theirs
-		w.accept = ours.Fingerprint()
+		w.accept = only(ours)
 		w.start()
 		w.want(Registered)
 		w.wantPosts(1, 1)
+		w.stop()
+	})
+	inWorld("until a rotation accepts, in a running process, and over what it names only", t, func(w *world) {
+		s := w.storage
+		w.accept = func(key, over keystore.Key) bool {
+			a, err := LoadAcceptance(context.Background(), s, "example.com")
+			return err == nil && a.Allows(key, over)
+		}
+		w.tesla.download = w.keys.Key
+		w.start()
+		w.want(Registered)
+		w.change(func() { w.tesla.keys[fleetapi.EU] = theirs }) // behind our back, not noticed yet
+		a := Acceptance{Key: third.Fingerprint(), Over: []string{ours.Fingerprint()}, Former: ours.Fingerprint(), At: time.Now()}
+		if err := StoreAcceptance(context.Background(), s, "example.com", a); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Hour)
+		w.want(Registered)
+		w.wantPosts(1, 1) // the acceptance alone changes nothing
+		w.keys.set(third)
+		w.registrar.Wake("example.com")
+		synctest.Wait()
+		if got := w.states(); got != [2]State{Registered, Mismatch} {
+			t.Errorf("states are %v, want na registered and eu left alone", got)
+		}
+		w.wantPosts(2, 1)
+		w.keys.set(ours) // rolled back: nothing allows it to replace the new key
+		w.registrar.Wake("example.com")
+		w.want(Mismatch)
+		w.wantPosts(2, 1)
 		w.stop()
 	})
 	inWorld("drift is found within a day", t, func(w *world) {

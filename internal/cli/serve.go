@@ -188,7 +188,7 @@ func build(settings *config.Settings, log *zap.Logger) (*daemon, error) {
 		Sites: []registrar.Site{{
 			Domain:      settings.Domain,
 			Regions:     settings.Regions,
-			Accept:      settings.AcceptKey,
+			Accept:      accepted(settings, store, log),
 			Keys:        d.keys,
 			Application: d.application.get,
 			Certificate: d.hasCertificate,
