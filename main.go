@@ -40,6 +40,7 @@ func main() {
 	os.Exit(cli.Run(context.Background(), cli.Process{
 		Args:    os.Args[1:],
 		Environ: os.Environ(),
+		Stdin:   os.Stdin,
 		Stdout:  os.Stdout,
 		Stderr:  os.Stderr,
 	}))

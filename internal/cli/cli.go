@@ -15,16 +15,18 @@ import (
 
 // Exit codes.
 const (
-	exitOK       = 0
-	exitRuntime  = 1
-	exitSettings = 2 // wrong settings or usage: a restart does not help
+	exitOK        = 0
+	exitRuntime   = 1 // failed; of commands that look at something: it must be fixed
+	exitSettings  = 2 // wrong settings or usage: a restart does not help
+	exitUndecided = 3 // nothing is wrong, but something is open or could not be decided
 )
 
 // A Process is what a program has of its surroundings, so that tests can run it
 // whole.
 type Process struct {
-	Args    []string // without the program's name
-	Environ []string // as os.Environ gives it
+	Args    []string  // without the program's name
+	Environ []string  // as os.Environ gives it
+	Stdin   io.Reader // nil: there is none
 	Stdout  io.Writer
 	Stderr  io.Writer
 }
@@ -41,12 +43,21 @@ func Run(ctx context.Context, p Process) int {
 		return exitOK
 	}
 	code := exitRuntime
+	if said, ok := errors.AsType[exitCode](err); ok {
+		return int(said)
+	}
 	if _, ok := errors.AsType[*usageError](err); ok {
 		code = exitSettings
 	}
 	fmt.Fprintf(p.Stderr, "wellkey: %v\n", err)
 	return code
 }
+
+// An exitCode is the error of a command that has said all there is to say, and
+// ends with that code.
+type exitCode int
+
+func (c exitCode) Error() string { return fmt.Sprintf("exit code %d", int(c)) }
 
 // A usageError is a mistake of whoever typed the command or the settings.
 type usageError struct{ error }
