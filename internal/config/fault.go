@@ -62,9 +62,9 @@ func quote(s string) string {
 	return fmt.Sprintf("%q", s)
 }
 
-// nearest returns the one of names that is most like name, or "" if none is like
+// Nearest returns the one of names that is most like name, or "" if none is like
 // it enough to be meant.
-func nearest(name string, names []string) string {
+func Nearest(name string, names []string) string {
 	best, least := "", len(name)/3+2
 	for _, n := range names {
 		if d := distance(name, n); d < least {
@@ -97,7 +97,7 @@ func distance(a, b string) int {
 
 // didYouMean returns the advice for an unknown name.
 func didYouMean(name string, known []string) string {
-	if near := nearest(name, known); near != "" {
+	if near := Nearest(name, known); near != "" {
 		return "Did you mean " + near + "?"
 	}
 	return "Remove it; wellkey serve --help lists all settings"

@@ -39,7 +39,7 @@ func choose(text string, choices ...string) (what, fix string) {
 		return "", ""
 	}
 	fix = "Choose among " + list(choices)
-	if near := nearest(strings.ToLower(text), choices); near != "" {
+	if near := Nearest(strings.ToLower(text), choices); near != "" {
 		fix += "; did you mean " + near + "?"
 	}
 	return quote(text) + " is not known here", fix
