@@ -5,13 +5,16 @@
 //	GET /metrics   Prometheus metrics, OpenMetrics on request
 //	GET /healthz   200 while the process is alive
 //	GET /readyz    200 while the key can be served, whatever Tesla or the CA say
-//	GET /status    the status as JSON
+//	GET /status    the status: a page for browsers, JSON for everybody else
+//	GET /          leads to /status
+//
+// The status takes a query: format=json and format=html say which form, and
+// domain=, state= and q= choose among the sites; see [Status] for the JSON,
+// which is a contract: fields are added, never renamed or taken away.
 package admin
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"net/http"
 	"time"
@@ -55,18 +58,30 @@ type Site struct {
 // An Admin is the admin listener.
 type Admin struct {
 	config  Config
+	sites   map[string]Site // by domain
+	now     func() time.Time
 	started time.Time
+	page    *page
 	socket  *listen.Socket
 	server  *http.Server
 }
 
 // New returns an Admin that does nothing yet.
-func New(c Config) (*Admin, error) {
+func New(c Config) (*Admin, error) { return newAdmin(c, time.Now) }
+
+func newAdmin(c Config, now func() time.Time) (*Admin, error) {
 	if c.Logger == nil {
 		c.Logger = zap.NewNop()
 	}
 	log := c.Logger.Named("admin")
-	a := &Admin{config: c, started: time.Now()}
+	a := &Admin{config: c, sites: map[string]Site{}, now: now, started: now()}
+	for _, s := range c.Sites {
+		a.sites[s.Domain] = s
+	}
+	var err error
+	if a.page, err = newPage(); err != nil {
+		return nil, fmt.Errorf("reading the embedded status page: %w", err)
+	}
 	if err := c.Registry.Register(newCollector(a.Status)); err != nil {
 		return nil, fmt.Errorf("registering the metrics of the status: %w", err)
 	}
@@ -92,7 +107,9 @@ func (a *Admin) routes() http.Handler {
 	mux.HandleFunc("GET /healthz", a.health)
 	mux.HandleFunc("GET /readyz", a.ready)
 	mux.HandleFunc("GET /status", a.status)
-	return mux
+	mux.HandleFunc("GET /icon.svg", a.page.icon)
+	mux.Handle("GET /{$}", http.RedirectHandler("/status", http.StatusFound))
+	return guard(mux)
 }
 
 // Listen makes the first attempt at the address; see listen.Socket.
@@ -106,53 +123,3 @@ func (a *Admin) Run(ctx context.Context) error { return a.socket.Serve(ctx, a.se
 
 // Close gives up the address, for when Run will not be called.
 func (a *Admin) Close() { a.socket.Close() }
-
-// health answers that the process is alive, and nothing more: a restart heals
-// neither Tesla nor the CA.
-func (a *Admin) health(w http.ResponseWriter, _ *http.Request) {
-	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-	_, _ = fmt.Fprintln(w, "ok") // the visitor is gone, if this fails
-}
-
-// ready answers whether the key can be served, and if not, why.
-func (a *Admin) ready(w http.ResponseWriter, _ *http.Request) {
-	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-	if err := a.notReady(); err != nil {
-		w.WriteHeader(http.StatusServiceUnavailable)
-		_, _ = fmt.Fprintln(w, err)
-		return
-	}
-	_, _ = fmt.Fprintln(w, "ready")
-}
-
-// notReady returns why the key cannot be served: nil when it can. Before the
-// first certificate it can be: the CA must reach us to give one.
-func (a *Admin) notReady() error {
-	if a.config.Stopping() {
-		return errors.New("stopping")
-	}
-	bound := false
-	for _, l := range a.config.Server.Listeners() {
-		bound = bound || l.Bound
-	}
-	if !bound {
-		return errors.New("no public listener is bound yet")
-	}
-	for _, s := range a.config.Registrar.Snapshot().Sites {
-		if s.Key.IsZero() && len(a.config.Sites) == 1 {
-			return fmt.Errorf("no key for %s yet: %s", s.Domain, s.KeyNote.Reason)
-		}
-	}
-	return nil
-}
-
-func (a *Admin) status(w http.ResponseWriter, _ *http.Request) {
-	body, err := json.MarshalIndent(a.Status(), "", "  ")
-	if err != nil {
-		http.Error(w, "encoding the status failed", http.StatusInternalServerError)
-		return
-	}
-	w.Header().Set("Content-Type", "application/json")
-	w.Header().Set("Cache-Control", "no-store")
-	_, _ = w.Write(append(body, '\n'))
-}

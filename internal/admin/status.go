@@ -13,27 +13,34 @@ import (
 
 // A Status is all that is known at one moment, made for people and programs: it
 // holds view structs only, so no secret can slip in with a field.
+//
+// Its JSON is a contract. Times are RFC 3339 and left out where there is nothing
+// to tell, durations are in seconds, lists are never null, and the words of
+// closed sets (states, verdicts, reasons, origins) are stable; sentences are for
+// people and may change.
 type Status struct {
 	Version    string     `json:"version"`
+	At         time.Time  `json:"at"` // when all this held
 	Started    time.Time  `json:"started"`
 	Ready      bool       `json:"ready"`
 	NotReady   string     `json:"not_ready,omitempty"` // why
 	Listeners  []Listener `json:"listeners"`
 	Sites      []SiteView `json:"sites"`
-	KeyFetches []Fetch    `json:"key_fetches"`
+	KeyFetches []Fetch    `json:"key_fetches"` // of all sites together
 }
 
 // A Listener is one public listener.
 type Listener struct {
-	Name    string `json:"name"`
+	Name    string `json:"name"` // "http" or "https"
 	Address string `json:"address"`
 	Bound   bool   `json:"bound"`
-	Error   string `json:"error,omitempty"`
+	Error   string `json:"error,omitempty"` // why it is not bound
 }
 
 // A Fetch says how often one class of client fetched the key since the start.
+// It goes by what the client says of itself.
 type Fetch struct {
-	Client string    `json:"client"`
+	Client string    `json:"client"` // "tesla_app", "wellkey" or "other"
 	Count  uint64    `json:"count"`
 	Last   time.Time `json:"last,omitzero"`
 }
@@ -41,17 +48,27 @@ type Fetch struct {
 // A SiteView is one domain.
 type SiteView struct {
 	Domain        string         `json:"domain"`
+	Summary       Summary        `json:"summary"`   // is all well, and if not, what to do
+	Checklist     []Check        `json:"checklist"` // in the order in which things depend on each other
 	Key           KeyView        `json:"key"`
 	Certificate   certs.Status   `json:"certificate"`
 	Reachability  *Reachability  `json:"reachability"` // null before the first look
 	Registrations []Registration `json:"registrations"`
-	PairingLink   string         `json:"pairing_link"`
+	PairingLink   string         `json:"pairing_link"` // of the first region
+	Portal        Portal         `json:"portal"`
+}
+
+// Portal is what to type into Tesla's developer portal.
+type Portal struct {
+	URL           string `json:"url"`
+	AllowedOrigin string `json:"allowed_origin"`
+	GrantType     string `json:"grant_type"`
 }
 
 // A KeyView is the key that is hosted.
 type KeyView struct {
 	Fingerprint    string          `json:"fingerprint,omitempty"` // "" = there is none
-	Origin         string          `json:"origin"`
+	Origin         string          `json:"origin"`                // "none", "file", "generated" or "restored"
 	Path           string          `json:"path"`
 	PrivateHalf    bool            `json:"private_half"` // the private half is in the key file
 	LoadedAt       time.Time       `json:"loaded_at,omitzero"`
@@ -63,12 +80,23 @@ type KeyView struct {
 
 // Reachability is the last look from outside.
 type Reachability struct {
-	Verdict  reach.Verdict     `json:"verdict"`
-	Reason   string            `json:"reason,omitempty"`
-	At       time.Time         `json:"at"`
-	Next     time.Time         `json:"next,omitzero"`
-	Duration float64           `json:"duration_seconds"`
-	Findings []finding.Finding `json:"findings"`
+	Verdict   reach.Verdict     `json:"verdict"`
+	Reason    string            `json:"reason,omitempty"`
+	At        time.Time         `json:"at"`
+	Next      time.Time         `json:"next,omitzero"`
+	Duration  float64           `json:"duration_seconds"`
+	Addresses []Address         `json:"addresses"`
+	Findings  []finding.Finding `json:"findings"`
+
+	deciding finding.Finding // what the verdict goes back to
+}
+
+// An Address is what was seen at one address of the domain.
+type Address struct {
+	IP     string `json:"ip"`
+	Family string `json:"family"` // "ipv4" or "ipv6"
+	OK     bool   `json:"ok"`
+	Reason string `json:"reason,omitempty"`
 }
 
 // A Registration is one domain in one region.
@@ -76,11 +104,12 @@ type Registration struct {
 	Region                fleetapi.Region `json:"region"`
 	State                 registrar.State `json:"state"`
 	registrar.Note                        // reason, seen, cause, fix
-	Since                 time.Time       `json:"since,omitzero"`
-	Next                  time.Time       `json:"next,omitzero"`
+	Since                 time.Time       `json:"since,omitzero"`                   // of this state and reason
+	Next                  time.Time       `json:"next,omitzero"`                    // the next step; left out when it waits for a change
 	RegisteredFingerprint string          `json:"registered_fingerprint,omitempty"` // what Tesla has on record
 	AnsweredAt            time.Time       `json:"answered_at,omitzero"`             // when Tesla last said so
-	RegisteredAt          time.Time       `json:"registered_at,omitzero"`
+	RegisteredAt          time.Time       `json:"registered_at,omitzero"`           // when our own registration was last accepted and read back
+	PairingLink           string          `json:"pairing_link"`
 	LastFailure           *Failure        `json:"last_failure,omitempty"` // the last request that did not succeed, while it counts
 }
 
@@ -90,12 +119,15 @@ type Failure struct {
 	Reason   string    `json:"reason"`
 	What     string    `json:"what"`
 	Attempts int       `json:"attempts"`
-	TxID     string    `json:"txid,omitempty"`
+	TxID     string    `json:"txid,omitempty"` // what Tesla's support asks for
 }
 
 // Status returns the present status.
 func (a *Admin) Status() Status {
-	out := Status{Version: a.config.Version, Started: a.started, Ready: true}
+	out := Status{
+		Version: a.config.Version, At: a.now(), Started: a.started, Ready: true,
+		Listeners: []Listener{}, Sites: []SiteView{}, KeyFetches: []Fetch{},
+	}
 	if err := a.notReady(); err != nil {
 		out.Ready, out.NotReady = false, err.Error()
 	}
@@ -105,25 +137,36 @@ func (a *Admin) Status() Status {
 	for _, f := range a.config.Server.KeyFetches() {
 		out.KeyFetches = append(out.KeyFetches, Fetch{f.Client, f.Count, f.Last})
 	}
-	for i, s := range a.config.Registrar.Snapshot().Sites {
-		out.Sites = append(out.Sites, viewSite(a.config.Sites[i], s))
+	for _, s := range a.config.Registrar.Snapshot().Sites {
+		site := viewSite(a.sites[s.Domain], s)
+		site.Checklist = checklist(site, out.Listeners, out.At)
+		site.Summary = summarize(site.Checklist)
+		out.Sites = append(out.Sites, site)
 	}
 	return out
 }
 
 func viewSite(site Site, s registrar.SiteSnapshot) SiteView {
 	out := SiteView{
-		Domain:      s.Domain,
-		Key:         viewKey(site.Key(), s),
-		Certificate: site.Certificate(),
-		PairingLink: s.Regions[0].Region.PairingLink(s.Domain),
-	}
-	if l := s.Look; l != nil {
-		out.Reachability = &Reachability{Verdict: l.Verdict, Reason: l.Reason, At: l.At, Next: s.NextLook,
-			Duration: l.Duration.Seconds(), Findings: l.Findings}
+		Domain:        s.Domain,
+		Key:           viewKey(site.Key(), s),
+		Certificate:   site.Certificate(),
+		Reachability:  viewLook(s),
+		Registrations: []Registration{},
+		Portal: Portal{
+			URL:           "https://developer.tesla.com",
+			AllowedOrigin: "https://" + s.Domain,
+			GrantType:     "Authorization Code and Machine-to-Machine",
+		},
 	}
 	for _, r := range s.Regions {
-		out.Registrations = append(out.Registrations, viewRegistration(r))
+		out.Registrations = append(out.Registrations, viewRegistration(s.Domain, r))
+	}
+	if len(s.Regions) > 0 {
+		out.PairingLink = out.Registrations[0].PairingLink
+		if s.Regions[0].Region == fleetapi.CN {
+			out.Portal.URL = "https://developer.tesla.cn"
+		}
 	}
 	return out
 }
@@ -142,11 +185,26 @@ func viewKey(k keystore.Status, s registrar.SiteSnapshot) KeyView {
 	}
 }
 
-func viewRegistration(r registrar.RegionSnapshot) Registration {
+func viewLook(s registrar.SiteSnapshot) *Reachability {
+	if s.Look == nil {
+		return nil
+	}
+	out := &Reachability{
+		Verdict: s.Look.Verdict, Reason: s.Look.Reason, At: s.Look.At, Next: s.NextLook, Duration: s.Look.Duration.Seconds(),
+		Addresses: []Address{}, Findings: append([]finding.Finding{}, s.Look.Findings...), deciding: s.Look.Deciding(),
+	}
+	for _, a := range s.Look.Addresses {
+		out.Addresses = append(out.Addresses, Address{a.IP.String(), a.Family, a.OK, a.Reason})
+	}
+	return out
+}
+
+func viewRegistration(domain string, r registrar.RegionSnapshot) Registration {
 	out := Registration{
 		Region: r.Region, State: r.State, Note: r.Note, Since: r.Since, Next: r.Next,
 		RegisteredFingerprint: r.Registered.Fingerprint(),
 		AnsweredAt:            r.AnsweredAt, RegisteredAt: r.RegisteredAt,
+		PairingLink: r.Region.PairingLink(domain),
 	}
 	if f := r.Failure; f != nil {
 		out.LastFailure = &Failure{At: f.At, Reason: f.Reason, What: f.What, Attempts: f.Count, TxID: f.TxID}

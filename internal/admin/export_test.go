@@ -1,0 +1,15 @@
+package admin
+
+import (
+	"net/http"
+	"time"
+)
+
+// NewAt is New with a clock.
+func NewAt(c Config, now func() time.Time) (*Admin, error) { return newAdmin(c, now) }
+
+// Handler is what the listener serves.
+func (a *Admin) Handler() http.Handler { return a.server.Handler }
+
+// TitleOf is the name of a check of the look from outside.
+func TitleOf(id string) string { return titleOf(id) }

@@ -1,0 +1,56 @@
+package admin
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+)
+
+// health answers that the process is alive, and nothing more: a restart heals
+// neither Tesla nor the CA.
+func (a *Admin) health(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	_, _ = fmt.Fprintln(w, "ok") // the visitor is gone, if this fails
+}
+
+// ready answers whether the key can be served, and if not, why.
+func (a *Admin) ready(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	if err := a.notReady(); err != nil {
+		w.WriteHeader(http.StatusServiceUnavailable)
+		_, _ = fmt.Fprintln(w, err)
+		return
+	}
+	_, _ = fmt.Fprintln(w, "ready")
+}
+
+// notReady returns why no key can be served: nil when one can. Before the first
+// certificate it can be, since the CA must reach us to give one; and of many
+// sites, one that has a key is enough, or the newest would stop all others.
+func (a *Admin) notReady() error {
+	if a.config.Stopping != nil && a.config.Stopping() {
+		return errors.New("stopping")
+	}
+	bound := false
+	for _, l := range a.config.Server.Listeners() {
+		bound = bound || l.Bound
+	}
+	if !bound {
+		return errors.New("no public listener is bound yet")
+	}
+	sites := a.config.Registrar.Snapshot().Sites
+	for _, s := range sites {
+		if !s.Key.IsZero() {
+			return nil
+		}
+	}
+	switch {
+	case len(sites) == 0:
+		return errors.New("no domain is configured")
+	case len(sites) > 1:
+		return fmt.Errorf("no key yet for any of %d domains", len(sites))
+	case sites[0].KeyNote != nil && sites[0].KeyNote.Reason != "":
+		return fmt.Errorf("no key for %s yet: %s", sites[0].Domain, sites[0].KeyNote.Reason)
+	}
+	return fmt.Errorf("no key for %s yet", sites[0].Domain)
+}
