@@ -56,7 +56,7 @@ that over the file, and that over the default.
 				return err
 			}
 			log := newLogger(settings.Log, p.Stderr)
-			defer func() { _ = log.Sync() }() // standard error cannot always be synced
+			defer func() { _ = log.Sync() }()                                   // standard error cannot always be synced
 			undo, err := zap.RedirectStdLogAt(log.Named("std"), zap.DebugLevel) // some of certmagic's challenge solvers use it
 			if err != nil {
 				return err
@@ -162,15 +162,9 @@ func build(settings *config.Settings, log *zap.Logger) (*daemon, error) {
 	}); err != nil {
 		return nil, err
 	}
-	prober, err := reach.New(reach.Config{
-		Resolvers:    settings.Probe.Resolvers,
-		Roots:        settings.Probe.Roots,
-		Port:         settings.Probe.Port,
-		AllowPrivate: settings.Probe.AllowPrivate,
-		Token:        token,
-		UserAgent:    "wellkey/" + version(),
-		Logger:       log,
-	})
+	look := proberConfig(settings, log)
+	look.Token = token
+	prober, err := reach.New(look)
 	if err != nil {
 		return nil, err
 	}
