@@ -1,0 +1,136 @@
+// Demo shows wellkey at work, from nothing to a key that is registered in every
+// region, on this machine alone and without root.
+//
+// It runs a DNS server, an ACME CA (Pebble), a simulated Tesla Fleet API, and
+// wellkey itself, through the code of the real program and with its ordinary
+// settings; all of them on ports of 127.0.0.1 that are free. Nothing leaves the
+// machine. What happens is told line by line, with the seconds since the start;
+// then everything stays up to be looked at, until Ctrl-C.
+//
+// Usage:
+//
+//	go run ./deploy/demo [flags]
+//
+//	-once         end when it is decided: exit 0 if the key is registered in
+//	              every region and a TLS client from outside agrees, else name
+//	              what is wrong and exit 1
+//	-fault CODE   let Tesla refuse, or fail, in this way; see -list-faults
+//	-list-faults  print all faults with one line each
+//	-data DIR     keep all state in DIR: a second run then has nothing to do
+//	-host ADDR    the loopback address that wellkey listens on (127.0.0.1)
+//
+// A fault lasts as long as the demo. Those that say "nothing is registered
+// here" in answer to a question (not_registered_in_region, domain_not_set,
+// domain_of_another_app, key_not_found) are no obstacle to wellkey: it goes on
+// to register. As Tesla gives the same answer to the question after that, the
+// registration is not confirmed, so -once exits 1 with them as with all others.
+//
+// Exit status: 0 stopped as asked, or -once and all is well; 1 something is
+// wrong; 2 wrong usage.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // a second signal ends the process at once
+	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
+}
+
+// Exit codes.
+const (
+	exitOK    = 0
+	exitWrong = 1
+	exitUsage = 2
+)
+
+// run is the whole program. It returns the exit code after everything that it
+// started has ended.
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	o, err := parse(args)
+	if err != nil {
+		fmt.Fprintf(stderr, "demo: %v\n", err)
+		return exitUsage
+	}
+	out := newTimeline(stdout, os.Environ())
+	switch {
+	case o.help:
+		out.p.Print(usage)
+	case o.listFaults:
+		out.faults()
+	default:
+		err = show(ctx, o, out)
+	}
+	err = errors.Join(err, out.p.Err())
+	switch {
+	case err == nil:
+		return exitOK
+	case errors.Is(err, errTold):
+	default:
+		fmt.Fprintf(stderr, "demo: %v\n", err)
+	}
+	return exitWrong
+}
+
+// options is what the command line asks for.
+type options struct {
+	help, listFaults, once bool
+	fault                  fault // the zero fault is none
+	data                   string
+	host                   string
+}
+
+const usage = `Shows wellkey at work, all on this machine: a DNS server, an ACME CA, a
+simulated Tesla Fleet API, and wellkey with its ordinary settings.
+
+Usage: go run ./deploy/demo [flags]
+
+  -once         end when it is decided: exit 0 if the key is registered in every
+                region and a TLS client from outside agrees; else say what is
+                wrong and exit 1
+  -fault CODE   let Tesla refuse, or fail, in this way, for as long as the demo runs
+  -list-faults  print all faults with one line each
+  -data DIR     keep all state in DIR: a second run then has nothing to do
+  -host ADDR    the loopback address that wellkey listens on (127.0.0.1)
+
+The faults not_registered_in_region, domain_not_set, domain_of_another_app and
+key_not_found are Tesla's ways to say that nothing is registered yet, so wellkey
+goes on to register. Tesla then says the same to the question that reads the
+registration back: it is not confirmed, and -once exits 1 as with every fault.
+`
+
+// parse reads the command line. Its error is for whoever typed it.
+func parse(args []string) (options, error) {
+	var o options
+	flags := flag.NewFlagSet("demo", flag.ContinueOnError)
+	flags.SetOutput(io.Discard)
+	flags.BoolVar(&o.once, "once", false, "")
+	flags.BoolVar(&o.listFaults, "list-faults", false, "")
+	flags.StringVar(&o.data, "data", "", "")
+	flags.StringVar(&o.host, "host", "127.0.0.1", "")
+	code := flags.String("fault", "", "")
+	err := flags.Parse(args)
+	if errors.Is(err, flag.ErrHelp) {
+		return options{help: true}, nil
+	}
+	if err == nil && flags.NArg() > 0 {
+		err = fmt.Errorf("there is no argument %q", flags.Arg(0))
+	}
+	if err != nil {
+		return o, fmt.Errorf("%s; see -help", strings.TrimPrefix(err.Error(), "flag provided but "))
+	}
+	if *code != "" {
+		o.fault, err = findFault(*code)
+	}
+	return o, err
+}
