@@ -21,6 +21,14 @@ type canary struct {
 	mu    sync.Mutex
 	logs  []*testworld.Log
 	shown map[string][]byte // by where
+	more  []spelling
+}
+
+// forbid adds something that must never be shown.
+func (c *canary) forbid(what, text string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.more = append(c.more, spelling{what, text})
 }
 
 func (c *canary) watch(log *testworld.Log) {
@@ -53,7 +61,7 @@ func (w *world) checkCanary() {
 	w.t.Helper()
 	w.canary.mu.Lock()
 	defer w.canary.mu.Unlock()
-	forbidden := spellings("the client secret", testworld.ClientSecret)
+	forbidden := append(spellings("the client secret", testworld.ClientSecret), w.canary.more...)
 	for _, token := range w.Tesla.Tokens() {
 		// The signature alone is enough to recognise a token, the whole is it.
 		forbidden = append(forbidden, spelling{"a token", token}, spelling{"a token's signature", token[strings.LastIndex(token, ".")+1:]})
