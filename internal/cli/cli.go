@@ -76,7 +76,7 @@ func rootCommand(p Process) *cobra.Command {
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return &usageError{config.FlagError(err, cmd.Flags())}
 	})
-	root.AddCommand(serveCommand(p), doctorCommand(p), healthcheckCommand(p), versionCommand(p))
+	root.AddCommand(serveCommand(p), doctorCommand(p), registerCommand(p), healthcheckCommand(p), versionCommand(p))
 	return root
 }
 

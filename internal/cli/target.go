@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"errors"
 	"fmt"
 
 	"github.com/spf13/cobra"
@@ -120,5 +119,3 @@ func ended(code int) error {
 	}
 	return exitCode(code)
 }
-
-var errNoCredentials = errors.New("there are no credentials: give client_id and client_secret_file, or a credentials_file")

@@ -179,6 +179,7 @@ func (w *World) Environ(more ...string) []string {
 		"PROBE_RESOLVERS":     w.DNS.Addr(),
 		"PROBE_ROOTS":         filepath.Join(w.dir, "probe-roots.pem"),
 		"PROBE_PORT":          strconv.Itoa(portOf(w.HTTPSAddr)),
+		"PROBE_HTTP_PORT":     strconv.Itoa(portOf(w.HTTPAddr)),
 		"PROBE_ALLOW_PRIVATE": "true",
 		"LOG_FORMAT":          "json",
 	}
