@@ -89,7 +89,7 @@ func whileFailed(o observation, answer *Answer, failure *Failure) decision {
 // compare settles the step when Tesla has a key: ours, or one that must not be
 // replaced.
 func compare(o observation, answer *Answer) (decision, bool) {
-	registered := answer.key()
+	registered := answer.Registered()
 	switch {
 	case registered.IsZero() || o.Key.IsZero():
 		return decision{}, false

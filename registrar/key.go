@@ -44,7 +44,7 @@ func decideKey(o keyObservation) keyDecision {
 		if a == nil {
 			return keyDecision{Action: keyWait, Reason: ReasonAsking}
 		}
-		if k := a.key(); !k.IsZero() {
+		if k := a.Registered(); !k.IsZero() {
 			registered = append(registered, k)
 		}
 	}

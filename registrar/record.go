@@ -56,8 +56,8 @@ func (f *Failure) state() State {
 	return Unavailable
 }
 
-// key returns the registered key, or the zero Key where there is none.
-func (a *Answer) key() keystore.Key {
+// Registered returns the registered key, or the zero Key where there is none.
+func (a *Answer) Registered() keystore.Key {
 	if a.Key == "" {
 		return keystore.Key{}
 	}

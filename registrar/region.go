@@ -69,7 +69,7 @@ func (s *site) observe(r *region, app Application, key keystore.Key) observation
 	}
 	s.mu.Unlock()
 	if a := o.Record.answerFor(app.ClientID); a != nil && !key.IsZero() {
-		if registered := a.key(); !registered.IsZero() && registered != key {
+		if registered := a.Registered(); !registered.IsZero() && registered != key {
 			o.Accepted = s.Accept(key, registered) // reads the storage, so not under the lock
 		}
 	}
@@ -88,7 +88,7 @@ func (s *site) ask(ctx context.Context, r *region, app Application, key keystore
 	}
 	s.update(ctx, r, func(rec *record) {
 		rec.Answer = answer
-		ours := !key.IsZero() && answer.key() == key
+		ours := !key.IsZero() && answer.Registered() == key
 		if rec.Failure != nil && (ours || rec.Failure.Operation != string(fleetapi.OpRegister)) {
 			rec.Failure = nil
 		}
@@ -145,7 +145,7 @@ func (s *site) register(ctx context.Context, r *region, app Application, key key
 	switch {
 	case ctx.Err() != nil:
 		return
-	case err == nil && answer.key() == key:
+	case err == nil && answer.Registered() == key:
 		s.update(ctx, r, func(rec *record) {
 			rec.Answer, rec.Failure = answer, nil
 			if refusal == nil {
@@ -160,7 +160,7 @@ func (s *site) register(ctx context.Context, r *region, app Application, key key
 	case refusal != nil:
 		err = refusal
 	case err == nil:
-		err = notReadBack(r.name, answer.key(), key)
+		err = notReadBack(r.name, answer.Registered(), key)
 	}
 	s.fail(ctx, r, app, key, fleetapi.OpRegister, err)
 }

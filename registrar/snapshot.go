@@ -89,7 +89,7 @@ func (s *site) regionSnapshot(r *region, app Application, key keystore.Key) Regi
 		Failure:      r.record.failureFor(app.Digest, key),
 	}
 	if a := r.record.answerFor(app.ClientID); a != nil {
-		out.Registered, out.AnsweredAt = a.key(), a.At
+		out.Registered, out.AnsweredAt = a.Registered(), a.At
 	}
 	out.Note = s.note(r.shown, key, out.Registered, out.Failure)
 	return out
