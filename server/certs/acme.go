@@ -30,18 +30,32 @@ const (
 // challenges and stores the result; it decides nothing about when, and serves
 // nothing: its cache stays empty, so its own maintenance has nothing to do.
 type client struct {
-	cache *certmagic.Cache
-	cfg   *certmagic.Config
-	iss   *certmagic.ACMEIssuer
-	wire  *wire
-	log   *zap.Logger  // with the wire
-	http  *http.Client // for reading the directory
+	cache  *certmagic.Cache
+	cfg    *certmagic.Config
+	iss    *certmagic.ACMEIssuer
+	solves addresses // where challenges arrive
+	wire   *wire
+	log    *zap.Logger  // with the wire
+	http   *http.Client // for reading the directory
+}
+
+// addresses are those of our public listeners; "" = not bound, or off.
+type addresses struct{ http, tls string }
+
+func (m *Manager) addresses() (a addresses) {
+	if m.cfg.HTTPAddr != nil {
+		a.http = m.cfg.HTTPAddr()
+	}
+	if m.cfg.TLSAddr != nil {
+		a.tls = m.cfg.TLSAddr()
+	}
+	return a
 }
 
 // connect sets certmagic up. All fields are set that would else be filled from
 // its globals; nothing global is changed.
 func (m *Manager) connect() *client {
-	c := &client{wire: &wire{now: m.cfg.Now}}
+	c := &client{wire: &wire{now: m.cfg.Now}, solves: m.addresses()}
 	c.log = m.log.Named("acme").WithOptions(zap.WrapCore(func(core zapcore.Core) zapcore.Core { return tap{core, c.wire} }))
 	c.cache = certmagic.NewCache(certmagic.CacheOptions{
 		GetConfigForCert: func(certmagic.Certificate) (*certmagic.Config, error) { return c.cfg, nil },
@@ -59,7 +73,7 @@ func (m *Manager) connect() *client {
 		Storage: m.cfg.Storage,
 		Logger:  c.log,
 	})
-	c.iss = certmagic.NewACMEIssuer(c.cfg, m.issuer(c.log))
+	c.iss = certmagic.NewACMEIssuer(c.cfg, m.issuer(c.log, c.solves))
 	// certmagic asks a test CA only on a second attempt of its own, and each of
 	// ours is a first one. Without it, a challenge is never stored under another
 	// CA's name, where other replicas do not look.
@@ -71,8 +85,9 @@ func (m *Manager) connect() *client {
 	return c
 }
 
-// issuer returns the template of certmagic's issuer.
-func (m *Manager) issuer(logger *zap.Logger) certmagic.ACMEIssuer {
+// issuer returns the template of certmagic's issuer, which solves challenges at
+// the given addresses.
+func (m *Manager) issuer(logger *zap.Logger, solves addresses) certmagic.ACMEIssuer {
 	iss := certmagic.ACMEIssuer{
 		CA:                m.directory.URL,
 		Email:             m.cfg.Email,
@@ -98,8 +113,8 @@ func (m *Manager) issuer(logger *zap.Logger) certmagic.ACMEIssuer {
 	// certmagic listens for challenges where nobody does. It must find our own
 	// listeners taken, so it gets exactly their addresses; both share one host,
 	// that of the TLS listener if there is one.
-	iss.ListenHost, iss.AltHTTPPort = splitAddr(m.cfg.HTTPAddr)
-	if host, port := splitAddr(m.cfg.TLSAddr); port != 0 {
+	iss.ListenHost, iss.AltHTTPPort = splitAddr(solves.http)
+	if host, port := splitAddr(solves.tls); port != 0 {
 		iss.ListenHost, iss.AltTLSALPNPort = host, port
 	}
 	iss.DisableHTTPChallenge = iss.AltHTTPPort == 0
@@ -108,11 +123,8 @@ func (m *Manager) issuer(logger *zap.Logger) certmagic.ACMEIssuer {
 }
 
 // splitAddr takes the address of a bound listener apart; port 0 is none.
-func splitAddr(addr func() string) (host string, port int) {
-	if addr == nil {
-		return "", 0
-	}
-	host, text, _ := net.SplitHostPort(addr()) // a listener's own address is well-formed
+func splitAddr(addr string) (host string, port int) {
+	host, text, _ := net.SplitHostPort(addr) // a listener's own address is well-formed, or ""
 	port, _ = strconv.Atoi(text)
 	return host, port
 }

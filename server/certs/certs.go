@@ -41,9 +41,9 @@ type Config struct {
 	EAB       *EAB              // binds the ACME account, where the CA wants that
 
 	// HTTPAddr and TLSAddr return the real addresses of our public listeners
-	// ("[::]:8443"). They are called when Run starts, when the listeners must
-	// be bound. A nil function is a listener that is switched off, and so is the
-	// challenge that needs it.
+	// ("[::]:8443"), "" while one is not bound. They are called before each
+	// attempt; while neither is bound, nothing is ordered. A nil function is a
+	// listener that is switched off, and so is the challenge that needs it.
 	HTTPAddr, TLSAddr func() string
 
 	Logger     *zap.Logger                                // nil = none

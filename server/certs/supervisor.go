@@ -32,6 +32,9 @@ const (
 	// are issued, by a wrong clock or a stale renewal window.
 	pauseAfterSuccess = time.Hour
 
+	// bindAgain is how often to look for a listener while none is bound.
+	bindAgain = time.Second
+
 	// attemptTimeout ends an attempt that hangs; certmagic has no total one.
 	attemptTimeout = 15 * time.Minute
 
@@ -46,11 +49,16 @@ const (
 // behind. It may be called once.
 func (m *Manager) Run(ctx context.Context) error {
 	c := m.connect()
-	defer c.close()
+	defer func() { c.close() }()
 	m.acme.Store(c)
 	defer m.acme.Store(nil)
 	failures := 0
 	for {
+		if m.addresses() != c.solves { // a listener was bound since
+			c.close()
+			c = m.connect()
+			m.acme.Store(c)
+		}
 		next, err := m.step(ctx, c)
 		if ctx.Err() != nil {
 			return nil
@@ -77,6 +85,9 @@ func (m *Manager) step(ctx context.Context, c *client) (next time.Time, err erro
 		return time.Time{}, &localError{fmt.Errorf("reading the stored certificate: %w", err)}
 	}
 	m.adopt(s, "certificate loaded")
+	if c.solves == (addresses{}) {
+		return m.cfg.Now().Add(bindAgain), nil // the CA could not reach us, and nobody else does
+	}
 	if s.ours && s.cert != nil {
 		m.refreshARI(ctx, c, &s)
 		now, due := m.cfg.Now(), m.plan(s)
