@@ -72,6 +72,8 @@ func rootCommand(p Process) *cobra.Command {
 		SilenceUsage:  true,
 		Args:          noArguments,
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+
+		SuggestionsMinimumDistance: 2, // two letters swapped
 	}
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return &usageError{config.FlagError(err, cmd.Flags())}
@@ -87,7 +89,8 @@ func noArguments(cmd *cobra.Command, args []string) error {
 		return nil
 	}
 	if cmd.HasParent() {
-		return &usageError{fmt.Errorf("%s takes no arguments, but was given %q; settings are flags, see %s --help", cmd.CommandPath(), args[0], cmd.CommandPath())}
+		// It is not shown: it may be a secret whose flag was forgotten.
+		return &usageError{fmt.Errorf("%s takes no arguments, but was given one; settings are flags, see %s --help", cmd.CommandPath(), cmd.CommandPath())}
 	}
 	err := fmt.Errorf("there is no command %q; see wellkey --help", args[0])
 	if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {

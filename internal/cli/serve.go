@@ -100,6 +100,7 @@ func serve(ctx context.Context, settings *config.Settings, log *zap.Logger) erro
 		}
 	}
 	context.AfterFunc(ctx, func() {
+		stop() // before it is said, so that a second signal after the line counts
 		d.stopping.Store(true)
 		log.Info("stopping")
 	})
