@@ -78,7 +78,12 @@ func rootCommand(p Process) *cobra.Command {
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return &usageError{config.FlagError(err, cmd.Flags())}
 	})
-	root.AddCommand(serveCommand(p), doctorCommand(p), registerCommand(p), healthcheckCommand(p), versionCommand(p))
+	commands := []*cobra.Command{serveCommand(p), doctorCommand(p), registerCommand(p), keygenCommand(p), statusCommand(p),
+		rotateCommand(p), healthcheckCommand(p), versionCommand(p), completionCommand(p)}
+	root.AddCommand(commands...)
+	root.SetHelpCommand(helpCommand())
+	root.SetUsageFunc(showUsage(commands))
+	root.CompletionOptions.DisableDefaultCmd = true // ours has a help of our own
 	return root
 }
 

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"time"
 
@@ -38,16 +37,9 @@ func healthcheck(ctx context.Context, adminAddr string) error {
 	if adminAddr == "" {
 		return &usageError{errors.New("the admin listener is switched off, so nobody can be asked; set admin_addr")}
 	}
-	host, port, err := net.SplitHostPort(adminAddr)
-	if err != nil {
-		return &usageError{err}
-	}
-	if ip := net.ParseIP(host); host == "" || ip.IsUnspecified() {
-		host = "127.0.0.1"
-	}
 	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+net.JoinHostPort(host, port)+"/healthz", nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+reachable(adminAddr)+"/healthz", nil)
 	if err != nil {
 		return err
 	}

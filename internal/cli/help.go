@@ -1,0 +1,81 @@
+package cli
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"wellkey/internal/config"
+)
+
+// helpWidth is how wide the help is, on every terminal and in a pipe.
+const helpWidth = 80
+
+// showUsage prints how a command is used, below its description: the line, the
+// commands in the order given, examples, and the flags that are its own. The
+// settings, which many commands share, are told by "serve --help" only.
+func showUsage(commands []*cobra.Command) func(*cobra.Command) error {
+	return func(cmd *cobra.Command) error {
+		var b strings.Builder
+		if cmd.HasParent() {
+			fmt.Fprintf(&b, "Usage:\n  %s\n", cmd.UseLine())
+		} else {
+			b.WriteString("Usage:\n  wellkey COMMAND [flags]\n\nCommands:\n")
+			for _, c := range commands {
+				fmt.Fprintf(&b, "  %-11s  %s\n", c.Name(), c.Short)
+			}
+			b.WriteString("\nEach has its own help: wellkey COMMAND --help\n")
+		}
+		if cmd.Example != "" {
+			fmt.Fprintf(&b, "\nExamples:\n%s\n", cmd.Example)
+		}
+		own, settings := splitFlags(cmd.Flags())
+		if own.HasAvailableFlags() && cmd.HasParent() {
+			fmt.Fprintf(&b, "\nFlags:\n%s", own.FlagUsagesWrapped(helpWidth))
+		}
+		if settings && cmd.Name() != "serve" {
+			b.WriteString("\nEvery setting is a flag, too; wellkey serve --help explains them.\n")
+		}
+		_, err := fmt.Fprint(cmd.OutOrStdout(), b.String())
+		return err
+	}
+}
+
+// splitFlags returns the flags that are no settings, and whether there are
+// settings.
+func splitFlags(all *pflag.FlagSet) (own *pflag.FlagSet, settings bool) {
+	known := pflag.NewFlagSet("", pflag.ContinueOnError)
+	config.New(nil).AddFlags(known)
+	own = pflag.NewFlagSet("", pflag.ContinueOnError)
+	all.VisitAll(func(f *pflag.Flag) {
+		if known.Lookup(f.Name) == nil {
+			own.AddFlag(f)
+		} else {
+			settings = true
+		}
+	})
+	return own, settings
+}
+
+// helpCommand is "wellkey help", which others know as --help.
+func helpCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:     "help [COMMAND]",
+		Short:   "Explain a command",
+		Long:    "Explain a command, as its flag --help does.",
+		Example: "  wellkey help rotate",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			root := cmd.Root()
+			if len(args) == 0 {
+				return root.Help()
+			}
+			found, rest, err := root.Find(args)
+			if err != nil || found == root || len(rest) > 0 {
+				return noArguments(root, args)
+			}
+			return found.Help()
+		},
+	}
+}

@@ -1,0 +1,207 @@
+package cli
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"wellkey/internal/config"
+	"wellkey/internal/storage"
+	"wellkey/internal/tty"
+	"wellkey/keystore"
+	"wellkey/registrar"
+	"wellkey/registrar/fleetapi"
+)
+
+// A rotation is what is known of one at the start of a command, from the disk
+// alone: the key files, the acceptance, and what Tesla last said.
+type rotation struct {
+	process    Process
+	settings   *config.Settings
+	store      registrar.Storage
+	files      *keystore.Rotation
+	current    keystore.Stored
+	staged     keystore.Stored
+	acceptance registrar.Acceptance
+	regions    []regionAnswer
+	out        *tty.Printer
+}
+
+// A regionAnswer is what Tesla last said about one region.
+type regionAnswer struct {
+	Region     fleetapi.Region
+	Known      bool         // it said something
+	Key        keystore.Key // zero: no key is registered
+	AnsweredAt time.Time
+}
+
+func openRotation(ctx context.Context, p Process, s *config.Settings) (*rotation, error) {
+	r := &rotation{process: p, settings: s, out: tty.New(p.Stdout, p.Environ)}
+	store, err := storage.Open(filepath.Join(s.DataDir, "state"), nil)
+	if err != nil {
+		return nil, err
+	}
+	r.store = store
+	if r.files, err = keystore.NewRotation(keystore.RotationConfig{
+		Path:         s.KeyFile,
+		RestoredPath: filepath.Join(s.DataDir, "restored-key.pem"),
+		StagedPath:   filepath.Join(s.DataDir, "staged-key.pem"),
+		ArchiveDir:   filepath.Join(s.DataDir, "archive"),
+	}); err != nil {
+		return nil, err
+	}
+	if r.current, err = r.files.Current(); err != nil {
+		return nil, err
+	}
+	if r.staged, err = r.files.Staged(); err != nil {
+		return nil, fmt.Errorf("%w\nNothing was changed. If it is of no use, move it away, and start again", err)
+	}
+	if r.acceptance, err = registrar.LoadAcceptance(ctx, store, s.Domain); err != nil {
+		return nil, err
+	}
+	id, _, err := config.LoadCredentials(s)
+	if err != nil {
+		return nil, &usageError{err}
+	}
+	for _, region := range s.Regions {
+		a := regionAnswer{Region: region}
+		last, err := registrar.LastAnswer(ctx, store, s.Domain, region, id)
+		if err == nil && last != nil { // A damaged record is as good as none: it is rebuilt.
+			a.Known, a.Key, a.AnsweredAt = true, last.Registered(), last.At
+		}
+		r.regions = append(r.regions, a)
+	}
+	return r, nil
+}
+
+// confirmed reports whether the staged key was confirmed already.
+func (r *rotation) confirmed() bool {
+	return !r.staged.Key.IsZero() && r.acceptance.Withdrawn.IsZero() && r.acceptance.Key == r.staged.Key.Fingerprint()
+}
+
+// published reports whether the key in use is the one that a rotation published
+// and did not take back.
+func (r *rotation) published() bool {
+	return !r.current.Key.IsZero() && r.acceptance.Withdrawn.IsZero() && r.acceptance.Key == r.current.Key.Fingerprint()
+}
+
+// forward takes the rotation as far as it may go: stage, ask for the
+// confirmation, publish.
+func (r *rotation) forward(ctx context.Context, o rotateOptions) error {
+	confirm := ""
+	if o.confirm != "" {
+		var err error
+		if confirm, err = keystore.NormalizeFingerprint(o.confirm); err != nil {
+			return &usageError{fmt.Errorf("--confirm: %w; nothing was changed", err)}
+		}
+	}
+	if confirm != "" && r.staged.Key.IsZero() && r.published() && confirm == r.current.Key.Fingerprint() {
+		return r.showStatus(false) // an earlier run did it
+	}
+	if err := r.stage(o.newKey, confirm); err != nil {
+		return err
+	}
+	if r.staged.Key != r.current.Key && !r.confirmed() {
+		r.explain()
+		if err := r.ask(confirm); err != nil {
+			return err
+		}
+	}
+	if err := r.files.Publish(func(former keystore.Key) error { return r.accept(ctx, former) }); err != nil {
+		return err
+	}
+	return r.tellPublished(ctx)
+}
+
+// stage sees to it that there is a staged key.
+func (r *rotation) stage(newKey, confirm string) error {
+	var err error
+	switch {
+	case r.current.Key.IsZero():
+		return fmt.Errorf("there is no key at %s that could be rotated; wellkey serve or wellkey keygen makes the first one", r.settings.KeyFile)
+	case !r.staged.Key.IsZero() && newKey == "":
+		return nil
+	case newKey == "" && confirm != "":
+		return &usageError{errors.New("--confirm: no key is staged that could be confirmed; run wellkey rotate first, and it shows the fingerprint")}
+	case newKey == "" && !r.current.Private:
+		return fmt.Errorf("%s holds a public key only, so the private half is for another place to keep, and wellkey does not make one here.\n"+
+			"Make the new key there, or with wellkey keygen --out FILE, and give it (its public half is enough) with --new-key FILE", r.current.Path)
+	case newKey == "":
+		_, err = r.files.Stage()
+	case r.staged.Key.IsZero():
+		_, err = r.files.StageFile(newKey)
+	default:
+		err = r.sameStaged(newKey)
+	}
+	if err == nil {
+		r.staged, err = r.files.Staged()
+	}
+	return err
+}
+
+// sameStaged returns an error unless the file holds the key that is staged, as
+// it does where a command is repeated.
+func (r *rotation) sameStaged(path string) error {
+	given, err := keystore.NewRotation(keystore.RotationConfig{Path: path, StagedPath: path + ".none", ArchiveDir: path + ".none"})
+	if err != nil {
+		return err
+	}
+	stored, err := given.Current()
+	if err == nil && stored.Key != r.staged.Key {
+		err = fmt.Errorf("another key is staged already: %s in %s; publish it with --confirm, or give it up with --abort",
+			r.staged.Key.Fingerprint(), r.staged.Path)
+	}
+	return err
+}
+
+// typedEnough is how many characters of the fingerprint must be typed at least:
+// as many as cannot be guessed or typed by habit.
+const typedEnough = 12
+
+// ask wants the new fingerprint: given already, or typed now.
+func (r *rotation) ask(confirm string) error {
+	fingerprint := r.staged.Key.Fingerprint()
+	switch {
+	case confirm == fingerprint:
+		return nil
+	case confirm != "":
+		return &usageError{fmt.Errorf("--confirm names another key than the staged one, %s; nothing was published", fingerprint)}
+	case !isTerminal(r.process.Stdin) || !isTerminal(r.process.Stdout):
+		r.out.Printf("\nNothing is published yet. To publish the new key:\n  wellkey rotate --confirm %s\nTo give it up:\n  wellkey rotate --abort\n", fingerprint)
+		return errors.Join(exitCode(exitUndecided), r.out.Err())
+	}
+	r.out.Printf("\nTo publish it, type its fingerprint, or at least the first %d characters: ", typedEnough)
+	line, err := bufio.NewReader(r.process.Stdin).ReadString('\n')
+	typed := strings.NewReplacer(":", "", " ", "").Replace(strings.ToLower(strings.TrimSpace(line)))
+	if err == nil && len(typed) >= typedEnough && strings.HasPrefix(fingerprint, typed) {
+		return r.out.Err()
+	}
+	r.out.Print("\n" + r.out.Wrap(0, "That is not the fingerprint of the new key. Nothing was published; the new key stays staged, and the old one in use.") + "\n")
+	return errors.Join(exitCode(exitUndecided), r.out.Err())
+}
+
+// accept records that the staged key may replace the former one, and what Tesla
+// has on record instead of it, as the operator was shown.
+func (r *rotation) accept(ctx context.Context, former keystore.Key) error {
+	if r.confirmed() && r.acceptance.Former == former.Fingerprint() {
+		return nil // by an earlier run, which showed it
+	}
+	a := registrar.Acceptance{
+		Key:    r.staged.Key.Fingerprint(),
+		Over:   []string{former.Fingerprint()},
+		Former: former.Fingerprint(),
+		At:     time.Now().UTC(),
+	}
+	for _, region := range r.regions {
+		if over := region.Key.Fingerprint(); over != "" && over != a.Key && !slices.Contains(a.Over, over) {
+			a.Over = append(a.Over, over)
+		}
+	}
+	r.acceptance = a
+	return registrar.StoreAcceptance(ctx, r.store, r.settings.Domain, a)
+}

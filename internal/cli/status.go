@@ -1,0 +1,209 @@
+package cli
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"wellkey/internal/admin"
+	"wellkey/internal/config"
+	"wellkey/internal/finding"
+	"wellkey/internal/tty"
+	"wellkey/registrar"
+)
+
+func statusCommand(p Process) *cobra.Command {
+	loader := config.New(p.Environ)
+	asJSON, code := false, false
+	cmd := &cobra.Command{
+		Use:   "status",
+		Short: "Show how the wellkey that runs here stands, and the pairing link",
+		Long: `Ask the wellkey that runs on this machine, on its admin listener, how it stands:
+key, certificate, reachability and every region as a checklist with cause and
+fix, and the link with which owners pair their cars, on a terminal also as a QR
+code. Of the settings only admin_addr is used.
+
+Exit status: 0 registered in every region, 1 something must be fixed, or wellkey
+does not run, 2 wrong usage or settings, 3 not there yet, and nothing to do.`,
+		Example: `  wellkey status
+  wellkey status --admin-addr 127.0.0.1:9090 --json
+  docker compose exec wellkey wellkey status`,
+		Args: noArguments,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if asJSON && code {
+				return &usageError{errors.New("--qr has no place in JSON: leave one of the two out")}
+			}
+			addr, err := loader.LoadAdminAddr()
+			if err != nil {
+				return &usageError{err}
+			}
+			body, status, err := fetchStatus(cmd.Context(), addr)
+			if err != nil {
+				return err
+			}
+			if asJSON {
+				_, err := p.Stdout.Write(body)
+				return cmp.Or(err, ended(statusExit(status)))
+			}
+			out := tty.New(p.Stdout, p.Environ)
+			terminal := isTerminal(p.Stdout)
+			for i, site := range status.Sites {
+				if i > 0 {
+					out.Print("\n")
+				}
+				printSite(out, site)
+				if code || terminal && !cmd.Flags().Changed("qr") && len(status.Sites) == 1 && registered(site) {
+					printCode(out, site.PairingLink, terminal)
+				}
+			}
+			return cmp.Or(out.Err(), ended(statusExit(status)))
+		},
+	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print what the admin listener gives, as it is")
+	cmd.Flags().BoolVar(&code, "qr", false, "print the QR code also in a pipe and before the registration; --qr=false never does")
+	loader.AddFlags(cmd.Flags())
+	return cmd
+}
+
+// maxStatus is far above the status of a thousand sites.
+const maxStatus = 64 << 20
+
+// fetchStatus asks the admin listener, and returns what it says also as it is.
+func fetchStatus(ctx context.Context, adminAddr string) ([]byte, admin.Status, error) {
+	var status admin.Status
+	if adminAddr == "" {
+		return nil, status, &usageError{errors.New("the admin listener is switched off, so nobody can be asked; set admin_addr")}
+	}
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+reachable(adminAddr)+"/status", nil)
+	if err != nil {
+		return nil, status, err
+	}
+	req.Header.Set("Accept", "application/json")
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}} // no proxy: it stays on this host
+	resp, err := client.Do(req)
+	switch {
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return nil, status, fmt.Errorf("no wellkey answers at %s: nobody listens there.\n"+
+			"Start it with wellkey serve; if it runs, give the admin_addr that it has (--admin-addr or WELLKEY_ADMIN_ADDR),\n"+
+			"and in a container ask from inside: docker compose exec wellkey wellkey status", adminAddr)
+	case err != nil:
+		return nil, status, fmt.Errorf("asking wellkey at %s: %w; is it running with this admin_addr?", adminAddr, err)
+	}
+	defer func() { _ = resp.Body.Close() }() // nothing was written
+	body, err := io.ReadAll(io.LimitReader(resp.Body, maxStatus))
+	if err != nil {
+		return nil, status, fmt.Errorf("reading the answer of wellkey at %s: %w", adminAddr, err)
+	}
+	if err := json.Unmarshal(body, &status); resp.StatusCode != http.StatusOK || err != nil || status.Version == "" {
+		return nil, status, fmt.Errorf("what answers at %s is no wellkey (status %d, %.40q); give the admin_addr that wellkey has", adminAddr, resp.StatusCode, body)
+	}
+	return body, status, nil
+}
+
+// reachable returns the address with which to reach a listener on this host: of
+// one that is on all addresses, the loopback one.
+func reachable(addr string) string {
+	host, port, err := net.SplitHostPort(addr)
+	if err != nil {
+		return addr
+	}
+	if ip := net.ParseIP(host); host == "" || ip.IsUnspecified() {
+		host = "127.0.0.1"
+	}
+	return net.JoinHostPort(host, port)
+}
+
+// statusExit returns the exit code that says how all sites stand.
+func statusExit(s admin.Status) int {
+	code := exitOK
+	for _, site := range s.Sites {
+		open := false
+		for _, r := range site.Registrations {
+			open = open || r.State != registrar.Registered
+		}
+		switch {
+		case site.Summary.State == admin.Action, open && site.Summary.State == admin.Attention:
+			return exitRuntime
+		case open:
+			code = exitUndecided
+		}
+	}
+	return code
+}
+
+// registered reports whether owners in some region can pair.
+func registered(s admin.SiteView) bool {
+	for _, r := range s.Registrations {
+		if r.State == registrar.Registered {
+			return true
+		}
+	}
+	return false
+}
+
+// marks are those of the conditions.
+var marks = map[admin.Condition]finding.Status{
+	admin.OK: finding.OK, admin.Unsure: finding.Unknown, admin.Waiting: "wait", admin.Attention: finding.Warn, admin.Action: finding.Fail,
+}
+
+func printSite(out *tty.Printer, s admin.SiteView) {
+	out.Print(out.Bold(s.Domain) + "\n")
+	width := 0
+	for _, c := range s.Checklist {
+		width = max(width, len(shortTitle(c)))
+	}
+	for _, c := range s.Checklist {
+		f := finding.Finding{Status: marks[c.State], Seen: c.Text, Cause: c.Cause, Fix: c.Fix}
+		if c.Seen != "" && c.State != admin.OK {
+			f.Seen += " " + c.Seen
+		}
+		printFinding(out, shortTitle(c), width, f)
+	}
+	out.Print("\n")
+	verdict := s.Summary.Text
+	if s.Summary.More > 0 {
+		verdict += fmt.Sprintf(" (and %d more, see above)", s.Summary.More)
+	}
+	printVerdict(out, marks[s.Summary.State], verdict)
+	out.Print("\n")
+	if s.Key.Fingerprint != "" {
+		out.Printf("  %-7s  %s\n", "key", s.Key.Fingerprint)
+	}
+	if !s.Certificate.NotAfter.IsZero() {
+		out.Printf("  %-7s  until %s, by %s\n", "cert", s.Certificate.NotAfter.UTC().Format("2006-01-02 15:04 MST"), s.Certificate.Issuer)
+	}
+	note := ""
+	if !registered(s) {
+		note = "  (works once it is registered)"
+	}
+	out.Printf("  %-7s  %s%s\n", "pairing", out.Bold(s.PairingLink), note)
+}
+
+// shortTitle is the title of a check in a narrow column.
+func shortTitle(c admin.Check) string {
+	if region, ok := strings.CutPrefix(c.ID, "registration_"); ok {
+		return "Tesla " + region
+	}
+	return c.Title
+}
+
+// printCode prints the link as a QR code, where there is room.
+func printCode(out *tty.Printer, link string, terminal bool) {
+	code, width, err := qrCode(link, terminal)
+	if err != nil || out.Width() > 0 && width > out.Width() {
+		return // the link itself is there
+	}
+	out.Print("\n" + code)
+}
