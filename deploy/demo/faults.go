@@ -35,8 +35,9 @@ var kinds = map[fleetsim.Kind]string{
 	fleetsim.Garbage:       "bytes that are not HTTP",
 }
 
-// allFaults returns the rows of the catalogue and then the other kinds.
-func allFaults() []fault {
+// allFaults returns the rows of the catalogue and then the other kinds, with
+// summaries about domain.
+func allFaults(domain string) []fault {
 	var all []fault
 	about := fleetapi.Subject{Region: fleetapi.NA, Domain: domain, ClientID: testworld.ClientID}
 	for _, row := range fleetapi.Catalogue() {
@@ -50,8 +51,8 @@ func allFaults() []fault {
 
 // findFault returns the fault with the name. The error names the one that was
 // probably meant.
-func findFault(name string) (fault, error) {
-	all := allFaults()
+func findFault(name, domain string) (fault, error) {
+	all := allFaults(domain)
 	var names []string
 	for _, f := range all {
 		if f.name == name {

@@ -56,7 +56,7 @@ func saveKeepsake(dir string, w *testworld.World) error {
 	}
 	k := keepsake{CAAddr: directory.Host, Roots: string(w.RootsPEM()), Accounts: map[fleetapi.Region]fleetapi.Account{}}
 	for _, region := range regions {
-		if account, ok := w.Tesla.Account(region, domain); ok {
+		if account, ok := w.Tesla.Account(region, w.Domain); ok {
 			k.Accounts[region] = account
 		}
 	}

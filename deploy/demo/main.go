@@ -17,6 +17,7 @@
 //	-fault CODE   let Tesla refuse, or fail, in this way; see -list-faults
 //	-list-faults  print all faults with one line each
 //	-data DIR     keep all state in DIR: a second run then has nothing to do
+//	-domain NAME  the domain to host (example.com)
 //	-host ADDR    the loopback address that wellkey listens on (127.0.0.1)
 //
 // A fault lasts as long as the demo. Those that say "nothing is registered
@@ -86,8 +87,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 type options struct {
 	help, listFaults, once bool
 	fault                  fault // the zero fault is none
-	data                   string
-	host                   string
+	domain, host, data     string
 }
 
 const usage = `Shows wellkey at work, all on this machine: a DNS server, an ACME CA, a
@@ -101,6 +101,7 @@ Usage: go run ./deploy/demo [flags]
   -fault CODE   let Tesla refuse, or fail, in this way, for as long as the demo runs
   -list-faults  print all faults with one line each
   -data DIR     keep all state in DIR: a second run then has nothing to do
+  -domain NAME  the domain to host (example.com)
   -host ADDR    the loopback address that wellkey listens on (127.0.0.1)
 
 The faults not_registered_in_region, domain_not_set, domain_of_another_app and
@@ -118,6 +119,7 @@ func parse(args []string) (options, error) {
 	flags.BoolVar(&o.listFaults, "list-faults", false, "")
 	flags.StringVar(&o.data, "data", "", "")
 	flags.StringVar(&o.host, "host", "127.0.0.1", "")
+	flags.StringVar(&o.domain, "domain", defaultDomain, "")
 	code := flags.String("fault", "", "")
 	err := flags.Parse(args)
 	if errors.Is(err, flag.ErrHelp) {
@@ -130,7 +132,7 @@ func parse(args []string) (options, error) {
 		return o, fmt.Errorf("%s; see -help", strings.TrimPrefix(err.Error(), "flag provided but "))
 	}
 	if *code != "" {
-		o.fault, err = findFault(*code)
+		o.fault, err = findFault(*code, o.domain)
 	}
 	return o, err
 }

@@ -28,7 +28,7 @@ func (s *story) surroundings() {
 		s.out.event(finding.Warn, "with the fault %s: %s", s.fault.name, s.fault.summary)
 	}
 	s.out.heading("1. A DNS record")
-	s.out.event(finding.OK, "%s is at %s, says the DNS server at %s", domain, s.host, s.world.DNS.Addr())
+	s.out.event(finding.OK, "%s is at %s, says the DNS server at %s", s.domain, s.host, s.world.DNS.Addr())
 	if s.newcomer() {
 		s.world.Tesla.RemoveApp(testworld.ClientID) // until somebody makes it in the portal
 		s.out.heading("2. wellkey, with no more than a domain")
@@ -51,11 +51,11 @@ func (s *story) tell(ctx context.Context, e testworld.Entry) error {
 	case "key changed", "key loaded":
 		s.key(e)
 	case "order":
-		s.out.event("", "the CA takes an order for %s", domain)
+		s.out.event("", "the CA takes an order for %s", s.domain)
 	case "certificate obtained", "certificate loaded":
 		s.certificate(e)
 	case "key reachable from outside":
-		s.out.event(finding.OK, "reachable: https://%s leads here and shows this key, seen from outside", domain)
+		s.out.event(finding.OK, "reachable: whoever looks from outside sees this key at %s", s.domain)
 		s.looked = true
 		return s.portal(ctx)
 	case "credentials in use":
@@ -95,8 +95,8 @@ func (s *story) portal(ctx context.Context) error {
 	}
 	s.out.heading("3. An application in Tesla's portal")
 	s.world.Tesla.AddApp(fleetsim.App{ClientID: testworld.ClientID, Secret: testworld.ClientSecret, Name: "Demo",
-		AllowedOrigins: []string{"https://" + domain}})
-	s.out.event(finding.OK, "its allowed origin is https://%s, its client id %s", domain, testworld.ClientID)
+		AllowedOrigins: []string{"https://" + s.domain}})
+	s.out.event(finding.OK, "its allowed origin is https://%s, its client id %s", s.domain, testworld.ClientID)
 	pause := time.NewTimer(moment)
 	defer pause.Stop()
 	select {
@@ -118,11 +118,11 @@ func (s *story) request(e testworld.Entry) {
 	region, operation, status := fleetapi.Region(e.Text("region")), fleetapi.Operation(e.Text("operation")), e.Text("status")
 	asked := map[fleetapi.Operation]string{
 		fleetapi.OpToken:     "asks for a token",
-		fleetapi.OpRegister:  "asks to be registered (POST)",
+		fleetapi.OpRegister:  "registers (POST)",
 		fleetapi.OpPublicKey: "asks which key is on record",
 	}[operation]
 	if operation == fleetapi.OpPublicKey && s.accepted[region] {
-		asked = "asks again, to read the key back"
+		asked = "reads the key back"
 	}
 	answer := status
 	switch {
@@ -132,11 +132,13 @@ func (s *story) request(e testworld.Entry) {
 		answer += ", the fault"
 	case operation == fleetapi.OpRegister:
 		s.accepted[region] = status == "200"
-		answer += ", after Tesla's download of the key: " + e.Text("download")
+		if how := e.Text("download"); how != "" {
+			asked += ", Tesla downloads the key (" + how + ")"
+		}
 	case operation == fleetapi.OpPublicKey && status != "200":
 		answer += ", none"
 	}
-	s.out.event("", "%s  %s: %s", region, asked, answer)
+	s.out.event("", "%s: %s: %s", region, asked, answer)
 }
 
 // registration tells the state of a region.
@@ -145,15 +147,14 @@ func (s *story) registration(e testworld.Entry) {
 	s.states[region], s.reasons[region] = state, e.Text("reason")
 	switch state {
 	case registrar.Registered:
-		s.out.event(finding.OK, "%s", s.out.p.Bold(string(region)+"  registered in "+region.Name()))
-		s.out.detail("", "Tesla has key "+e.Text("registered_fingerprint"))
+		s.out.event(finding.OK, "%s", s.out.p.Bold(string(region)+": registered in "+region.Name())+", with this key")
 	case registrar.WaitingForCredentials:
 		if !s.waits {
 			s.out.event("", "no credentials yet: it serves, and waits for them")
 		}
 		s.waits = true
 	case registrar.Pending:
-		s.out.event("", "%s  waits: %s", region, e.Text("seen"))
+		s.out.event("", "%s: waits: %s", region, e.Text("seen"))
 	default:
 		s.failure(region, state, e)
 	}
@@ -165,13 +166,13 @@ func (s *story) failure(region fleetapi.Region, state registrar.State, e testwor
 	if e.Level == "error" {
 		status = finding.Fail
 	}
-	s.out.event(status, "%s", s.out.p.Bold(string(region)+"  "+string(state)+": "+e.Text("reason")))
+	s.out.event(status, "%s", s.out.p.Bold(string(region)+": "+string(state)+", "+e.Text("reason")))
 	s.out.detail("what", e.Text("seen"))
 	s.out.detail("cause", e.Text("cause"))
 	s.out.detail("fix", e.Text("fix"))
 	s.out.detail("next try", "in "+until(e.Text("next"))+", by itself")
 	if s.fault.absentOnly() {
-		about := fleetapi.Subject{Region: region, Domain: domain, ClientID: testworld.ClientID,
+		about := fleetapi.Subject{Region: region, Domain: s.domain, ClientID: testworld.ClientID,
 			BaseURL: s.world.Tesla.BaseURL(region), AuthURL: s.world.Tesla.AuthURL()}
 		s.out.detail("fault", "Tesla's answer to every question is "+s.fault.answer(about)+": "+about.Fill(s.fault.row.Cause)+" "+about.Fill(s.fault.row.Fix))
 	}
@@ -199,8 +200,8 @@ func (s *story) addresses() {
 		after = "kept"
 	}
 	s.out.heading("It runs on. Look at it, from another terminal:")
-	s.out.p.Printf("the key  curl --cacert %s \\\n           --resolve %s:%s:%s \\\n           https://%s:%s%s\n",
-		quoted(filepath.Join(s.dir, "probe-roots.pem")), domain, port, s.host, domain, port, fleetapi.KeyPath)
+	s.out.p.Printf("the key  curl --cacert %s \\\n  --resolve %s:%s:%s \\\n  https://%s:%s%s\n",
+		quoted(filepath.Join(s.dir, "probe-roots.pem")), s.domain, port, s.host, s.domain, port, fleetapi.KeyPath)
 	s.out.p.Printf("status   curl http://%s/status\n", s.world.AdminAddr)
 	s.out.p.Printf("metrics  curl http://%s/metrics\n", s.world.AdminAddr)
 	s.out.p.Printf("data     %s\n", s.dir)

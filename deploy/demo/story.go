@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -19,7 +20,8 @@ import (
 	"wellkey/registrar/fleetapi"
 )
 
-const domain = "keys.example.com"
+// defaultDomain is so short that the address of its key fits into 80 columns.
+const defaultDomain = "example.com"
 
 var regions = []fleetapi.Region{fleetapi.NA, fleetapi.EU}
 
@@ -71,7 +73,7 @@ func show(ctx context.Context, o options, out *timeline) (err error) {
 	if err != nil {
 		return err
 	}
-	s.world, err = testworld.Start(testworld.Config{Domain: domain, Dir: s.dir, Host: o.host,
+	s.world, err = testworld.Start(testworld.Config{Domain: o.domain, Dir: s.dir, Host: o.host,
 		CAAddr: kept.CAAddr, FormerRoots: []byte(kept.Roots), OnRequest: s.requested})
 	if err != nil {
 		return err
@@ -100,6 +102,7 @@ func (s *story) play(ctx context.Context) error {
 		err = fmt.Errorf("wellkey stopped with exit code %d:\n%s", code, s.wellkey.Log)
 	}
 	if err == nil && !s.once {
+		s.out.p.Print("\n") // a terminal has shown ^C
 		s.out.event(finding.OK, "stopped, as asked")
 	}
 	return err
@@ -118,7 +121,7 @@ func (s *story) follow(ctx context.Context) error {
 	case ctx.Err() != nil && !s.once:
 		return nil
 	case errors.Is(err, context.DeadlineExceeded):
-		s.out.event(finding.Fail, "not decided after %v", decision)
+		s.out.event(finding.Fail, "it takes too long")
 	case err != nil && !errors.Is(err, context.Canceled):
 		s.out.event(finding.Fail, "wellkey ended by itself: %v", err)
 		return errTold
@@ -172,7 +175,7 @@ func (s *story) verdict(ctx context.Context) error {
 	for _, region := range regions {
 		if state := s.states[region]; state != registrar.Registered {
 			wrong = true
-			s.out.event(finding.Fail, "%s  not registered: %s", region, strings.TrimSuffix(fmt.Sprintf("%s, %s", state, s.reasons[region]), ", "))
+			s.out.event(finding.Fail, "%s: not registered: %s, %s", region, cmp.Or(state, registrar.Pending), cmp.Or(s.reasons[region], registrar.ReasonStarting))
 		}
 	}
 	if !wrong && !s.fault.isZero() {

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"wellkey/internal/finding"
@@ -26,7 +27,8 @@ func newTimeline(w io.Writer, environ []string) *timeline {
 // into 80 columns.
 const (
 	timeWidth = 7
-	textAt    = timeWidth + tty.MarkWidth
+	markWidth = 9 // the marks used here are short ones: ok, warn, fail
+	textAt    = timeWidth + markWidth
 )
 
 // heading begins a part of the story.
@@ -35,9 +37,9 @@ func (t *timeline) heading(text string) { t.p.Printf("\n%s\n", t.p.Bold(t.p.Wrap
 // event tells what has just happened. An empty status is for what is neither
 // good nor bad.
 func (t *timeline) event(status finding.Status, format string, args ...any) {
-	mark := fmt.Sprintf("%*s", tty.MarkWidth, "")
+	mark := strings.Repeat(" ", markWidth)
 	if status != "" {
-		mark = t.p.Mark(status)
+		mark = strings.TrimSuffix(t.p.Mark(status), strings.Repeat(" ", tty.MarkWidth-markWidth))
 	}
 	at := fmt.Sprintf("%*.2f", timeWidth-2, time.Since(t.start).Seconds())
 	t.p.Printf("%s  %s%s\n", t.p.Dim(at), mark, t.p.Wrap(textAt, fmt.Sprintf(format, args...)))
@@ -48,7 +50,7 @@ func (t *timeline) detail(label, text string) {
 	if text == "" {
 		return
 	}
-	t.p.Printf("%*s%s%s\n", timeWidth, "", t.p.Dim(fmt.Sprintf("%-*s", tty.MarkWidth, label)), t.p.Wrap(textAt, text))
+	t.p.Printf("%*s%s%s\n", timeWidth, "", t.p.Dim(fmt.Sprintf("%-*s", markWidth, label)), t.p.Wrap(textAt, text))
 }
 
 // until says when something comes that is planned for the RFC 3339 time at.
@@ -66,7 +68,7 @@ func span(d time.Duration) string {
 		size time.Duration
 		name string
 	}{{24 * time.Hour, "day"}, {time.Hour, "hour"}, {time.Minute, "minute"}, {time.Second, "second"}} {
-		switch n := int(d.Round(unit.size) / unit.size); {
+		switch n := int(max(0, d).Round(unit.size) / unit.size); {
 		case d < unit.size*2 && unit.size > time.Second: // 100 minutes say more than 2 hours
 		case n == 1:
 			return "1 " + unit.name
@@ -79,7 +81,7 @@ func span(d time.Duration) string {
 
 // faults lists the faults.
 func (t *timeline) faults() {
-	all := allFaults()
+	all := allFaults(defaultDomain)
 	width := 0
 	for _, f := range all {
 		width = max(width, len(f.name))
