@@ -19,7 +19,8 @@ func healthcheckCommand(p Process) *cobra.Command {
 		Short: "Ask the wellkey that runs with the same settings whether it is alive",
 		Long: `Ask the admin listener of the wellkey that runs with the same settings whether
 it is alive. Exit status 0: it is, 1: it is not, 2: the settings are wrong.`,
-		Args: noArguments,
+		Example: "  wellkey healthcheck\n  wellkey healthcheck --admin-addr :9090 --domain example.com",
+		Args:    noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			settings, err := settingsOf(loader)
 			if err != nil {

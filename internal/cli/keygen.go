@@ -32,7 +32,7 @@ first, and no key is made where a region has one already.`,
 		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error { return k.run(cmd.Context()) },
 	}
-	cmd.Flags().StringVar(&k.out, "out", "", "write the key to this file instead of key_file; no settings are needed then")
+	cmd.Flags().StringVar(&k.out, "out", "", "write the key to this `FILE` instead of key_file; no settings are needed then")
 	cmd.Flags().BoolVar(&k.public, "public", false, "print the public key in PEM on standard output, and the rest on standard error")
 	cmd.Flags().BoolVar(&k.evenIfRegistered, "even-if-registered", false, "make the key though Tesla has one for this domain, or does not answer")
 	k.loader.AddFlags(cmd.Flags())

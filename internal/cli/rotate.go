@@ -34,7 +34,7 @@ public key only, the new key must come from a file, --new-key.
 Exit status: 0 done, 1 it failed or was refused, 2 wrong usage or settings,
 3 something is still open: a confirmation, or a region.`,
 		Example: `  wellkey rotate
-  wellkey rotate --confirm 5a0e2c0b7d8f4a1e9c3b6d2f8e7a1c4b5d9e0f3a2b6c8d1e4f7a9b0c3d5e6f81
+  wellkey rotate --confirm FINGERPRINT
   wellkey rotate --new-key new-public-key.pem
   wellkey rotate --status --json`,
 		Args: noArguments,

@@ -67,10 +67,6 @@ that over the file, and that over the default.
 	}
 	cmd.Flags().BoolVar(&check, "check-config", false, "check the settings, say what is wrong, and exit")
 	loader.AddFlags(cmd.Flags())
-	cmd.SetUsageFunc(func(cmd *cobra.Command) error { // the settings stand above, better than as flags
-		_, err := fmt.Fprintf(cmd.OutOrStdout(), "Usage:\n  %s\n\nExamples:\n%s\n", cmd.UseLine(), cmd.Example)
-		return err
-	})
 	return cmd
 }
 
