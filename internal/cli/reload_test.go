@@ -1,0 +1,177 @@
+package cli_test
+
+import (
+	"crypto/tls"
+	"net/http"
+	"net/http/httputil"
+	"net/url"
+	"strings"
+	"syscall"
+	"testing"
+
+	"wellkey/internal/admin"
+	"wellkey/internal/testca"
+	"wellkey/internal/testworld"
+	"wellkey/registrar"
+	"wellkey/registrar/fleetapi"
+)
+
+// TestBadKeyFile: a bad change of the key file is told, and the last good key
+// stays; so it does when the file vanishes.
+func TestBadKeyFile(t *testing.T) {
+	t.Parallel()
+	w := newRegistrable(t, withFiles)
+	text, key := newKey(t)
+	w.replace(w.keyFile(), text)
+	r := w.run()
+	w.awaitRegistered()
+	good := `wellkey_key_file_good{domain="` + w.Domain + `"}`
+
+	w.replace(w.keyFile(), []byte("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"))
+	status := w.await("the bad change", func(s admin.Status) bool { return s.Sites[0].Key.LastBadChange != "" })
+	w.awaitLine(r.Log, "key file is bad, the last good key stays", "level", "error", "error", status.Sites[0].Key.LastBadChange)
+	if !strings.Contains(status.Sites[0].Key.LastBadChange, "certificate") || !status.Ready {
+		t.Errorf("the status says %+v", status.Sites[0].Key)
+	}
+	if m := w.metrics(); m[good] != "0" {
+		t.Errorf("%s is %q", good, m[good])
+	}
+	w.wantServed(key)
+
+	w.replace(w.keyFile(), text)
+	w.await("the good file", func(s admin.Status) bool { return s.Sites[0].Key.LastBadChange == "" })
+	w.awaitLine(r.Log, "key file error is over")
+	if m := w.metrics(); m[good] != "1" {
+		t.Errorf("%s is %q", good, m[good])
+	}
+	w.awaitRegistered()
+	w.wantPosts(2)
+}
+
+// TestOtherKeyFile: another valid key is served, since the operator put it
+// there, but the registered one is not replaced by it.
+func TestOtherKeyFile(t *testing.T) {
+	t.Parallel()
+	w := newRegistrable(t, withFiles)
+	first, key := newKey(t)
+	w.replace(w.keyFile(), first)
+	r := w.run()
+	w.awaitRegistered()
+	other := w.writeKey()
+	w.awaitStates(registrar.Mismatch, registrar.Mismatch)
+	w.awaitLine(r.Log, "key changed", "fingerprint", other.Fingerprint(), "former_fingerprint", key.Fingerprint())
+	w.wantServed(other)
+	w.wantRegistered(key, fleetapi.NA, fleetapi.EU)
+	w.replace(w.keyFile(), first)
+	w.awaitRegistered()
+	w.wantServed(key)
+	w.wantPosts(2)
+}
+
+// TestHangup: SIGHUP reads key, credentials and certificate at once.
+func TestHangup(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, withFiles)
+	key := w.writeKey()
+	p := w.exec()
+	w.awaitStates(registrar.WaitingForCredentials, registrar.WaitingForCredentials)
+	before := w.fetch().TLS.PeerCertificates[0]
+
+	w.writeCredentials()
+	w.sign(testca.LeafOptions{})
+	w.signal(p, syscall.SIGHUP)
+	w.awaitLine(p.Log, "reloaded")
+	w.awaitLine(p.Log, "credentials in use", "client_id", testworld.ClientID)
+	w.awaitRegistered()
+	if w.fetch().TLS.PeerCertificates[0].Equal(before) {
+		t.Error("the old certificate is served")
+	}
+
+	w.replace(w.keyFile(), []byte("no key\n"))
+	w.replace(w.CertFile, []byte("no certificate\n"))
+	w.signal(p, syscall.SIGHUP)
+	e := w.awaitLine(p.Log, "reload left the last good state in use", "level", "error")
+	for _, path := range []string{w.keyFile(), w.CertFile} {
+		if !strings.Contains(e.Text("error"), path) {
+			t.Errorf("the error does not name %s: %s", path, e.Text("error"))
+		}
+	}
+	w.wantServed(key)
+}
+
+func (w *world) signal(p *testworld.Process, s syscall.Signal) {
+	w.t.Helper()
+	if err := p.Signal(s); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// TestBadCredentials: credentials that stop being readable leave the last good
+// ones in use, and what is wrong is told without them.
+func TestBadCredentials(t *testing.T) {
+	t.Parallel()
+	w := newRegistrable(t, withFiles)
+	r := w.run()
+	w.awaitRegistered()
+	w.replace(w.CredentialsFile, []byte("client_id: "+testworld.ClientID+"\nclient_secret: ["+testworld.ClientSecret+"\n"))
+	w.awaitLine(r.Log, "credentials not usable; the last good ones stay in use", "level", "error")
+	w.awaitRegistered()
+	w.wantPosts(2)
+}
+
+// TestOtherApplication: another application's credentials are used at once, and
+// what Tesla answered to the one before does not count.
+func TestOtherApplication(t *testing.T) {
+	t.Parallel()
+	w := newRegistrable(t, withFiles)
+	w.run()
+	w.awaitRegistered()
+	w.replace(w.CredentialsFile, []byte("client_id: 11111111-2222-4333-8444-555555555555\nclient_secret: ta-secret.of-another-one\n"))
+	s := w.awaitStates(registrar.Refused, registrar.Refused)
+	if reason := s.Sites[0].Registrations[0].Reason; reason != string(fleetapi.UnauthorizedClient) {
+		t.Errorf("the reason is %s", reason)
+	}
+	w.writeCredentials()
+	w.awaitRegistered()
+	w.wantPosts(2)
+}
+
+// TestBehindProxy: with tls: off, a proxy in front ends TLS.
+func TestBehindProxy(t *testing.T) {
+	t.Parallel()
+	w := newRegistrable(t, withFiles)
+	listener, err := tls.Listen("tcp", w.HTTPSAddr, &tls.Config{Certificates: []tls.Certificate{*w.leaf(testca.LeafOptions{})}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	proxy := httputil.NewSingleHostReverseProxy(&url.URL{Scheme: "http", Host: w.HTTPAddr})
+	proxy.Transport = &http.Transport{DisableKeepAlives: true}
+	w.serveOn(listener, nil, proxy)
+	r := w.run("TLS=off", "TLS_CERT_FILE", "TLS_KEY_FILE", "HTTPS_ADDR")
+	s := w.awaitRegistered()
+	if err := w.Check(w.ctx, fleetapi.NA, fleetapi.EU); err != nil {
+		t.Error(err)
+	}
+	if c := s.Sites[0].Certificate; c.Source != "off" || len(s.Listeners) != 1 {
+		t.Errorf("the status says of the certificate %+v, of listeners %+v", c, s.Listeners)
+	}
+	w.awaitLine(r.Log, "key reachable from outside")
+}
+
+// TestCertificateFiles: with tls: files, somebody else renews the certificate.
+func TestCertificateFiles(t *testing.T) {
+	t.Parallel()
+	w := newRegistrable(t, withFiles)
+	r := w.run()
+	w.awaitRegistered()
+	if err := w.Check(w.ctx, fleetapi.NA, fleetapi.EU); err != nil {
+		t.Error(err)
+	}
+	before := w.fetch().TLS.PeerCertificates[0].SerialNumber
+	w.sign(testca.LeafOptions{})
+	w.awaitLine(r.Log, "certificate loaded")
+	if now := w.fetch().TLS.PeerCertificates[0].SerialNumber; now.Cmp(before) == 0 {
+		t.Error("the old certificate is served")
+	}
+	w.wantPosts(2)
+}
