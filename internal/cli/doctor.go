@@ -49,7 +49,7 @@ Exit status: 0 all is well, 1 something must be fixed, 2 wrong usage or settings
 
 // examine examines the target and prints what was found.
 func examine(ctx context.Context, p Process, t target, asJSON bool) error {
-	log := newLogger(t.settings.Log, p.Stderr)
+	log := t.log(p)
 	prober, err := t.prober(log)
 	if err != nil {
 		return err

@@ -62,7 +62,7 @@ func register(ctx context.Context, p Process, t target, asJSON bool) error {
 	if !asJSON {
 		out.Waiting("looking at " + t.spelling.Domain + ", and registering ...")
 	}
-	a, err := attempt(ctx, t, newLogger(t.settings.Log, p.Stderr))
+	a, err := attempt(ctx, t, t.log(p))
 	if err != nil {
 		out.Waiting("")
 		return err

@@ -104,6 +104,15 @@ func proberConfig(s *config.Settings, log *zap.Logger) reach.Config {
 	}
 }
 
+// log returns what the parts at work log to: nothing, since all there is to say is
+// printed, unless the settings want to see everything.
+func (t target) log(p Process) *zap.Logger {
+	if t.settings.Log.Level > zap.DebugLevel {
+		return zap.NewNop()
+	}
+	return newLogger(t.settings.Log, p.Stderr)
+}
+
 // oneDomain refuses more than one argument.
 func oneDomain(cmd *cobra.Command, args []string) error {
 	if len(args) > 1 {

@@ -84,18 +84,18 @@ func lookGroups(look reach.Report, local Local) []Group {
 			Seen:  "The look from outside did not come to an end (" + look.Reason + ").",
 			Cause: "It was interrupted, or it is a fault of wellkey.", Fix: "Run it again; if it stays, please report it."})
 	}
-	key.Findings = merge(key.Findings)
+	key.Findings = merge(key.Findings, len(addresses))
 	if local.Key.IsZero() { // else key_match tells which address has another one
 		key.Findings = append(key.Findings, keySame(look)...)
 	}
 	key.Findings = append(key.Findings, keyLocal(local))
-	clock.Findings = merge(clock.Findings)
+	clock.Findings = merge(clock.Findings, len(addresses))
 	return slices.Concat([]Group{dns}, addresses, []Group{key, clock})
 }
 
-// merge tells once, without an address, what is the same at every address that
-// has something to say about it, and keeps the order of the checks.
-func merge(findings []finding.Finding) []finding.Finding {
+// merge tells once, without an address, what is the same at all addresses, and
+// keeps the order of the checks.
+func merge(findings []finding.Finding, addresses int) []finding.Finding {
 	var ids []string
 	byID := map[string][]finding.Finding{}
 	for _, f := range findings {
@@ -106,14 +106,14 @@ func merge(findings []finding.Finding) []finding.Finding {
 	}
 	var merged []finding.Finding
 	for _, id := range ids {
-		same := byID[id]
-		first := same[0]
+		all := byID[id]
+		first := all[0]
 		first.On = ""
 		differs := func(f finding.Finding) bool { f.On = ""; return f != first }
-		if len(same) > 1 && !slices.ContainsFunc(same, differs) {
-			same = []finding.Finding{first}
+		if len(all) == addresses && !slices.ContainsFunc(all, differs) {
+			all = []finding.Finding{first}
 		}
-		merged = append(merged, same...)
+		merged = append(merged, all...)
 	}
 	return merged
 }

@@ -117,7 +117,7 @@ func (p *Printer) style(code, text string) string {
 }
 
 // MarkWidth is how many columns every mark takes.
-const MarkWidth = 9
+const MarkWidth = 11
 
 // Mark returns the status as a sign and a word, MarkWidth columns wide.
 func (p *Printer) Mark(status finding.Status) string {
@@ -140,37 +140,39 @@ func (p *Printer) Mark(status finding.Status) string {
 }
 
 // Wrap breaks text at spaces so that it fits the width when its first line begins
-// in column indent; further lines are indented by as many spaces. Words longer
-// than a line, such as fingerprints and links, stay whole. The result has no
-// line end behind it. Line ends in text stay.
+// in column indent; further lines are indented by as many spaces. A word that is
+// too long for that, such as a fingerprint or a link, stays whole, on a line that
+// is indented less. The result has no line end behind it. Line ends in text stay.
 func (p *Printer) Wrap(indent int, text string) string {
-	margin := "\n" + strings.Repeat(" ", indent)
 	lines := strings.Split(text, "\n")
 	for i, line := range lines {
-		lines[i] = strings.Join(p.fold(indent, line), margin)
+		lines[i] = p.fold(indent, line)
 	}
-	return strings.Join(lines, margin)
+	return strings.Join(lines, "\n"+strings.Repeat(" ", indent))
 }
 
 // fold breaks one line.
-func (p *Printer) fold(indent int, line string) []string {
+func (p *Printer) fold(indent int, line string) string {
 	if p.width == 0 {
-		return []string{line}
+		return line
 	}
-	var lines []string
-	current, used := "", 0
-	for word := range strings.FieldsSeq(line) {
+	var b strings.Builder
+	at := indent
+	for i, word := range strings.Fields(line) {
 		n := columns(word)
-		if current != "" && indent+used+1+n > p.width {
-			lines = append(lines, current)
-			current, used = "", 0
+		switch {
+		case i == 0:
+		case at+1+n <= p.width:
+			b.WriteByte(' ')
+			at++
+		default:
+			at = min(indent, max(0, p.width-n))
+			b.WriteString("\n" + strings.Repeat(" ", at))
 		}
-		if current != "" {
-			current, used = current+" ", used+1
-		}
-		current, used = current+word, used+n
+		b.WriteString(word)
+		at += n
 	}
-	return append(lines, current)
+	return b.String()
 }
 
 // columns counts what is seen of a word: not the escapes of a style.

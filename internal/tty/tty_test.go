@@ -22,7 +22,7 @@ func TestPipeIsPlain(t *testing.T) {
 	p := tty.New(&out, []string{"TERM=xterm"})
 	p.Waiting("asking")
 	p.Print(p.Bold("bold ") + p.Dim("dim ") + p.Mark(finding.Fail) + p.Wrap(4, strings.Repeat("word ", 40)) + "\n")
-	want := "bold dim fail     " + strings.Repeat("word ", 40) + "\n"
+	want := "bold dim fail       " + strings.Repeat("word ", 40) + "\n"
 	if out.String() != want || p.Width() != 0 || p.Err() != nil {
 		t.Errorf("got %q, width %d, %v; want %q", out.String(), p.Width(), p.Err(), want)
 	}
@@ -33,7 +33,7 @@ func TestMarksHaveWordsAndOneWidth(t *testing.T) {
 		p := tty.NewTerminal(&bytes.Buffer{}, 80, environ)
 		for _, status := range statuses {
 			mark := p.Mark(status)
-			if !strings.Contains(mark, string(status)) || utf8.RuneCountInString(mark) != tty.MarkWidth {
+			if !strings.Contains(mark, string(status)+" ") || utf8.RuneCountInString(mark) != tty.MarkWidth {
 				t.Errorf("%v: mark of %s = %q, want the word in %d columns", environ, status, mark, tty.MarkWidth)
 			}
 			if ascii := len(mark) == tty.MarkWidth; !ascii && environ[0] != "TERM=xterm" {
@@ -73,6 +73,8 @@ func TestWrap(t *testing.T) {
 		{4, "sixteen columns!", "sixteen columns!"},
 		{4, "seventeen columns", "seventeen\n    columns"},
 		{0, "aaaaaaaaaaaaaaaaaaaaaaaaa b", "aaaaaaaaaaaaaaaaaaaaaaaaa\nb"},
+		{8, "the eighteen-columns!! end", "the\n  eighteen-columns!!\n        end"},
+		{8, "aaaaaaaaaaaaaaaaaaaaaaaaa b", "aaaaaaaaaaaaaaaaaaaaaaaaa\n        b"},
 		{2, "one\ntwo", "one\n  two"},
 		{4, "ünïcödé çölümns!", "ünïcödé çölümns!"},
 		{4, "seventee " + p.Bold("columns"), "seventee " + p.Bold("columns")},

@@ -16,7 +16,8 @@ func Markdown() []byte {
 	b.WriteString(`# Refusals and failures
 
 What Tesla's Fleet API, or the way to it, can say to a registration, and what to do then. Logs, metrics, the status and
-` + "`wellkey doctor`" + ` use these reason codes. Texts are filled in for the domain example.com in the region eu.
+` + "`wellkey doctor`" + ` use these reason codes. Texts are filled in for the domain example.com in the region eu. What the doctor checks, and
+why a key counts as not reachable, is in [checks.md](checks.md).
 
 This page is made from the table in ` + "`registrar/fleetapi/catalogue.go`" + `: ` +
 		"`go test ./registrar/fleetapi -run TestDocs -update`" + `.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/netip"
 	"slices"
 	"syscall"
@@ -101,12 +102,12 @@ func (h *host) handshake() []result {
 // handshakeCause returns the likely cause and the fix of a failed handshake.
 func handshakeCause(err error) (cause, fix string) {
 	var record tls.RecordHeaderError
-	var alert tls.AlertError
+	var remote *net.OpError // crypto/tls has no type for an alert of the other side
 	switch {
 	case errors.As(err, &record):
 		return "Something listens there that does not speak TLS, most likely plain HTTP.",
 			"Forward port 443 to the HTTPS port of the host, not to its HTTP port, or let the proxy end TLS."
-	case errors.As(err, &alert):
+	case errors.As(err, &remote) && remote.Op == "remote error":
 		return "The host has no certificate for this name yet, does not know the name, or speaks only TLS 1.1 and older.",
 			"If a certificate is being obtained at this moment, wait for it; else configure the host or the proxy for this name, with TLS 1.2 and 1.3."
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.ECONNRESET):
