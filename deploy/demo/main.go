@@ -36,14 +36,19 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"net/netip"
 	"os"
 	"os/signal"
 	"strings"
 	"syscall"
+
+	"wellkey/internal/config"
 )
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	// SIGHUP, too: it is for wellkey a reason to reload, and so would not end a
+	// demo whose terminal is gone.
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	context.AfterFunc(ctx, stop) // a second signal ends the process at once
 	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
 }
@@ -130,6 +135,12 @@ func parse(args []string) (options, error) {
 	}
 	if err != nil {
 		return o, fmt.Errorf("%s; see -help", strings.TrimPrefix(err.Error(), "flag provided but "))
+	}
+	if s := config.CheckDomain(o.domain); s.What != "" {
+		return o, fmt.Errorf("-domain: %s. %s", s.What, s.Fix)
+	}
+	if addr, err := netip.ParseAddr(o.host); err != nil || !addr.Is4() || !addr.IsLoopback() {
+		return o, fmt.Errorf("-host: %q is no loopback address. Choose one that begins with 127", o.host)
 	}
 	if *code != "" {
 		o.fault, err = findFault(*code, o.domain)

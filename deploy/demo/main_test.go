@@ -68,6 +68,9 @@ func TestUsage(t *testing.T) {
 		{"-fault xyzzy-and-more", 2, "", "demo: there is no fault \"xyzzy-and-more\"; see -list-faults\n"},
 		{"-twice", 2, "", "demo: not defined: -twice; see -help\n"},
 		{"-once now", 2, "", "demo: there is no argument \"now\"; see -help\n"},
+		{"-domain Example.com", 2, "", "demo: -domain: \"Example.com\" has upper-case letters. Write example.com\n"},
+		{"-host 10.1.2.3", 2, "", "demo: -host: \"10.1.2.3\" is no loopback address. Choose one that begins with 127\n"},
+		{"-host ::1", 2, "", "demo: -host: \"::1\" is no loopback address. Choose one that begins with 127\n"},
 		{"-once -data /dev/null/x", 1, "", "demo: mkdir /dev/null: not a directory\n"},
 	} {
 		code, stdout, stderr := demo(t.Context(), strings.Fields(c.args)...)

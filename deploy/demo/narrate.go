@@ -28,7 +28,7 @@ func (s *story) surroundings() {
 		s.out.event(finding.Warn, "with the fault %s: %s", s.fault.name, s.fault.summary)
 	}
 	s.out.heading("1. A DNS record")
-	s.out.event(finding.OK, "%s is at %s, says the DNS server at %s", s.domain, s.host, s.world.DNS.Addr())
+	s.out.event(finding.OK, "the DNS server at %s has %s A %s", s.world.DNS.Addr(), s.domain, s.host)
 	if s.newcomer() {
 		s.world.Tesla.RemoveApp(testworld.ClientID) // until somebody makes it in the portal
 		s.out.heading("2. wellkey, with no more than a domain")
@@ -55,7 +55,7 @@ func (s *story) tell(ctx context.Context, e testworld.Entry) error {
 	case "certificate obtained", "certificate loaded":
 		s.certificate(e)
 	case "key reachable from outside":
-		s.out.event(finding.OK, "reachable: whoever looks from outside sees this key at %s", s.domain)
+		s.out.event(finding.OK, "reachable: this key is what others see at %s", s.domain)
 		s.looked = true
 		return s.portal(ctx)
 	case "credentials in use":
@@ -170,7 +170,9 @@ func (s *story) failure(region fleetapi.Region, state registrar.State, e testwor
 	s.out.detail("what", e.Text("seen"))
 	s.out.detail("cause", e.Text("cause"))
 	s.out.detail("fix", e.Text("fix"))
-	s.out.detail("next try", "in "+until(e.Text("next"))+", by itself")
+	if next := e.Text("next"); next != "" {
+		s.out.detail("next try", "in "+until(next)+", by itself")
+	}
 	if s.fault.absentOnly() {
 		about := fleetapi.Subject{Region: region, Domain: s.domain, ClientID: testworld.ClientID,
 			BaseURL: s.world.Tesla.BaseURL(region), AuthURL: s.world.Tesla.AuthURL()}

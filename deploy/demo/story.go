@@ -123,7 +123,7 @@ func (s *story) follow(ctx context.Context) error {
 	case errors.Is(err, context.DeadlineExceeded):
 		s.out.event(finding.Fail, "it takes too long")
 	case err != nil && !errors.Is(err, context.Canceled):
-		s.out.event(finding.Fail, "wellkey ended by itself: %v", err)
+		s.out.event(finding.Fail, "it cannot go on, %v", err)
 		return errTold
 	}
 	if s.once {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/json"
 	"io"
 	"net"
 	"net/http"
@@ -48,7 +49,7 @@ func TestOnce(t *testing.T) {
 		`^ *\d+\.\d\d  ok       an ACME CA, Pebble, at https://127.0.0.1:\d+/dir$`,
 		`  ok       Tesla's Fleet API, simulated: tokens at http://127.0.0.1:\d+, na at http://127.0.0.1:\d+, eu at http`,
 		`^1\. A DNS record$`,
-		`  ok       example\.com is at 127\.\d+\.\d+\.\d+, says the DNS server at 127.0.0.1:\d+$`,
+		`  ok       the DNS server at 127.0.0.1:\d+ has example\.com A 127\.\d+\.\d+\.\d+$`,
 		`^2\. wellkey, with no more than a domain$`,
 		`  ok       https listens on 127\.`,
 		`  the CA takes an order for example\.com$`,
@@ -110,14 +111,74 @@ func TestSecondRunHasNothingToDo(t *testing.T) {
 	if code != 1 || !strings.Contains(out, "fail     the fault key_taken was not met: nothing had to be asked\n") {
 		t.Errorf("got %d for a fault that nobody meets\n%s", code, out)
 	}
-	// Cars trust the key that Tesla has: one that is lost here is restored.
+	forget(t, dir)
+	code, out, _ = demoAt(t.Context(), at, "-once", "-data", dir)
+	inOrder(t, out, `  ok       na: registered in `, `^The outcome$`, `  fail     Tesla has no registration in na$`, `  fail     Tesla has no registration in eu$`)
+	if code != 1 {
+		t.Errorf("got %d after Tesla forgot", code)
+	}
+}
+
+// forget makes the simulated Tesla of dir forget who is registered.
+func forget(t *testing.T, dir string) {
+	t.Helper()
+	k, err := loadKeepsake(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	k.Accounts = nil
+	data, err := json.Marshal(k)
+	if err == nil {
+		err = os.WriteFile(keepsakePath(dir), data, 0o600)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestLostKeyIsRestored: cars trust the key that Tesla has.
+func TestLostKeyIsRestored(t *testing.T) {
+	t.Parallel()
+	_, at := place()
+	dir := t.TempDir()
+	if code, out, stderr := demoAt(t.Context(), at, "-once", "-data", dir); code != 0 {
+		t.Fatalf("got %d, %q\n%s", code, stderr, out)
+	}
 	if err := os.RemoveAll(filepath.Join(dir, "data")); err != nil {
 		t.Fatal(err)
 	}
-	code, out, _ = demoAt(t.Context(), at, "-once", "-data", dir)
+	code, out, _ := demoAt(t.Context(), at, "-once", "-data", dir)
 	inOrder(t, out, `  ok       public half of the key restored: `, `^The outcome$`, `  ok       it took 1 order to the CA and 0 registrations$`)
 	if code != 0 {
 		t.Errorf("got %d after the key was lost\n%s", code, out)
+	}
+}
+
+func TestWellkeyRefusesToStart(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	if err := os.MkdirAll(filepath.Join(dir, "data"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "data", "key.pem"), []byte("not a key"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	code, out, stderr := demo(t.Context(), "-data", dir) // without -once, too, there is nothing to wait for
+	inOrder(t, out, `  fail     wellkey says: wellkey: .*key.pem`, `  fail     it cannot go on, the log has ended after \d+ lines$`)
+	if code != 1 || stderr != "" {
+		t.Errorf("got %d, %q", code, stderr)
+	}
+}
+
+func TestBrokenKeepsake(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	if err := os.WriteFile(keepsakePath(dir), []byte("x"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	code, out, stderr := demo(t.Context(), "-once", "-data", dir)
+	if code != 1 || out != "" || stderr != "demo: reading what an earlier demo left: invalid character 'x' looking for beginning of value\n" {
+		t.Errorf("got %d, %q, %q", code, out, stderr)
 	}
 }
 

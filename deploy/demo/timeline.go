@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"fmt"
 	"io"
 	"strings"
@@ -53,11 +52,11 @@ func (t *timeline) detail(label, text string) {
 	t.p.Printf("%*s%s%s\n", timeWidth, "", t.p.Dim(fmt.Sprintf("%-*s", markWidth, label)), t.p.Wrap(textAt, text))
 }
 
-// until says when something comes that is planned for the RFC 3339 time at.
+// until says how far away the RFC 3339 time at is.
 func until(at string) string {
 	when, err := time.Parse(time.RFC3339, at)
 	if err != nil {
-		return cmp.Or(at, "when something changes")
+		return at
 	}
 	return span(time.Until(when))
 }
