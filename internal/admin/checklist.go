@@ -203,12 +203,12 @@ const (
 
 func checkRegistration(r Registration, now time.Time) Check {
 	where := r.Region.Name()
-	c := Check{ID: "registration_" + string(r.Region), Title: "Registration in " + where, Seen: r.Seen, Cause: r.Cause, Fix: r.Fix}
+	c := Check{ID: "registration_" + string(r.Region), Title: "Registration in " + where, Seen: sentence(r.Seen), Cause: r.Cause, Fix: r.Fix}
 	switch r.State {
 	case registrar.Registered:
 		c.State, c.Text = OK, "Tesla has this key on record in "+where+"."
 		if f := r.LastFailure; f != nil {
-			c.Seen = f.What
+			c.Seen = "The last question failed: " + f.What
 		}
 		if !r.AnsweredAt.IsZero() && now.Sub(r.AnsweredAt) > staleAnswer {
 			c.State, c.Text = Attention, fmt.Sprintf("Tesla had this key on record in %s, but has not answered for %s.", where, span(now.Sub(r.AnsweredAt)))
@@ -218,6 +218,7 @@ func checkRegistration(r Registration, now time.Time) Check {
 		c.State, c.Text = Action, "One step is yours: give wellkey the client id and secret of your application."
 	case registrar.Unreachable:
 		c.State, c.Text = Waiting, "The registration in "+where+" waits until the key can be fetched from outside."
+		c.Seen, c.Cause, c.Fix = "", "", "" // they are those of the reachability
 	case registrar.Mismatch:
 		c.State, c.Text = Action, "Tesla has another key on record in "+where+"; nothing is overwritten."
 	case registrar.Refused:

@@ -208,7 +208,7 @@ func (b *browser) openTab(t *testing.T) {
 // look says how wide the window is, and whether it is dark.
 func (b *browser) look(t *testing.T, width int, dark bool) {
 	t.Helper()
-	b.do(t, "Emulation.setDeviceMetricsOverride", dict{"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600}, nil)
+	b.do(t, "Emulation.setDeviceMetricsOverride", dict{"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600, "screenWidth": width, "screenHeight": 900}, nil)
 	scheme := "light"
 	if dark {
 		scheme = "dark"
@@ -219,19 +219,36 @@ func (b *browser) look(t *testing.T, width int, dark bool) {
 // open opens a page and waits until all of it is there.
 func (b *browser) open(t *testing.T, url string) {
 	t.Helper()
+	b.loads(t, func() {
+		var went struct{ ErrorText string }
+		b.do(t, "Page.navigate", dict{"url": url}, &went)
+		if went.ErrorText != "" {
+			t.Fatalf("opening %s: %s", url, went.ErrorText)
+		}
+	})
+}
+
+// then does something in the page that leads to another.
+func (b *browser) then(t *testing.T, expression string) {
+	t.Helper()
+	b.loads(t, func() {
+		var done bool
+		b.eval(t, expression, &done)
+	})
+}
+
+// loads waits until a page is there that act leads to.
+func (b *browser) loads(t *testing.T, act func()) {
+	t.Helper()
 	loaded := make(chan struct{})
 	b.mu.Lock()
 	b.awaited["Page.loadEventFired"] = loaded
 	b.mu.Unlock()
-	var went struct{ ErrorText string }
-	b.do(t, "Page.navigate", dict{"url": url}, &went)
-	if went.ErrorText != "" {
-		t.Fatalf("opening %s: %s", url, went.ErrorText)
-	}
+	act()
 	select {
 	case <-loaded:
 	case <-time.After(20 * time.Second):
-		t.Fatalf("opening %s: it does not get ready", url)
+		t.Fatal("the page does not get ready")
 	}
 }
 
@@ -242,7 +259,7 @@ func (b *browser) eval(t *testing.T, expression string, result any) {
 		Result           struct{ Value json.RawMessage }
 		ExceptionDetails *struct{ Text string }
 	}
-	b.do(t, "Runtime.evaluate", dict{"expression": expression, "returnByValue": true}, &answer)
+	b.do(t, "Runtime.evaluate", dict{"expression": expression, "returnByValue": true, "userGesture": true}, &answer)
 	if answer.ExceptionDetails != nil {
 		t.Fatalf("evaluating %.60s: %s", expression, answer.ExceptionDetails.Text)
 	}
@@ -251,11 +268,11 @@ func (b *browser) eval(t *testing.T, expression string, result any) {
 	}
 }
 
-// screenshot returns the whole page as PNG.
-func (b *browser) screenshot(t *testing.T) []byte {
+// screenshot returns a part of the page as PNG, also of what is not in sight.
+func (b *browser) screenshot(t *testing.T, clip dict) []byte {
 	t.Helper()
 	var shot struct{ Data []byte }
-	b.do(t, "Page.captureScreenshot", dict{"format": "png", "captureBeyondViewport": true}, &shot)
+	b.do(t, "Page.captureScreenshot", dict{"format": "png", "captureBeyondViewport": true, "clip": clip}, &shot)
 	return shot.Data
 }
 

@@ -32,8 +32,8 @@ func newCollector(status func() Status) *collector {
 		ready:         desc("ready", "Whether the key can be served: 1 or 0."),
 		key:           desc("key_info", "The key that is hosted, by fingerprint and origin; always 1.", "domain", "fingerprint", "origin"),
 		keyGood:       desc("key_file_good", "Whether the key file is as good as the key that is served: 0 after a bad change.", "domain"),
-		probe:         desc("probe_success", "Whether the last look from outside found the key: 1 or 0; an inconclusive look counts as 0, see wellkey_probe_verdict.", "domain"),
-		probeVerdict:  desc("probe_verdict", "Verdict of the last look from outside: 1 for the one that holds.", "domain", "verdict"),
+		probe:         desc("probe_success", "Whether the last look from outside found the key: 1 or 0, absent before the first look; an inconclusive look counts as 0, see wellkey_probe_verdict.", "domain"),
+		probeVerdict:  desc("probe_verdict", "Verdict of the last look from outside: 1 for the one that holds, none before the first look.", "domain", "verdict"),
 		probeTime:     desc("probe_last_timestamp_seconds", "When the last look from outside began.", "domain"),
 		probeDuration: desc("probe_duration_seconds", "How long the last look from outside took.", "domain"),
 		registration:  desc("registration_status", "State of the registration: 1 for the one that holds.", "domain", "region", "state"),
@@ -70,11 +70,11 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 			gauge(c.key, 1, site.Domain, site.Key.Fingerprint, site.Key.Origin)
 		}
 		gauge(c.keyGood, one(site.Key.LastBadChange == "" && site.Key.Origin != string(keystore.OriginNone)), site.Domain)
-		if l := site.Reachability; l != nil {
+		for _, v := range reach.Verdicts() {
+			gauge(c.probeVerdict, one(site.Reachability != nil && site.Reachability.Verdict == v), site.Domain, string(v))
+		}
+		if l := site.Reachability; l != nil { // before the first look, neither 0 nor 1 would be true
 			gauge(c.probe, one(l.Verdict == reach.Reachable), site.Domain)
-			for _, v := range reach.Verdicts() {
-				gauge(c.probeVerdict, one(l.Verdict == v), site.Domain, string(v))
-			}
 			at(c.probeTime, l.At, site.Domain)
 			gauge(c.probeDuration, l.Duration, site.Domain)
 		}

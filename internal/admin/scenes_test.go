@@ -2,6 +2,7 @@ package admin_test
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -120,11 +121,15 @@ func scenes() []scene {
 				waitAll(t, w, registrar.ReasonNoCertificate)
 			}},
 		{name: "certificate expired", state: "action", check: "certificate", says: "The certificate expired 3 hours ago", fix: "Forward ports", pairing: true,
-			change: certificate(func(c *certs.Status) { c.NotAfter, c.LastError = noon.Add(-3*time.Hour), failed(certs.ReasonConnection) })},
+			change: certificate(func(c *certs.Status) {
+				c.NotAfter, c.LastError = noon.Add(-3*time.Hour), failed(certs.ReasonConnection)
+			})},
 		{name: "certificate not yet valid", state: "action", check: "certificate", says: "The certificate is not valid yet", fix: "clock", pairing: true,
 			change: certificate(func(c *certs.Status) { c.NotBefore = noon.Add(time.Hour) })},
 		{name: "renewal fails", state: "attention", check: "certificate", says: "The certificate is good for another 20 days, but getting the next one failed", fix: "Forward ports", pairing: true,
-			change: certificate(func(c *certs.Status) { c.NotAfter, c.LastError = noon.Add(20*24*time.Hour), failed(certs.ReasonConnection) })},
+			change: certificate(func(c *certs.Status) {
+				c.NotAfter, c.LastError = noon.Add(20*24*time.Hour), failed(certs.ReasonConnection)
+			})},
 		{name: "renewal overdue", state: "attention", check: "certificate", says: "The certificate ends in 3 days and was not renewed yet", fix: "Renew", pairing: true,
 			change: certificate(func(c *certs.Status) { c.NotAfter = noon.Add(3 * 24 * time.Hour) })},
 		{name: "certificate file with a warning", state: "attention", check: "certificate", says: "The certificate is served, but asks for a look", seen: "The chain has no intermediate.", fix: "Replace", pairing: true,
@@ -214,4 +219,24 @@ func manySites(t testing.TB) *world {
 	w.sites[101].Regions[0] = registrar.RegionSnapshot{Region: fleetapi.NA, State: registrar.Unavailable, Note: registrar.Note{Reason: "unavailable"}}
 	w.sites[230].Look = unreachable(domains[230], "http_status", reach.ReasonStatus, finding.Finding{Status: finding.Fail, Seen: "Status 403.", Fix: "Open it."})
 	return w
+}
+
+// nasty is a text that tries to be more than a text, longer than any should be.
+const nasty = "</p><script>document.title='owned'</script><img src=x onerror=\"document.title='owned'\">\x00\x1b[31m\u202e\u2066{{.Style}} javascript:alert(1)"
+
+// hostile puts nasty texts wherever texts from elsewhere are shown.
+func hostile(_ testing.TB, w *world) {
+	long := nasty + strings.Repeat("W", 10<<10)
+	w.sites[0].Look = unreachable(domain, "http_status", reach.ReasonStatus, finding.Finding{Status: finding.Fail, Seen: long, Cause: long, Fix: long})
+	w.sites[0].Look.Findings = append(w.sites[0].Look.Findings, finding.Finding{ID: nasty, On: nasty, Status: finding.Warn, Seen: long})
+	w.sites[0].Regions[1] = registrar.RegionSnapshot{
+		Region: fleetapi.EU, State: registrar.Refused, Note: registrar.Note{Reason: nasty, Seen: long, Cause: long, Fix: long},
+		Failure: &registrar.Failure{At: noon, What: long, TxID: long},
+	}
+	w.keys[domain] = keystore.Status{Origin: keystore.OriginFile, Path: "/" + long, LastError: long, Warnings: []string{long}}
+	certificate(func(c *certs.Status) {
+		c.Issuer, c.Serial, c.Directory, c.Warning = long, long, long, long
+		c.LastError = &certs.Failure{At: noon, Reason: certs.ReasonOther, Text: long, Cause: long, Fix: long}
+	})(nil, w)
+	w.listeners[1] = listen.State{Name: "https", Addr: nasty, Error: long}
 }

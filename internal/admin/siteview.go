@@ -26,12 +26,12 @@ type siteView struct {
 	Fetches    []fetchView
 }
 
-// A pairing is a pairing link and the regions whose owners use it.
+// A pairing is a pairing link. The regions share one, but for China.
 type pairing struct {
-	Link    string
-	Regions []string
-	Done    []string // of those, where it works already
-	Code    *code    // nil where the link is too long for one
+	Link          string
+	Start, Domain string   // of the link, which may be broken between them
+	Done          []string // the regions whose owners can use it already
+	Code          *code    // nil where the link is too long for one
 }
 
 // A checkView is a check with its details.
@@ -98,17 +98,15 @@ func viewOfSite(s SiteView, all Status) siteView {
 func (v *siteView) addPairing(r Registration) {
 	i := slices.IndexFunc(v.Pairings, func(p pairing) bool { return p.Link == r.PairingLink })
 	if i < 0 {
-		p := pairing{Link: r.PairingLink}
+		p := pairing{Link: r.PairingLink, Start: strings.TrimSuffix(r.PairingLink, v.Domain), Domain: v.Domain}
 		if c, err := newCode(r.PairingLink); err == nil { // no code for a name that is too long; the link stands
 			p.Code = &c
 		}
 		v.Pairings = append(v.Pairings, p)
 		i = len(v.Pairings) - 1
 	}
-	p := &v.Pairings[i]
-	p.Regions = append(p.Regions, r.Region.Name())
 	if r.State == registrar.Registered {
-		p.Done = append(p.Done, r.Region.Name())
+		v.Pairings[i].Done = append(v.Pairings[i].Done, r.Region.Name())
 	}
 }
 
@@ -122,6 +120,9 @@ func viewOfCheck(c Check, s SiteView, now time.Time) checkView {
 	case "reachability":
 		if s.Reachability != nil {
 			v.addLook(s.Reachability, now)
+			if len(v.Groups) > 0 { // which say the same, with the address
+				v.Seen, v.Cause, v.Fix = "", "", ""
+			}
 		}
 	}
 	for _, r := range s.Registrations {
@@ -136,7 +137,7 @@ func viewOfCheck(c Check, s SiteView, now time.Time) checkView {
 func (v *checkView) addLook(l *Reachability, now time.Time) {
 	v.Facts = append(v.Facts,
 		fact{Name: "Looked", Time: momentOf(l.At, now)},
-		fact{Name: "Took", Text: time.Duration(l.Duration * float64(time.Second)).Round(time.Millisecond).String()})
+		fact{Name: "Took", Text: fmt.Sprintf("%.1f seconds", l.Duration)})
 	good := 0
 	for _, f := range l.Findings {
 		view := findingView{f, conditionOf(f.Status), findingWord(f.Status), titleOf(f.ID)}

@@ -49,13 +49,14 @@ func orElse(text, other string) string {
 // span says how long d is, in the one unit that a person would use.
 func span(d time.Duration) string {
 	d = d.Abs()
+	seconds, minutes, hours := d.Round(time.Second), d.Round(time.Minute), d.Round(time.Hour)
 	switch {
-	case d < 90*time.Second:
-		return count(int(d.Round(time.Second)/time.Second), "second")
-	case d < 90*time.Minute:
-		return count(int(d.Round(time.Minute)/time.Minute), "minute")
-	case d < 48*time.Hour:
-		return count(int(d.Round(time.Hour)/time.Hour), "hour")
+	case seconds < time.Minute:
+		return count(int(seconds/time.Second), "second")
+	case minutes < time.Hour:
+		return count(int(minutes/time.Minute), "minute")
+	case hours < 48*time.Hour:
+		return count(int(hours/time.Hour), "hour")
 	}
 	return count(int(d.Round(24*time.Hour)/(24*time.Hour)), "day")
 }
@@ -141,9 +142,9 @@ func originWords(origin string) string {
 func clientWords(client string) string {
 	switch client {
 	case "tesla_app":
-		return "Tesla's app, on owners' phones"
+		return "Tesla's app on owners' phones"
 	case "wellkey":
-		return "wellkey's own look from outside"
+		return "wellkey, looking from outside"
 	}
 	return "Others, Tesla's servers among them"
 }

@@ -1,0 +1,138 @@
+package admin_test
+
+import (
+	"fmt"
+	"os"
+	"runtime"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
+
+	"wellkey/keystore"
+	"wellkey/registrar"
+	"wellkey/registrar/fleetapi"
+	"wellkey/registrar/reach"
+)
+
+// gather returns what a scrape gets, in the text format.
+func gather(t *testing.T, w *world) string {
+	t.Helper()
+	registry := prometheus.NewRegistry()
+	a := w.adminWith(t, registry)
+	problems, err := testutil.GatherAndLint(registry)
+	if err != nil || len(problems) > 0 {
+		t.Errorf("linting: %v, %v", problems, err)
+	}
+	_, text := ask(t, a.Handler(), "/metrics")
+	return strings.ReplaceAll(text, runtime.Version(), "GO")
+}
+
+// TestMetrics compares all metrics with a prepared world: one domain that is
+// registered in one region and refused in the other.
+func TestMetrics(t *testing.T) {
+	w := newWorld(t, domain)
+	refused(t, w)
+	got := gather(t, w)
+	const path = "testdata/metrics.txt"
+	if *update {
+		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(want), got); diff != "" {
+		t.Errorf("the metrics are not those of %s (- want, + got):\n%s", path, diff)
+	}
+}
+
+// TestMetricsBeforeTheStart shows that the series of all closed sets are there
+// from the start, and that what is not known yet is absent rather than wrong.
+func TestMetricsBeforeTheStart(t *testing.T) {
+	w := newWorld(t, domain)
+	withoutKey(registrar.Note{Reason: registrar.ReasonAsking})(t, w)
+	got := gather(t, w)
+	want := []string{"wellkey_ready 0", `wellkey_key_file_good{domain="keys.example.com"} 0`}
+	for _, region := range []fleetapi.Region{fleetapi.NA, fleetapi.EU} {
+		want = append(want, fmt.Sprintf("wellkey_registration_key_match{domain=%q,region=%q} 0", domain, region))
+		for _, state := range registrar.States() {
+			value := 0
+			if state == registrar.Pending {
+				value = 1
+			}
+			want = append(want, fmt.Sprintf("wellkey_registration_status{domain=%q,region=%q,state=%q} %d", domain, region, state, value))
+		}
+	}
+	for _, verdict := range reach.Verdicts() {
+		want = append(want, fmt.Sprintf("wellkey_probe_verdict{domain=%q,verdict=%q} 0", domain, verdict))
+	}
+	for _, line := range want {
+		if !strings.Contains(got, "\n"+line+"\n") {
+			t.Errorf("there is no %s in\n%s", line, got)
+		}
+	}
+	for _, absent := range []string{"wellkey_key_info", "wellkey_probe_success", "wellkey_probe_last", "wellkey_registration_last", "wellkey_registration_next"} {
+		if strings.Contains(got, absent) {
+			t.Errorf("%s is there before it can be known", absent)
+		}
+	}
+}
+
+// TestMetricsFollow shows what each series does when its subject turns bad.
+func TestMetricsFollow(t *testing.T) {
+	for _, test := range []struct {
+		name   string
+		change func(w *world)
+		want   string
+	}{
+		{"unreachable", func(w *world) { w.sites[0].Look.Verdict = reach.Unreachable }, `wellkey_probe_success{domain="keys.example.com"} 0`},
+		{"inconclusive", func(w *world) { w.sites[0].Look.Verdict = reach.Inconclusive }, `wellkey_probe_verdict{domain="keys.example.com",verdict="inconclusive"} 1`},
+		{"bad key file", func(w *world) { w.keys[domain] = keystore.Status{Origin: keystore.OriginFile, LastError: "bad"} }, `wellkey_key_file_good{domain="keys.example.com"} 0`},
+		{"other key", func(w *world) { w.sites[0].Regions[0].Registered = keyOf(t, otherPoint) }, `wellkey_registration_key_match{domain="keys.example.com",region="na"} 0`},
+		{"stopping", func(w *world) { w.stopping = true }, "wellkey_ready 0"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			w := newWorld(t, domain)
+			if strings.Contains(gather(t, w), "\n"+test.want+"\n") {
+				t.Fatalf("%s is there when all is well", test.want)
+			}
+			test.change(w)
+			if got := gather(t, w); !strings.Contains(got, "\n"+test.want+"\n") {
+				t.Errorf("there is no %s in\n%s", test.want, got)
+			}
+		})
+	}
+}
+
+// TestMetricsAreBounded shows that nothing but the settings makes more series:
+// not what clients, Tesla or the key file say.
+func TestMetricsAreBounded(t *testing.T) {
+	series := func(change func(w *world)) int {
+		w := newWorld(t, domain)
+		change(w)
+		return strings.Count(gather(t, w), "\nwellkey_")
+	}
+	usual := series(func(*world) {})
+	if nasty := series(func(w *world) { hostile(t, w) }); nasty > usual {
+		t.Errorf("hostile texts make %d series out of %d", nasty, usual)
+	}
+}
+
+// TestScrape asks as Prometheus does.
+func TestScrape(t *testing.T) {
+	h := newWorld(t, domain).admin(t).Handler()
+	for accept, want := range map[string]string{
+		"": "text/plain; version=0.0.4; charset=utf-8; escaping=underscores",
+		"application/openmetrics-text;version=1.0.0": "application/openmetrics-text; version=1.0.0; charset=utf-8; escaping=underscores",
+	} {
+		resp, body := ask(t, h, "/metrics", "Accept", accept, "User-Agent", "Prometheus/3.5.0", "Host", "wellkey.monitoring.svc:9090")
+		if got := resp.Header.Get("Content-Type"); resp.StatusCode != 200 || got != want || !strings.Contains(body, "wellkey_build_info{") {
+			t.Errorf("a scrape that accepts %q is answered with %d, %q", accept, resp.StatusCode, got)
+		}
+	}
+}
