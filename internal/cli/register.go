@@ -187,6 +187,8 @@ func newRegistration(s registrar.SiteSnapshot) registration {
 			o.Seen, o.Cause, o.Fix = "Not registered, since the key cannot be fetched: see above.", "", ""
 		case o.Seen == "":
 			o.Seen = "Not registered (" + o.Reason + ")."
+		default:
+			o.Seen = strings.ToUpper(o.Seen[:1]) + o.Seen[1:] // the text of an error begins in lower case
 		}
 		if r.State == registrar.Registered {
 			o.PairingLink = r.Region.PairingLink(s.Domain)
