@@ -21,6 +21,7 @@ func (s *site) show(r *region, d decision) {
 		r.since = time.Now()
 	}
 	now := s.regionSnapshot(r, app, key)
+	complete := changed && d.State == Registered && s.allRegistered() // true for the last region only
 	s.mu.Unlock()
 	if !changed {
 		return
@@ -36,14 +37,13 @@ func (s *site) show(r *region, d decision) {
 		fields = append(fields, zap.Time("next", d.Next))
 	}
 	r.log.Log(levelOf(d), "registration", fields...)
-	if d.State == Registered && s.allRegistered() {
+	if complete {
 		s.log.Info("registered in every region; owners can pair their cars", zap.String("pairing_link", r.name.PairingLink(s.Domain)))
 	}
 }
 
+// allRegistered is called with s.mu held.
 func (s *site) allRegistered() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	for _, r := range s.regions {
 		if r.shown.State != Registered {
 			return false
