@@ -67,7 +67,8 @@ func (e *usageError) Unwrap() error { return e.error }
 func rootCommand(p Process) *cobra.Command {
 	root := &cobra.Command{
 		Use:           "wellkey",
-		Short:         "Host the public key of a Tesla Fleet API application, and keep its registration true",
+		Short:         "Host the public key of a Tesla Fleet API application",
+		Long:          "Host the public key of a Tesla Fleet API application, and keep its registration\ntrue.",
 		SilenceErrors: true, // Run prints them, once
 		SilenceUsage:  true,
 		Args:          noArguments,

@@ -16,7 +16,7 @@ func healthcheckCommand(p Process) *cobra.Command {
 	loader := config.New(p.Environ)
 	cmd := &cobra.Command{
 		Use:   "healthcheck",
-		Short: "Ask the wellkey that runs with the same settings whether it is alive",
+		Short: "Ask the wellkey that runs here whether it is alive",
 		Long: `Ask the admin listener of the wellkey that runs with the same settings whether
 it is alive. Exit status 0: it is, 1: it is not, 2: the settings are wrong.`,
 		Example: "  wellkey healthcheck\n  wellkey healthcheck --admin-addr :9090 --domain example.com",

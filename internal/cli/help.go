@@ -75,6 +75,7 @@ func helpCommand() *cobra.Command {
 			if err != nil || found == root || len(rest) > 0 {
 				return noArguments(root, args)
 			}
+			found.InitDefaultHelpFlag() // as if it had been run
 			return found.Help()
 		},
 	}

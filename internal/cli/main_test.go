@@ -18,7 +18,7 @@ const actAsWellkey = "TEST_BINARY_IS_WELLKEY"
 func TestMain(m *testing.M) {
 	if os.Getenv(actAsWellkey) != "" {
 		os.Exit(cli.Run(context.Background(), cli.Process{
-			Args: os.Args[1:], Environ: os.Environ(), Stdout: os.Stdout, Stderr: os.Stderr,
+			Args: os.Args[1:], Environ: os.Environ(), Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr,
 		}))
 	}
 	flag.Parse()

@@ -33,9 +33,27 @@ func HelpTable() string {
 		if r.name != "config" {
 			spellings = append(spellings, r.name+":")
 		}
-		fmt.Fprintf(&b, "  %s\n      %s\n", strings.Join(spellings, "  "), r.usage())
+		fmt.Fprintf(&b, "  %s\n%s", strings.Join(spellings, "  "), fold(r.usage(), 6, 80))
 	}
 	return b.String()
+}
+
+// fold breaks text at spaces into lines of at most width columns, each indented.
+func fold(text string, indent, width int) string {
+	margin := strings.Repeat(" ", indent)
+	var b strings.Builder
+	line := margin
+	for word := range strings.FieldsSeq(text) {
+		if line != margin && len(line)+1+len(word) > width {
+			b.WriteString(line + "\n")
+			line = margin
+		}
+		if line != margin {
+			line += " "
+		}
+		line += word
+	}
+	return b.String() + line + "\n"
 }
 
 // MarkdownTable returns all settings for the README, by the name they have in
