@@ -27,16 +27,16 @@ import (
 
 func TestHealthyHost(t *testing.T) {
 	w := newWorld(t).withTesla()
-	w.good("127.0.0.2")
+	w.good(w.host)
 	w.good("::1")
-	w.records("A 127.0.0.2", "AAAA ::1")
+	w.records("A "+w.host, "AAAA ::1")
 	report := w.examine()
 	expect(t, report, doctor.Well)
 	var names []string
 	for _, g := range report.Groups {
 		names = append(names, strings.TrimSpace(string(g.Name)+" "+g.On))
 	}
-	if want := []string{"domain", "dns", "address 127.0.0.2", "address ::1", "key", "clock", "tesla na", "tesla eu"}; !slices.Equal(names, want) {
+	if want := []string{"domain", "dns", "address " + w.host, "address ::1", "key", "clock", "tesla na", "tesla eu"}; !slices.Equal(names, want) {
 		t.Errorf("groups %q, want %q", names, want)
 	}
 	for _, id := range doctor.Checks() {
@@ -57,9 +57,9 @@ func TestHealthyHostOfSomebodyElse(t *testing.T) {
 	w := newWorld(t)
 	w.config.Local = doctor.Local{}
 	w.probe.CA = ""
-	w.good("127.0.0.2")
-	w.good("127.0.0.3")
-	w.records("A 127.0.0.2", "A 127.0.0.3")
+	w.good(w.host)
+	w.good(w.host2)
+	w.records("A "+w.host, "A "+w.host2)
 	report := w.examine()
 	expect(t, report, doctor.Well)
 	if want := "All is well: key.example.test gives its key; Tesla was not asked."; report.Verdict != want {
@@ -72,8 +72,8 @@ func TestHealthyHostOfSomebodyElse(t *testing.T) {
 
 func TestBrokenAAAABesideGoodA(t *testing.T) {
 	w := newWorld(t)
-	w.good("127.0.0.2")
-	w.records("A 127.0.0.2", "AAAA ::1")
+	w.good(w.host)
+	w.records("A "+w.host, "AAAA ::1")
 	report := w.examine()
 	expect(t, report, doctor.Fix, "dial@::1 fail")
 	if !strings.Contains(report.Verdict, "delete that AAAA record") {
@@ -167,7 +167,7 @@ func TestFindsExactlyTheFault(t *testing.T) {
 		t.Run(row.name, func(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t)
-			w.records("A 127.0.0.2")
+			w.records("A " + w.host)
 			row.build(w)
 			outcome := doctor.Well
 			for _, want := range row.want {
@@ -177,7 +177,11 @@ func TestFindsExactlyTheFault(t *testing.T) {
 					outcome = doctor.Undecided
 				}
 			}
-			expect(t, w.examine(), outcome, row.want...)
+			var wanted []string
+			for _, want := range row.want {
+				wanted = append(wanted, strings.Replace(want, "@HOST", "@"+w.host, 1))
+			}
+			expect(t, w.examine(), outcome, wanted...)
 		})
 	}
 	for _, id := range doctor.Checks() {
@@ -194,19 +198,20 @@ type row struct {
 	want  []string
 }
 
-const at = "@127.0.0.2 "
+// at stands for the first host of the world, which is another one in every test.
+const at = "@HOST "
 
 func namesRows() []row {
 	return []row{
-		{"no such name", func(w *world) { w.dns.Set(domain); w.second.Set(domain); w.dns.Set("other.test", "A 127.0.0.2") }, []string{"dns_resolves fail"}},
+		{"no such name", func(w *world) { w.dns.Set(domain); w.second.Set(domain); w.dns.Set("other.test", "A "+w.host) }, []string{"dns_resolves fail"}},
 		{"resolvers disagree", func(w *world) {
-			w.good("127.0.0.2")
+			w.good(w.host)
 			w.second.Set(domain, "A 127.0.0.9")
 		}, []string{"dial@127.0.0.9 fail", "dns_agree warn"}},
 		{"IPv6 only", func(w *world) { w.good("::1"); w.records("AAAA ::1") }, []string{"dns_ipv4 warn"}},
 		{"CAA of another authority", func(w *world) {
-			w.good("127.0.0.2")
-			w.records("A 127.0.0.2", `CAA 0 issue "sectigo.com"`)
+			w.good(w.host)
+			w.records("A "+w.host, `CAA 0 issue "sectigo.com"`)
 		}, []string{"dns_caa fail"}},
 		{"private", func(w *world) { w.probe.AllowPrivate = false; w.records("A 192.168.1.2") }, []string{"dns_public@192.168.1.2 fail"}},
 		{"CGNAT", func(w *world) { w.probe.AllowPrivate = false; w.records("A 100.64.1.2") }, []string{"dns_public@100.64.1.2 fail"}},
@@ -216,26 +221,26 @@ func namesRows() []row {
 
 func connectionRows() []row {
 	leaf := func(o testca.LeafOptions, names ...string) func(*world) {
-		return func(w *world) { w.serve("127.0.0.2", w.cert(o, names...), file(w.key.PEM())) }
+		return func(w *world) { w.serve(w.host, w.cert(o, names...), file(w.key.PEM())) }
 	}
 	now := time.Now()
 	return []row{
 		{"nobody listens", func(*world) {}, []string{"dial" + at + "unknown"}},
 		{"plain HTTP on the port of TLS", func(w *world) {
-			w.run(w.listen("127.0.0.2", w.port), file(w.key.PEM()))
-			w.run(w.listen("127.0.0.2", w.plain), http.NotFoundHandler())
+			w.run(w.listen(w.host, w.port), file(w.key.PEM()))
+			w.run(w.listen(w.host, w.plain), http.NotFoundHandler())
 		}, []string{"tls_handshake" + at + "fail"}},
 		{"another name", leaf(testca.LeafOptions{}, "other.test"), []string{"tls_name" + at + "fail", "tls_cn" + at + "warn", "tls_no_sni" + at + "warn"}},
 		{"self-signed", leaf(testca.LeafOptions{SelfSigned: true}), []string{"tls_chain" + at + "fail"}},
 		{"incomplete chain", leaf(testca.LeafOptions{Incomplete: true}), []string{"tls_chain" + at + "fail"}},
-		{"unknown authority", func(w *world) { w.probe.Roots = x509.NewCertPool(); w.good("127.0.0.2") }, []string{"tls_chain" + at + "fail"}},
+		{"unknown authority", func(w *world) { w.probe.Roots = x509.NewCertPool(); w.good(w.host) }, []string{"tls_chain" + at + "fail"}},
 		{"expired", leaf(testca.LeafOptions{NotBefore: now.AddDate(0, -3, 0), NotAfter: now.Add(-time.Hour)}), []string{"tls_dates" + at + "fail"}},
 		{"not valid yet", leaf(testca.LeafOptions{NotBefore: now.Add(time.Hour)}), []string{"tls_dates" + at + "fail"}},
 		{"renewal overdue", leaf(testca.LeafOptions{NotBefore: now.AddDate(0, 0, -80), NotAfter: now.AddDate(0, 0, 10)}), []string{"tls_dates" + at + "warn"}},
 		{"no common name", leaf(testca.LeafOptions{NoCommonName: true}), []string{"tls_cn" + at + "warn"}},
 		{"another certificate without SNI", func(w *world) {
 			good, other := w.cert(testca.LeafOptions{}), w.cert(testca.LeafOptions{}, "other.test")
-			w.serve("127.0.0.2", &tls.Config{GetConfigForClient: func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
+			w.serve(w.host, &tls.Config{GetConfigForClient: func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
 				if hello.ServerName == domain {
 					return good, nil
 				}
@@ -243,7 +248,7 @@ func connectionRows() []row {
 			}}, file(w.key.PEM()))
 		}, []string{"tls_no_sni" + at + "warn"}},
 		{"port 80 closed", func(w *world) {
-			w.run(tls.NewListener(w.listen("127.0.0.2", w.port), w.cert(testca.LeafOptions{})), file(w.key.PEM()))
+			w.run(tls.NewListener(w.listen(w.host, w.port), w.cert(testca.LeafOptions{})), file(w.key.PEM()))
 		}, []string{"http_port80" + at + "warn"}},
 	}
 }
@@ -252,7 +257,7 @@ func connectionRows() []row {
 func unless(bad func(http.ResponseWriter, *http.Request) bool) func(*world) {
 	return func(w *world) {
 		next := file(w.key.PEM())
-		w.serve("127.0.0.2", w.cert(testca.LeafOptions{}), http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		w.serve(w.host, w.cert(testca.LeafOptions{}), http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 			if !bad(rw, r) {
 				next.ServeHTTP(rw, r)
 			}
@@ -277,7 +282,7 @@ func answerRows() []row {
 	header := func(name, value string) func(*world) {
 		return func(w *world) {
 			body := w.key.PEM()
-			w.serve("127.0.0.2", w.cert(testca.LeafOptions{}), http.HandlerFunc(func(rw http.ResponseWriter, _ *http.Request) {
+			w.serve(w.host, w.cert(testca.LeafOptions{}), http.HandlerFunc(func(rw http.ResponseWriter, _ *http.Request) {
 				rw.Header().Set("Content-Type", "text/plain")
 				rw.Header().Set(name, value)
 				_, _ = rw.Write(body) // not to HEAD
@@ -314,7 +319,7 @@ func answerRows() []row {
 
 func keyRows() []row {
 	body := func(make func(*world) []byte) func(*world) {
-		return func(w *world) { w.serve("127.0.0.2", w.cert(testca.LeafOptions{}), file(make(w))) }
+		return func(w *world) { w.serve(w.host, w.cert(testca.LeafOptions{}), file(make(w))) }
 	}
 	edit := func(edit func(string) string) func(*world) {
 		return body(func(w *world) []byte { return []byte(edit(string(w.key.PEM()))) })
@@ -350,9 +355,9 @@ func keyRows() []row {
 		{"different keys", func(w *world) {
 			w.config.Local = doctor.Local{}
 			_, other := newKey(w.t)
-			w.good("127.0.0.2")
-			w.serve("127.0.0.3", w.cert(testca.LeafOptions{}), file(other.PEM()))
-			w.records("A 127.0.0.2", "A 127.0.0.3")
+			w.good(w.host)
+			w.serve(w.host2, w.cert(testca.LeafOptions{}), file(other.PEM()))
+			w.records("A "+w.host, "A "+w.host2)
 		}, []string{"key_same fail"}},
 	}
 }

@@ -55,8 +55,8 @@ func TestTesla(t *testing.T) {
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			w := newWorld(t).withTesla()
-			w.good("127.0.0.2")
-			w.records("A 127.0.0.2")
+			w.good(w.host)
+			w.records("A " + w.host)
 			row.build(w)
 			report := w.examine()
 			expect(t, report, row.outcome, row.want...)
@@ -72,8 +72,8 @@ func TestTesla(t *testing.T) {
 
 func TestTeslaIsDown(t *testing.T) {
 	w := newWorld(t).withTesla()
-	w.good("127.0.0.2")
-	w.records("A 127.0.0.2")
+	w.good(w.host)
+	w.records("A " + w.host)
 	bases := w.tesla.BaseURLs()
 	bases[fleetapi.EU] = w.tesla.BrokenURL(fleetapi.ConnectionRefused)
 	w.config.Tesla = down{w.client(w.tesla.AuthURL(), bases)}

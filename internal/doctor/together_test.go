@@ -50,11 +50,11 @@ func TestChecksRunSideBySide(t *testing.T) {
 	meet := func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) { all.attend(r.Context()); next.ServeHTTP(rw, r) })
 	}
-	for _, ip := range []string{"127.0.0.2", "127.0.0.3"} {
+	for _, ip := range []string{w.host, w.host2} {
 		w.run(tls.NewListener(w.listen(ip, w.port), w.cert(testca.LeafOptions{})), meet(file(w.key.PEM())))
 		w.run(w.listen(ip, w.plain), meet(http.RedirectHandler("https://"+domain+reach.Path, http.StatusPermanentRedirect)))
 	}
-	w.records("A 127.0.0.2", "A 127.0.0.3")
+	w.records("A "+w.host, "A "+w.host2)
 	// Tokens for both regions and both status requests attend, too; what needs a
 	// token comes after the meeting.
 	auth := w.before(w.tesla.AuthURL(), func(r *http.Request) { all.attend(r.Context()) })

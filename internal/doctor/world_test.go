@@ -8,13 +8,16 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
+	"fmt"
 	"io"
 	"log"
 	"net"
 	"net/http"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -47,6 +50,7 @@ type world struct {
 	signer      *testca.Signer
 	private     *ecdsa.PrivateKey
 	key         keystore.Key
+	host, host2 string // addresses of this world alone
 	port, plain int
 	probe       reach.Config
 	config      doctor.Config
@@ -61,7 +65,9 @@ func newWorld(t *testing.T) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &world{t: t, dns: newDNS(t), second: newDNS(t), signer: signer, port: freePort(t), plain: freePort(t)}
+	block := fmt.Sprintf("127.%d.%d.", 100+os.Getpid()%100, 1+worlds.Add(1)%250)
+	w := &world{t: t, dns: newDNS(t), second: newDNS(t), signer: signer, host: block + "2", host2: block + "3"}
+	w.port, w.plain = freePorts(t, w.host)
 	w.private, w.key = newKey(t)
 	w.probe = reach.Config{
 		Resolvers: []string{w.dns.Addr(), w.second.Addr()}, Roots: signer.Roots(), Port: w.port, HTTPPort: w.plain,
@@ -85,15 +91,22 @@ func newDNS(t *testing.T) *testdns.Server {
 	return server
 }
 
-// freePort returns a port that was free on every address a moment ago.
-func freePort(t *testing.T) int {
+// worlds counts the worlds, so that each has its addresses, and so its ports, to
+// itself: tests run side by side.
+var worlds atomic.Uint32
+
+// freePorts returns two ports that are free at ip, which nobody else uses.
+func freePorts(t *testing.T, ip string) (one, two int) {
 	t.Helper()
-	listener, err := net.Listen("tcp", ":0")
-	if err != nil {
-		t.Fatal(err)
+	for _, port := range []*int{&one, &two} {
+		listener, err := net.Listen("tcp", ip+":0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer listener.Close() // not before both are chosen, so that they differ
+		*port = listener.Addr().(*net.TCPAddr).Port
 	}
-	defer listener.Close()
-	return listener.Addr().(*net.TCPAddr).Port
+	return one, two
 }
 
 func newKey(t *testing.T) (*ecdsa.PrivateKey, keystore.Key) {
