@@ -4,6 +4,8 @@
 // Usage:
 //
 //	wellkey serve [flags]      host the key and register it, for years
+//	wellkey doctor [DOMAIN]    examine a domain, whoever hosts its key
+//	wellkey register [DOMAIN]  register a key that is hosted anywhere, once
 //	wellkey healthcheck        ask a running wellkey whether it is alive
 //	wellkey version            print the version
 //
@@ -26,7 +28,8 @@
 //
 // Logs go to standard error: JSON, or lines for people on a terminal. Exit
 // status: 0 stopped as asked, 1 failed while running, 2 wrong settings, so a
-// restart would not help.
+// restart would not help. Of doctor and register: 0 all is well, 1 something must
+// be fixed, 2 wrong settings or usage, 3 nothing is wrong but something is open.
 package main
 
 import (

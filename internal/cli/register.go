@@ -30,9 +30,9 @@ publishes, whoever hosts it: wellkey, a web server, GitHub Pages. Look from
 outside first, ask Tesla which key it has, register where it has none, and read
 the key back.
 
-A registered key that is another one is never replaced, unless --accept-key names
-the fingerprint of the published key: every owner must then pair again. If the
-settings know the key file of the domain, the published key must be that one.
+A registered key that is another one is never replaced, unless --accept-key
+names the fingerprint of the published key: every owner must then pair again. If
+the settings know the key file of the domain, the published key must be that one.
 No state is read or kept.
 
 Exit status: 0 registered in every region, 1 something must be fixed, 2 wrong
@@ -208,7 +208,12 @@ func lookFinding(s registrar.SiteSnapshot) finding.Finding {
 	if s.Look.Verdict == reach.Reachable {
 		return finding.Finding{ID: "look", Status: finding.OK, Seen: fmt.Sprintf("%s gives the key %s.", s.Domain, s.Key.Fingerprint())}
 	}
-	return s.Look.Deciding()
+	f := s.Look.Deciding()
+	if f.Seen == "" { // nothing but a reason
+		f.Seen = "The look from outside did not come to an end (" + s.Look.Reason + ")."
+		f.Fix = "Run it again."
+	}
+	return f
 }
 
 // statusOfState tells what a person must fix from what is open.

@@ -122,6 +122,18 @@ func TestPlainHTTPOnThePortOfTLS(t *testing.T) {
 	}
 }
 
+// A host that does not know the name says so with an alert.
+func TestAlertOfTheOtherSide(t *testing.T) {
+	w := newWorld(t)
+	w.serve("127.0.0.2", &tls.Config{GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return nil, errors.New("none") }}, http.NotFoundHandler())
+	w.dns.Set(domain, "A 127.0.0.2")
+	report := w.check()
+	expect(t, report, reach.Unreachable, reach.ReasonTLSHandshake, "tls_handshake@127.0.0.2 fail")
+	if f := find(report, "tls_handshake"); !strings.Contains(f.Cause, "no certificate for this name yet") {
+		t.Errorf("cause = %q", f.Cause)
+	}
+}
+
 func TestConnectionCutInTheHandshake(t *testing.T) {
 	w := newWorld(t)
 	listener := w.listen("127.0.0.2", w.port)
