@@ -59,6 +59,7 @@ func setupScript(env *testscript.Env) error {
 	env.Setenv("HOME", env.WorkDir)
 	env.Setenv("TERM", "xterm-256color")
 	env.Setenv(actAsWellkey, "1")
+	env.Setenv("GORACE", "atexit_sleep_ms=0") // a process of the race detector lingers for a second
 	env.Values[stageKey{}] = &stage{}
 	return nil
 }

@@ -25,7 +25,8 @@ with their help. To try it in this shell only:
   powershell  wellkey completion powershell | Out-String | Invoke-Expression
 
 To have it in every new shell, write it to where the shell looks. Bash needs the
-package bash-completion, zsh a line "autoload -U compinit; compinit" in ~/.zshrc.`,
+package bash-completion, zsh the line "autoload -U compinit; compinit" in its
+~/.zshrc.`,
 		Example: `  wellkey completion bash > /etc/bash_completion.d/wellkey
   wellkey completion zsh > "${fpath[1]}/_wellkey"
   wellkey completion fish > ~/.config/fish/completions/wellkey.fish`,

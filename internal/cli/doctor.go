@@ -28,8 +28,9 @@ changed anywhere, and no settings are needed.
 DOMAIN defaults to the setting. Key file and credentials of the settings are
 used only if they are for this domain.
 
-Exit status: 0 all is well, 1 something must be fixed, 2 wrong usage or settings,
-3 nothing wrong was found, but something could not be decided from here.`,
+Exit status: 0 all is well, 1 something must be fixed, 2 wrong usage or
+settings, 3 nothing wrong was found, but something could not be decided from
+here.`,
 		Example: `  wellkey doctor example.com
   wellkey doctor --json example.com
   wellkey doctor --config /etc/wellkey/wellkey.yaml`,

@@ -32,7 +32,8 @@ the key back.
 
 A registered key that is another one is never replaced, unless --accept-key
 names the fingerprint of the published key: every owner must then pair again. If
-the settings know the key file of the domain, the published key must be that one.
+the settings know the key file of the domain, the published key must be that
+one.
 No state is read or kept.
 
 Exit status: 0 registered in every region, 1 something must be fixed, 2 wrong

@@ -14,7 +14,7 @@ func rotateCommand(p Process) *cobra.Command {
 	var o rotateOptions
 	cmd := &cobra.Command{
 		Use:   "rotate",
-		Short: "Replace the key by a new one, guarded: every owner must pair again",
+		Short: "Replace the key by a new one, after which owners must pair again",
 		Long: `Replace the key that is hosted and registered by a new one.
 
 Cars trust the registered key and no other: after a rotation every owner must

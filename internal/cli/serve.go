@@ -36,8 +36,8 @@ func serveCommand(p Process) *cobra.Command {
 register it with Tesla in every region, and keep both true until stopped.
 
 Each setting has one name in three spellings: a flag, an environment variable,
-and a key of the YAML file that --config names. A flag wins over the environment,
-that over the file, and that over the default.
+and a key of the YAML file that --config names. A flag wins over the
+environment, that over the file, and that over the default.
 
 ` + config.HelpTable(),
 		Example: `  wellkey serve --domain example.com
