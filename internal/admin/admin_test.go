@@ -54,7 +54,7 @@ func TestScenes(t *testing.T) {
 				if c.ID == scene.check && !strings.Contains(c.Seen, scene.seen) {
 					t.Errorf("the check is %+v, without %q", c, scene.seen)
 				}
-				if (c.State == admin.Action || c.State == admin.Attention) && c.Fix == "" {
+				if (c.State == admin.Action || c.State == admin.Step || c.State == admin.Attention) && c.Fix == "" {
 					t.Errorf("the check asks for somebody, but does not say what to do: %+v", c)
 				}
 				if c.Text == "" || !strings.HasSuffix(c.Text, ".") {

@@ -20,11 +20,12 @@ const (
 	Unsure    Condition = "unsure"    // cannot be told from here, and need not be
 	Waiting   Condition = "waiting"   // not there yet, and comes by itself
 	Attention Condition = "attention" // works, but somebody should look
-	Action    Condition = "action"    // a person must act
+	Step      Condition = "step"      // nothing is wrong, and the next step is a person's
+	Action    Condition = "action"    // something is wrong, and a person must act
 )
 
 // Conditions returns all conditions, from the best to the worst.
-func Conditions() []Condition { return []Condition{OK, Unsure, Waiting, Attention, Action} }
+func Conditions() []Condition { return []Condition{OK, Unsure, Waiting, Attention, Step, Action} }
 
 func (c Condition) rank() int {
 	for i, other := range Conditions() {
@@ -215,7 +216,7 @@ func checkRegistration(r Registration, now time.Time) Check {
 			c.Fix = "Look at the last failure; if there is none, restart wellkey and report it."
 		}
 	case registrar.WaitingForCredentials:
-		c.State, c.Text = Action, "One step is yours: give wellkey the client id and secret of your application."
+		c.State, c.Text = Step, "One step is yours: give wellkey the client id and secret of your application."
 	case registrar.Unreachable:
 		c.State, c.Text = Waiting, "The registration in "+where+" waits until the key can be fetched from outside."
 		c.Seen, c.Cause, c.Fix = "", "", "" // they are those of the reachability

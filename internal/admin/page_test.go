@@ -145,6 +145,52 @@ func TestListTexts(t *testing.T) {
 	}
 }
 
+// TestPairing shows when the pairing link is given, and what is said instead.
+func TestPairing(t *testing.T) {
+	const link, code = `href="https://tesla.com/_ak/keys.example.com"`, `aria-label="QR code of https://tesla.com/_ak/keys.example.com"`
+	for _, test := range []struct {
+		name         string
+		change       func(testing.TB, *world)
+		want, absent []string
+	}{
+		{"registered", func(testing.TB, *world) {}, []string{link, code, "An owner scans the code"}, []string{"stand here as soon"}},
+		{"in one region", refused, []string{link, "stand here as soon", "It works already for owners in North America and Asia-Pacific:"}, []string{code}},
+		{"in none", withoutCredentials, []string{"stand here as soon"}, []string{link, code, "already"}},
+		{"expired", certificate(func(c *certStatus) { c.NotAfter = noon.AddDate(0, 0, -1) }), []string{"no car should be paired now"}, []string{link, code}},
+		{"in one region, but blocked", blocked, []string{"stand here as soon"}, []string{link, code}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			w := newWorld(t, domain)
+			test.change(t, w)
+			_, body := ask(t, w.admin(t).Handler(), "/status?format=html")
+			for _, want := range test.want {
+				if !strings.Contains(body, want) {
+					t.Errorf("the page does not hold %s", want)
+				}
+			}
+			for _, absent := range test.absent {
+				if strings.Contains(body, absent) {
+					t.Errorf("the page holds %s", absent)
+				}
+			}
+		})
+	}
+}
+
+// TestFetchesOfMany says that fetches are not counted by domain.
+func TestFetchesOfMany(t *testing.T) {
+	for _, test := range []struct {
+		w     *world
+		query string
+		want  bool
+	}{{newWorld(t, "a.example"), "", false}, {newWorld(t, "a.example", "b.example"), "?domain=a.example", true}} {
+		_, body := ask(t, test.w.admin(t).Handler(), "/status"+test.query, "Accept", likeABrowser)
+		if strings.Contains(body, "all domains together") != test.want {
+			t.Errorf("%q: whether the page says that the fetches are of all domains is not %v", test.query, test.want)
+		}
+	}
+}
+
 // TestHostileText shows that no text becomes markup, plays with the terminal or
 // the direction of text, or floods the page.
 func TestHostileText(t *testing.T) {

@@ -48,7 +48,7 @@ func scenes() []scene {
 			change: oneRegion(registrar.Pending, registrar.Note{Reason: registrar.ReasonRegistering}, time.Time{})},
 		{name: "starting", state: "waiting", check: "registration_eu", says: "The registration in Europe, Middle East and Africa is about to begin",
 			change: oneRegion(registrar.Pending, registrar.Note{Reason: registrar.ReasonStarting}, time.Time{})},
-		{name: "waiting for credentials", state: "action", check: "registration_na", says: "One step is yours: give wellkey the client id and secret",
+		{name: "waiting for credentials", state: "step", check: "registration_na", says: "One step is yours: give wellkey the client id and secret",
 			fix: "credentials file", seen: "no credentials of an application yet", change: withoutCredentials},
 		{name: "mismatch", state: "action", check: "registration_eu", says: "Tesla has another key on record in Europe", fix: "accept_key", seen: "on record; this host serves",
 			change: func(t testing.TB, w *world) {
@@ -69,7 +69,7 @@ func scenes() []scene {
 		{name: "stale answer", state: "attention", check: "registration_na", says: "Tesla had this key on record in North America and Asia-Pacific, but has not answered for 4 days", pairing: true,
 			change: func(_ testing.TB, w *world) { w.sites[0].Regions[0].AnsweredAt = noon.Add(-4 * 24 * time.Hour) }, fix: "last failure"},
 		{name: "unreachable", state: "action", check: "reachability", says: "The key cannot be fetched from outside", fix: "switch the login off", seen: "status 403", change: blocked},
-		{name: "private key published", state: "action", check: "reachability", says: "The private key is published", fix: "rotate", seen: "private key", pairing: true,
+		{name: "private key published", state: "action", check: "reachability", says: "The private key is published", fix: "rotate", seen: "private key",
 			change: func(_ testing.TB, w *world) {
 				w.sites[0].Look = unreachable(domain, "key_private", reach.ReasonPrivateKey, finding.Finding{Status: finding.Fail, Seen: "A private key is there.", Cause: "The wrong file was uploaded.", Fix: "Take it away and rotate the key."})
 			}},
@@ -120,11 +120,11 @@ func scenes() []scene {
 				w.certs[domain] = certs.Status{Source: "acme", NextAttempt: noon.Add(4 * time.Minute), LastError: failed(certs.ReasonServer)}
 				waitAll(t, w, registrar.ReasonNoCertificate)
 			}},
-		{name: "certificate expired", state: "action", check: "certificate", says: "The certificate expired 3 hours ago", fix: "Forward ports", pairing: true,
+		{name: "certificate expired", state: "action", check: "certificate", says: "The certificate expired 3 hours ago", fix: "Forward ports",
 			change: certificate(func(c *certs.Status) {
 				c.NotAfter, c.LastError = noon.Add(-3*time.Hour), failed(certs.ReasonConnection)
 			})},
-		{name: "certificate not yet valid", state: "action", check: "certificate", says: "The certificate is not valid yet", fix: "clock", pairing: true,
+		{name: "certificate not yet valid", state: "action", check: "certificate", says: "The certificate is not valid yet", fix: "clock",
 			change: certificate(func(c *certs.Status) { c.NotBefore = noon.Add(time.Hour) })},
 		{name: "renewal fails", state: "attention", check: "certificate", says: "The certificate is good for another 20 days, but getting the next one failed", fix: "Forward ports", pairing: true,
 			change: certificate(func(c *certs.Status) {
@@ -136,7 +136,7 @@ func scenes() []scene {
 			change: certificate(func(c *certs.Status) { c.Source, c.Warning = "files", "the chain has no intermediate" })},
 		{name: "behind a proxy", state: "ok", says: "All is well", pairing: true,
 			change: func(_ testing.TB, w *world) { w.certs[domain] = certs.Status{Source: "off"} }},
-		{name: "port taken", state: "action", check: "listeners", says: "The HTTPS listener does not have its address yet", seen: "in use", fix: "https_addr", pairing: true,
+		{name: "port taken", state: "action", check: "listeners", says: "The HTTPS listener does not have its address yet", seen: "in use", fix: "https_addr",
 			change: func(_ testing.TB, w *world) {
 				w.listeners[1] = listen.State{Name: "https", Addr: ":443", Error: "listening on :443: address already in use"}
 			}},

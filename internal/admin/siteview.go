@@ -17,13 +17,15 @@ type siteView struct {
 	Domain     string
 	Summary    Summary
 	Word       string
-	Paired     bool // all regions are registered: the link is for every owner
+	Registered bool // in every region
+	Sound      bool // nothing is wrong with the key as owners' phones fetch it
 	Pairings   []pairing
 	Checks     []checkView
 	Upcoming   []event
 	Portal     Portal
 	KeyAddress string
 	Fetches    []fetchView
+	Several    bool // there are more sites, and the fetches are theirs, too
 }
 
 // A pairing is a pairing link. The regions share one, but for China.
@@ -79,15 +81,20 @@ type fetchView struct {
 func viewOfSite(s SiteView, all Status) siteView {
 	v := siteView{
 		Domain: s.Domain, Summary: s.Summary, Word: conditionWord(s.Summary.State),
-		Paired: true, Upcoming: upcoming(s, all.At), Portal: s.Portal,
+		Registered: true, Sound: true, Upcoming: upcoming(s, all.At), Portal: s.Portal,
 		KeyAddress: "https://" + s.Domain + reach.Path,
 	}
 	for _, r := range s.Registrations {
-		v.Paired = v.Paired && r.State == registrar.Registered
+		v.Registered = v.Registered && r.State == registrar.Registered
 		v.addPairing(r)
 	}
 	for _, c := range s.Checklist {
-		v.Checks = append(v.Checks, viewOfCheck(c, s, all.At))
+		check := viewOfCheck(c, s, all.At)
+		v.Sound = v.Sound && (c.State != Action || strings.HasPrefix(c.ID, "registration_"))
+		if slices.ContainsFunc(v.Checks, func(other checkView) bool { return other.Fix == c.Fix && other.Seen == c.Seen }) {
+			check.Seen, check.Cause, check.Fix = "", "", "" // said already, of another region
+		}
+		v.Checks = append(v.Checks, check)
 	}
 	for _, f := range all.KeyFetches {
 		v.Fetches = append(v.Fetches, fetchView{clientWords(f.Client), f.Count, momentOf(f.Last, all.At)})
@@ -137,7 +144,7 @@ func viewOfCheck(c Check, s SiteView, now time.Time) checkView {
 func (v *checkView) addLook(l *Reachability, now time.Time) {
 	v.Facts = append(v.Facts,
 		fact{Name: "Looked", Time: momentOf(l.At, now)},
-		fact{Name: "Took", Text: fmt.Sprintf("%.1f seconds", l.Duration)})
+		fact{Name: "Took", Text: fmt.Sprintf("%.0f milliseconds", 1000*l.Duration)})
 	good := 0
 	for _, f := range l.Findings {
 		view := findingView{f, conditionOf(f.Status), findingWord(f.Status), titleOf(f.ID)}

@@ -56,6 +56,7 @@ func view(s Status, wanted choice, all int) pageView {
 		v.Title, v.State, v.Missing = "Unknown domain", Unsure, brief(wanted.Domain)
 	case wanted.Domain != "", all == 1 && len(s.Sites) == 1:
 		site := viewOfSite(s.Sites[0], s)
+		site.Several = v.Several
 		v.Title, v.State, v.Site = site.Domain+": "+conditionWord(site.Summary.State), site.Summary.State, &site
 	default:
 		list := viewOfList(s.Sites, wanted, all)
@@ -176,8 +177,8 @@ func listText(counts map[Condition]int, found int, filtered bool) string {
 		return "No domain fits the filter."
 	case found == 0:
 		return "No domain is configured yet."
-	case counts[Action] > 0:
-		return fmt.Sprintf("%d of %s need you.", counts[Action], of)
+	case counts[Action]+counts[Step] > 0:
+		return fmt.Sprintf("%d of %s need you.", counts[Action]+counts[Step], of)
 	case counts[Attention] > 0:
 		return fmt.Sprintf("%d of %s ask for a look; nothing is broken.", counts[Attention], of)
 	case counts[Waiting] > 0:

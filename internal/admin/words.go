@@ -96,8 +96,10 @@ func conditionWord(c Condition) string {
 		return "Waiting"
 	case Attention:
 		return "Look at this"
+	case Step:
+		return "Your turn"
 	}
-	return "Act"
+	return "Needs you"
 }
 
 // conditionOf is what a single finding asks for; skipped ones ask for nothing.
