@@ -1,10 +1,15 @@
 package cli_test
 
 import (
+	"encoding/json"
 	"errors"
 	"io/fs"
+	"net"
 	"os"
+	"path/filepath"
+	"strings"
 	"testing"
+	"time"
 
 	"wellkey/internal/admin"
 	"wellkey/internal/fleetsim"
@@ -222,6 +227,38 @@ func TestStartedWithoutCredentials(t *testing.T) {
 	if now := w.Registered(fleetapi.NA); now == old.Hex() {
 		t.Error("the accepted key is not registered")
 	}
+}
+
+// TestSomebodyElseRegisteredMeanwhile: what Tesla said before a long stop is not
+// what counts when a registration is posted after it.
+func TestSomebodyElseRegisteredMeanwhile(t *testing.T) {
+	t.Parallel()
+	w := newRegistrable(t, withFiles)
+	w.DNS.Set(w.Domain) // no address
+	first := w.run()
+	w.awaitStates(registrar.Unreachable, registrar.Unreachable)
+	first.Stop()
+
+	for path, text := range w.files() {
+		if filepath.Ext(path) != ".json" || !strings.Contains(path, "registrations") {
+			continue
+		}
+		var record map[string]map[string]any
+		if err := json.Unmarshal(text, &record); err != nil || record["answer"]["key"] != "" {
+			t.Fatalf("the record %s is %s, %v", path, text, err)
+		}
+		record["answer"]["at"] = time.Now().Add(-30 * time.Minute)
+		text, _ = json.Marshal(record) // it was JSON a moment ago
+		w.replace(path, text)
+	}
+	_, theirs := newKey(t)
+	w.enroll(theirs, fleetapi.NA, fleetapi.EU)
+	host, _, _ := net.SplitHostPort(w.HTTPSAddr)
+	w.DNS.Set(w.Domain, "A "+host)
+	w.run()
+	w.awaitStates(registrar.Mismatch, registrar.Mismatch)
+	w.wantRegistered(theirs, fleetapi.NA, fleetapi.EU)
+	w.wantPosts(0)
 }
 
 func (w *world) inject(code fleetapi.ReasonCode, limit fleetsim.Limit) {
