@@ -33,8 +33,8 @@ key, certificate, reachability and every region as a checklist with cause and
 fix, and the link with which owners pair their cars, on a terminal also as a QR
 code. Of the settings only admin_addr is used.
 
-Exit status: 0 registered in every region, 1 something must be fixed, or wellkey
-does not run, 2 wrong usage or settings, 3 not there yet, and nothing to do.`,
+Exit status: 0 registered in every region, 1 something is wrong, or wellkey does
+not run, 2 wrong usage or settings, 3 nothing is wrong, but it is not there yet.`,
 		Example: `  wellkey status
   wellkey status --admin-addr 127.0.0.1:9090 --json
   docker compose exec wellkey wellkey status`,
@@ -153,9 +153,20 @@ func registered(s admin.SiteView) bool {
 	return false
 }
 
-// marks are those of the conditions.
-var marks = map[admin.Condition]finding.Status{
-	admin.OK: finding.OK, admin.Unsure: finding.Unknown, admin.Waiting: "wait", admin.Attention: finding.Warn, admin.Action: finding.Fail,
+// markOf returns the mark of a condition: in the words of findings where they
+// have one, else its own.
+func markOf(c admin.Condition) finding.Status {
+	switch c {
+	case admin.OK:
+		return finding.OK
+	case admin.Unsure:
+		return finding.Unknown
+	case admin.Attention:
+		return finding.Warn
+	case admin.Action:
+		return finding.Fail
+	}
+	return finding.Status(c)
 }
 
 func printSite(out *tty.Printer, s admin.SiteView) {
@@ -165,7 +176,7 @@ func printSite(out *tty.Printer, s admin.SiteView) {
 		width = max(width, len(shortTitle(c)))
 	}
 	for _, c := range s.Checklist {
-		f := finding.Finding{Status: marks[c.State], Seen: c.Text, Cause: c.Cause, Fix: c.Fix}
+		f := finding.Finding{Status: markOf(c.State), Seen: c.Text, Cause: c.Cause, Fix: c.Fix}
 		if c.Seen != "" && c.State != admin.OK {
 			f.Seen += " " + c.Seen
 		}
@@ -176,7 +187,7 @@ func printSite(out *tty.Printer, s admin.SiteView) {
 	if s.Summary.More > 0 {
 		verdict += fmt.Sprintf(" (and %d more, see above)", s.Summary.More)
 	}
-	printVerdict(out, marks[s.Summary.State], verdict)
+	printVerdict(out, markOf(s.Summary.State), verdict)
 	out.Print("\n")
 	if s.Key.Fingerprint != "" {
 		out.Printf("  %-7s  %s\n", "key", s.Key.Fingerprint)
