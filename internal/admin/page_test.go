@@ -209,7 +209,7 @@ func TestHostileText(t *testing.T) {
 	if !strings.Contains(body, "&lt;script&gt;") || !strings.Contains(body, "{{.Style}}") || !utf8.ValidString(body) {
 		t.Error("the page does not show the texts as they are")
 	}
-	if len(body) > 150_000 {
+	if len(body) > 80_000 {
 		t.Errorf("the page has %d bytes", len(body))
 	}
 	if _, body := ask(t, h, "/status"); !json.Valid([]byte(body)) || strings.Contains(body, "<script") {

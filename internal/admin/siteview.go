@@ -137,6 +137,9 @@ func viewOfCheck(c Check, s SiteView, now time.Time) checkView {
 			v.Facts = registrationFacts(r, s.Key, now)
 		}
 	}
+	for i := range v.Facts {
+		v.Facts[i].Text = brief(v.Facts[i].Text)
+	}
 	return v
 }
 

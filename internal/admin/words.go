@@ -13,7 +13,7 @@ import (
 
 // briefly is how many bytes of a text are shown. What came from outside was cut
 // where it came in; this is for the texts of the file system and of libraries.
-const briefly = 2000
+const briefly = 1000
 
 func brief(text string) string {
 	if len(text) <= briefly {
