@@ -115,7 +115,7 @@ func title(g doctor.Group) string {
 
 func exitOf(o doctor.Outcome) int {
 	switch o {
-	case doctor.Well:
+	case doctor.Well, registeredAll:
 		return exitOK
 	case doctor.Undecided:
 		return exitUndecided
@@ -125,7 +125,7 @@ func exitOf(o doctor.Outcome) int {
 
 func statusOf(o doctor.Outcome) finding.Status {
 	switch o {
-	case doctor.Well:
+	case doctor.Well, registeredAll:
 		return finding.OK
 	case doctor.Undecided:
 		return finding.Unknown

@@ -114,6 +114,19 @@ func TestRegisterLooksFirst(t *testing.T) {
 	}
 }
 
+// A registration that stands is not the whole of it: owners' phones fetch the key.
+func TestRegisteredButNotPublished(t *testing.T) {
+	w := newRegistrable(t, withFiles)
+	_, public := newKey(t)
+	w.host(public.PEM())
+	w.enroll(w.writeKey(), fleetapi.NA, fleetapi.EU)
+	s := w.command(nil, "register")
+	if s.code != 1 || !strings.Contains(s.out, "Registered in na and eu; fix what is told above") || !strings.Contains(s.out, "another key") {
+		t.Errorf("exit code %d, want 1 and that another key is published:\n%s", s.code, s.out)
+	}
+	w.wantPosts(0)
+}
+
 func TestRegisterWhileTeslaIsDown(t *testing.T) {
 	w := newRegistrable(t, withFiles)
 	_, key := newKey(t)

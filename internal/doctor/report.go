@@ -13,7 +13,7 @@ type Report struct {
 	Domain  string           `json:"domain"`           // the host that was examined; "" where Typed holds none
 	At      time.Time        `json:"at"`               // when the examination began
 	Seconds float64          `json:"duration_seconds"` // how long it took
-	Outcome Outcome          `json:"outcome"`          //
+	Outcome Outcome          `json:"outcome"`          // what the whole comes to
 	Verdict string           `json:"verdict"`          // what to do first, for people
 	First   *finding.Finding `json:"first,omitempty"`  // the finding that Verdict is about; missing where nothing is wrong
 	Groups  []Group          `json:"groups"`           // what was checked, in the order of Checks
