@@ -54,6 +54,16 @@ unknown). Exit status 2 means wrong usage or settings.
 | groups[] | name: domain, dns, address, key, clock or tesla; on: the IP address or region, where there may be several; findings[] |
 | findings[] | id; status; on: the address or region, where it is about one of several; seen; cause and fix where it is not ok |
 
+` + "`wellkey register --json`" + ` prints one object under the same promise.
+
+| field | |
+|---|---|
+| domain, key_fingerprint | what is to be registered; key_fingerprint is empty where no key was found |
+| outcome | registered (in every region), fix or undecided: exit status 0, 1 or 3 |
+| verdict | for people |
+| look | what the look from outside came to: a finding with the id look, or that of the check that decided |
+| regions[] | region; state: pending, registered, unreachable, mismatch, refused or unavailable; reason; done: this attempt registered it; registered_fingerprint: of the key that Tesla has; seen, cause, fix; txid: what Tesla's support asks for; pairing_link |
+
 ## Reasons
 
 Why the look from outside found the key not reachable, in logs, metrics and the status, and which checks tell more. Of
