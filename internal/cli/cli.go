@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"wellkey/internal/config"
+	"wellkey/internal/tty"
 )
 
 // Exit codes.
@@ -49,7 +50,8 @@ func Run(ctx context.Context, p Process) int {
 	if _, ok := errors.AsType[*usageError](err); ok {
 		code = exitSettings
 	}
-	fmt.Fprintf(p.Stderr, "wellkey: %v\n", err)
+	out := tty.New(p.Stderr, p.Environ)
+	out.Print(out.Wrap(0, "wellkey: "+err.Error()) + "\n")
 	return code
 }
 

@@ -83,7 +83,7 @@ func rotate(ctx context.Context, p Process, loader *config.Loader, o rotateOptio
 	if err := sameUser(settings); err != nil {
 		return err
 	}
-	r, err := openRotation(ctx, p, settings)
+	r, err := openRotation(ctx, p, settings, o.status)
 	if err != nil {
 		return err
 	}

@@ -108,7 +108,7 @@ func (r *rotation) abort(ctx context.Context) error {
 	case r.staged.Key.IsZero():
 		r.out.Print("No key is staged, so there is nothing to give up.\n")
 		if r.published() {
-			r.out.Print("The last rotation is published; wellkey rotate --rollback takes it back, where that is still possible.\n")
+			r.out.Print(r.out.Wrap(0, "The last rotation is published; wellkey rotate --rollback takes it back, where that is still possible.") + "\n")
 		}
 		return r.out.Err()
 	case r.staged.Key == r.current.Key:

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/caddyserver/certmagic"
+
 	"wellkey/internal/config"
 	"wellkey/internal/storage"
 	"wellkey/internal/tty"
@@ -40,13 +42,16 @@ type regionAnswer struct {
 	AnsweredAt time.Time
 }
 
-func openRotation(ctx context.Context, p Process, s *config.Settings) (*rotation, error) {
-	r := &rotation{process: p, settings: s, out: tty.New(p.Stdout, p.Environ)}
-	store, err := storage.Open(filepath.Join(s.DataDir, "state"), nil)
-	if err != nil {
-		return nil, err
+// openRotation reads it. Only to look at it, nothing is made or tried out.
+func openRotation(ctx context.Context, p Process, s *config.Settings, onlyLook bool) (*rotation, error) {
+	state := filepath.Join(s.DataDir, "state")
+	r := &rotation{process: p, settings: s, out: tty.New(p.Stdout, p.Environ), store: &certmagic.FileStorage{Path: state}}
+	var err error
+	if !onlyLook {
+		if r.store, err = storage.Open(state, nil); err != nil {
+			return nil, err
+		}
 	}
-	r.store = store
 	if r.files, err = keystore.NewRotation(keystore.RotationConfig{
 		Path:         s.KeyFile,
 		RestoredPath: filepath.Join(s.DataDir, "restored-key.pem"),
@@ -61,7 +66,7 @@ func openRotation(ctx context.Context, p Process, s *config.Settings) (*rotation
 	if r.staged, err = r.files.Staged(); err != nil {
 		return nil, fmt.Errorf("%w\nNothing was changed. If it is of no use, move it away, and start again", err)
 	}
-	if r.acceptance, err = registrar.LoadAcceptance(ctx, store, s.Domain); err != nil {
+	if r.acceptance, err = registrar.LoadAcceptance(ctx, r.store, s.Domain); err != nil {
 		return nil, err
 	}
 	id, _, err := config.LoadCredentials(s)
@@ -70,7 +75,7 @@ func openRotation(ctx context.Context, p Process, s *config.Settings) (*rotation
 	}
 	for _, region := range s.Regions {
 		a := regionAnswer{Region: region}
-		last, err := registrar.LastAnswer(ctx, store, s.Domain, region, id)
+		last, err := registrar.LastAnswer(ctx, r.store, s.Domain, region, id)
 		if err == nil && last != nil { // A damaged record is as good as none: it is rebuilt.
 			a.Known, a.Key, a.AnsweredAt = true, last.Registered(), last.At
 		}
@@ -175,7 +180,7 @@ func (r *rotation) ask(confirm string) error {
 		r.out.Printf("\nNothing is published yet. To publish the new key:\n  wellkey rotate --confirm %s\nTo give it up:\n  wellkey rotate --abort\n", fingerprint)
 		return errors.Join(exitCode(exitUndecided), r.out.Err())
 	}
-	r.out.Printf("\nTo publish it, type its fingerprint, or at least the first %d characters: ", typedEnough)
+	r.out.Printf("\nTo publish it, type its fingerprint, or at least the first %d characters.\n> ", typedEnough)
 	line, err := bufio.NewReader(r.process.Stdin).ReadString('\n')
 	typed := strings.NewReplacer(":", "", " ", "").Replace(strings.ToLower(strings.TrimSpace(line)))
 	if err == nil && len(typed) >= typedEnough && strings.HasPrefix(fingerprint, typed) {

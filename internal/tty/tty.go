@@ -142,7 +142,7 @@ func (p *Printer) Mark(status finding.Status) string {
 // Wrap breaks text at spaces so that it fits the width when its first line begins
 // in column indent; further lines are indented by as many spaces. A word that is
 // too long for that, such as a fingerprint or a link, stays whole, on a line that
-// is indented less. The result has no line end behind it. Line ends in text stay.
+// is indented less. A line that fits stays as it is. The result has no line end behind it. Line ends in text stay.
 func (p *Printer) Wrap(indent int, text string) string {
 	lines := strings.Split(text, "\n")
 	for i, line := range lines {
@@ -153,7 +153,7 @@ func (p *Printer) Wrap(indent int, text string) string {
 
 // fold breaks one line.
 func (p *Printer) fold(indent int, line string) string {
-	if p.width == 0 {
+	if p.width == 0 || indent+columns(line) <= p.width {
 		return line
 	}
 	var b strings.Builder

@@ -71,6 +71,7 @@ func TestWrap(t *testing.T) {
 	}{
 		{4, "", ""},
 		{4, "sixteen columns!", "sixteen columns!"},
+		{0, "  as  it is\nsee", "  as  it is\nsee"},
 		{4, "seventeen columns", "seventeen\n    columns"},
 		{0, "aaaaaaaaaaaaaaaaaaaaaaaaa b", "aaaaaaaaaaaaaaaaaaaaaaaaa\nb"},
 		{8, "the eighteen-columns!! end", "the\n  eighteen-columns!!\n        end"},
