@@ -6,8 +6,12 @@
 //	wellkey serve [flags]      host the key and register it, for years
 //	wellkey doctor [DOMAIN]    examine a domain, whoever hosts its key
 //	wellkey register [DOMAIN]  register a key that is hosted anywhere, once
+//	wellkey keygen             make a key where there is none
+//	wellkey status             show how a running wellkey stands, and the pairing link
+//	wellkey rotate             replace the key, after which owners must pair again
 //	wellkey healthcheck        ask a running wellkey whether it is alive
 //	wellkey version            print the version
+//	wellkey completion SHELL   print a script that completes commands and flags
 //
 // Every setting has one name in three spellings: the flag --https-addr, the
 // environment variable WELLKEY_HTTPS_ADDR, and https_addr in a YAML file named
@@ -28,8 +32,18 @@
 //
 // Logs go to standard error: JSON, or lines for people on a terminal. Exit
 // status: 0 stopped as asked, 1 failed while running, 2 wrong settings, so a
-// restart would not help. Of doctor and register: 0 all is well, 1 something must
-// be fixed, 2 wrong settings or usage, 3 nothing is wrong but something is open.
+// restart would not help. Of doctor, register, status and rotate: 0 all is well, 1
+// something must be fixed, 2 wrong settings or usage, 3 nothing is wrong but
+// something is open.
+//
+// The data directory (data_dir) holds
+//
+//	key.pem           the key, unless key_file says otherwise
+//	credentials.yaml  what Tesla's portal gave, if it is put there
+//	restored-key.pem  the public half of a lost key, rebuilt from Tesla's answer
+//	staged-key.pem    the new key of a rotation that is not published yet
+//	archive/          the keys that were replaced or given up; never cleaned up
+//	state/            certificates, and what the registrar remembers
 package main
 
 import (

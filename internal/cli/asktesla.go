@@ -59,7 +59,7 @@ func ask(ctx context.Context, client *fleetapi.Client, region fleetapi.Region, d
 		}
 	default:
 		if a.Key, err = keystore.ParsePoint(text); err != nil {
-			a.Err = fmt.Errorf("Tesla's answer in %s %w", region, err)
+			a.Err = fmt.Errorf("the answer of Tesla in %s %w", region, err)
 		}
 	}
 	return a

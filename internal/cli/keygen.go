@@ -104,7 +104,7 @@ func (k *keygen) mayMake(ctx context.Context, settings *config.Settings) error {
 		}
 	}
 	if len(registered) > 0 {
-		return fmt.Errorf("Tesla has a key for %s on record already, so no other was made:\n%s\n"+
+		return fmt.Errorf("there is a key for %s on record at Tesla already, so no other was made:\n%s\n"+
 			"Cars trust that one only. Put it back to %s; until then wellkey serve hosts its public half."+
 			" If it is lost: run wellkey serve, then wellkey rotate, and every owner must pair again",
 			settings.Domain, strings.Join(registered, "\n"), settings.KeyFile)
