@@ -34,7 +34,7 @@ func noteOf(reason string) Note {
 	case ReasonNoCredentials:
 		n.Seen = "There are no credentials of an application yet."
 		n.Cause = "The application was not made in Tesla's portal yet, or its client id and secret were not given to wellkey."
-		n.Fix = "Make the application at developer.tesla.com and put its client id and secret into the credentials file; they are picked up without a restart."
+		n.Fix = "Make the application at developer.tesla.com and put its client id and secret into the credentials file; they are picked up without a restart. If the portal refuses the domain, run \"wellkey doctor\": it names what the portal is known to dislike."
 	case ReasonStarting:
 		n.Seen = "Nothing was done for this region yet."
 	case ReasonRegistering:

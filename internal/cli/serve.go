@@ -129,6 +129,7 @@ func build(settings *config.Settings, log *zap.Logger) (*daemon, error) {
 	if err != nil {
 		return nil, err
 	}
+	tellFormerDomains(store, settings.Domain, log)
 	wake := func() { d.registrar.Wake(settings.Domain) }
 	d.keys, err = keystore.Open(keystore.Config{
 		Path:         settings.KeyFile,

@@ -200,6 +200,9 @@ func printSite(out *tty.Printer, s admin.SiteView) {
 		note = "  (works once it is registered)"
 	}
 	out.Printf("  %-7s  %s%s\n", "pairing", out.Bold(s.PairingLink), note)
+	if registered(s) {
+		out.Printf("  %-7s  docs/pairing.md has every message of the phone, with cause and fix\n", "refused")
+	}
 }
 
 // shortTitle is the title of a check in a narrow column.
