@@ -6,6 +6,7 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 
+	"wellkey/keystore"
 	"wellkey/registrar/reach"
 )
 
@@ -43,6 +44,21 @@ func (s *site) show(r *region, d decision) {
 }
 
 // allRegistered is called with s.mu held.
+// logReplacement logs that a registration is about to replace another key: the
+// one request that cannot be taken back.
+func (s *site) logReplacement(r *region, app Application, key keystore.Key) {
+	s.mu.Lock()
+	answer := r.record.answerFor(app.ClientID)
+	s.mu.Unlock()
+	if answer == nil {
+		return
+	}
+	if former := answer.Registered(); !former.IsZero() && former != key {
+		r.log.Warn("replacing the registered key, as the operator accepted; every owner must pair again",
+			zap.String("fingerprint", key.Fingerprint()), zap.String("former_fingerprint", former.Fingerprint()))
+	}
+}
+
 func (s *site) allRegistered() bool {
 	for _, r := range s.regions {
 		if r.shown.State != Registered {

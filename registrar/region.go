@@ -130,6 +130,7 @@ func (s *site) question(ctx context.Context, r *region, app Application) (*Answe
 // register posts the registration and proves it by reading the key back: Tesla's
 // word that it was accepted, or that it was there already, is not taken for it.
 func (s *site) register(ctx context.Context, r *region, app Application, key keystore.Key) {
+	s.logReplacement(r, app, key)
 	_, refusal := app.API.Register(ctx, r.name, s.Domain)
 	if ctx.Err() != nil {
 		return

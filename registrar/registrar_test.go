@@ -402,6 +402,9 @@ func TestNothingIsOverwritten(t *testing.T) {
 			t.Errorf("states are %v, want na registered and eu left alone", got)
 		}
 		w.wantPosts(2, 1)
+		if got := w.logs.FilterMessageSnippet("replacing the registered key").FilterField(zap.String("former_fingerprint", ours.Fingerprint())).Len(); got != 1 {
+			t.Errorf("%d lines say that a key is replaced, want one", got)
+		}
 		w.keys.set(ours) // rolled back: nothing allows it to replace the new key
 		w.registrar.Wake("example.com")
 		w.want(Mismatch)

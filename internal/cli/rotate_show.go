@@ -72,6 +72,9 @@ func (r *rotation) nameOf(k keystore.Key) string {
 	case r.published() && !slices.Contains(r.acceptance.Over, k.Fingerprint()):
 		return "another key, " + k.Fingerprint() + ", which is not replaced"
 	}
+	if !r.staged.Key.IsZero() {
+		return "another key, " + k.Fingerprint() + ", which is replaced, too"
+	}
 	return "another key, " + k.Fingerprint()
 }
 
