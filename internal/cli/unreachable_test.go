@@ -58,14 +58,6 @@ func obstacles() map[string]obstacle {
 			w.Signer = stranger
 			w.sign(testca.LeafOptions{})
 		}},
-		reach.ReasonTLSName: {place: func(w *world) {
-			leaf, err := w.Signer.Issue(testca.LeafOptions{}, "parked.example.net")
-			if err != nil {
-				w.t.Fatal(err)
-			}
-			w.otherHost(&leaf.Certificate, http.NotFound)
-		}},
-		reach.ReasonTLSHandshake: {place: func(w *world) { w.otherHost(nil, http.NotFound) }},
 		reach.ReasonHTTP: {place: func(w *world) {
 			w.otherHost(w.leaf(testca.LeafOptions{}), func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) })
 		}},
@@ -103,7 +95,8 @@ func obstacles() map[string]obstacle {
 func TestUnreachable(t *testing.T) {
 	t.Parallel()
 	unsure := []string{reach.ReasonDNS, reach.ReasonRefused, reach.ReasonTimeout, reach.ReasonNoRoute,
-		reach.ReasonCannotConnect, reach.ReasonCanceled, reach.ReasonInternal}
+		reach.ReasonCannotConnect, reach.ReasonCanceled, reach.ReasonInternal,
+		reach.ReasonTLSName, reach.ReasonTLSHandshake} // who answers so is a stranger, see TestInconclusive
 	for _, reason := range reach.Reasons() {
 		if slices.Contains(unsure, reason) || reason == reach.ReasonBadDomain {
 			continue
@@ -152,6 +145,20 @@ func TestInconclusive(t *testing.T) {
 			listener := w.listenElsewhere()
 			w.t.Cleanup(func() { _ = listener.Close() })
 		},
+		// Whoever cannot prove to be the domain may be the router in between.
+		reach.ReasonTLSHandshake: func(w *world) { w.otherHost(nil, http.NotFound) },
+		reach.ReasonTLSName: func(w *world) {
+			leaf, err := w.Signer.Issue(testca.LeafOptions{}, "parked.example.net")
+			if err != nil {
+				w.t.Fatal(err)
+			}
+			w.otherHost(&leaf.Certificate, http.NotFound)
+		},
+		reach.ReasonTLSSelfSigned: func(w *world) {
+			w.otherHost(w.leaf(testca.LeafOptions{SelfSigned: true}), func(rw http.ResponseWriter, _ *http.Request) {
+				_, _ = io.WriteString(rw, "<!DOCTYPE html><title>Your router</title>")
+			})
+		},
 	}
 	for reason, doubt := range doubts {
 		t.Run(reason, func(t *testing.T) {
@@ -161,10 +168,10 @@ func TestInconclusive(t *testing.T) {
 			r := w.run()
 			w.awaitRegistered()
 			site := w.await("a look", func(s admin.Status) bool { return s.Sites[0].Reachability != nil }).Sites[0]
-			if site.Reachability.Verdict != reach.Inconclusive {
-				t.Errorf("the verdict is %s", site.Reachability.Verdict)
+			if site.Reachability.Verdict != reach.Inconclusive || site.Reachability.Reason != reason {
+				t.Errorf("the verdict is %s, since %s", site.Reachability.Verdict, site.Reachability.Reason)
 			}
-			w.awaitLine(r.Log, "reachability inconclusive from here", "level", "warn", "reason", site.Reachability.Reason)
+			w.awaitLine(r.Log, "reachability inconclusive from here", "level", "warn", "reason", reason)
 			w.wantPosts(2)
 		})
 	}

@@ -67,7 +67,9 @@ unknown). Exit status 2 means wrong usage or settings.
 ## Reasons
 
 Why the look from outside found the key not reachable, in logs, metrics and the status, and which checks tell more. Of
-the reasons in the second table a look from inside cannot be sure; wellkey then lets Tesla decide.
+the reasons in the second table a look from inside cannot be sure; wellkey then lets Tesla decide. The four that begin
+with tls there are of a stranger, who may be the router in between; they are as sure as the others where another address
+gives the key, or where wellkey itself answered.
 
 `)
 	for _, sure := range []bool{true, false} {
@@ -142,11 +144,11 @@ var reasons = map[string]reason{
 	reach.ReasonNXDomain:       {"the name does not exist", []string{"dns_resolves"}, false},
 	reach.ReasonNoAddress:      {"the name has no address", []string{"dns_resolves"}, false},
 	reach.ReasonPrivateAddress: {"the address is not public", []string{"dns_public"}, false},
-	reach.ReasonTLSHandshake:   {"TLS does not come about", []string{"tls_handshake"}, false},
-	reach.ReasonTLSSelfSigned:  {"the certificate is self-signed", []string{"tls_chain"}, false},
+	reach.ReasonTLSHandshake:   {"TLS does not come about", []string{"tls_handshake"}, true},
+	reach.ReasonTLSSelfSigned:  {"the certificate is self-signed", []string{"tls_chain"}, true},
 	reach.ReasonTLSIncomplete:  {"an intermediate certificate is missing", []string{"tls_chain"}, false},
-	reach.ReasonTLSUntrusted:   {"the authority is not trusted", []string{"tls_chain"}, false},
-	reach.ReasonTLSName:        {"the certificate is for another name", []string{"tls_name"}, false},
+	reach.ReasonTLSUntrusted:   {"the authority is not trusted", []string{"tls_chain"}, true},
+	reach.ReasonTLSName:        {"the certificate is for another name", []string{"tls_name"}, true},
 	reach.ReasonTLSExpired:     {"the certificate has expired", []string{"tls_dates", "tls_chain"}, false},
 	reach.ReasonTLSNotYetValid: {"the certificate is not valid yet", []string{"tls_dates"}, false},
 	reach.ReasonHTTP:           {"no valid or no complete HTTP answer", []string{"http_answer", "http_length"}, false},

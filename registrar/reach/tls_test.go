@@ -91,10 +91,52 @@ func TestCertificates(t *testing.T) {
 				tc.want[i] = strings.Replace(tc.want[i], " ", "@127.0.0.2 ", 1)
 			}
 			verdict := reach.Reachable
-			if tc.reason != "" {
+			switch tc.reason {
+			case "":
+			case reach.ReasonTLSHandshake: // before the token, so nobody knows who that is
+				verdict = reach.Inconclusive
+			default:
 				verdict = reach.Unreachable
 			}
 			expect(t, w.check(), verdict, tc.reason, tc.want...)
+		})
+	}
+}
+
+// TestStranger: one who answers without proving the name may be the router
+// between us and our own public address, unless our key is at another address
+// beside, or this very process answered.
+func TestStranger(t *testing.T) {
+	for _, tc := range []struct {
+		name    string
+		leaf    testca.LeafOptions
+		names   []string
+		beside  bool // our key is at another address
+		verdict reach.Verdict
+		reason  string
+	}{
+		{"a router", testca.LeafOptions{SelfSigned: true}, []string{"router.test"}, false, reach.Inconclusive, reach.ReasonTLSName},
+		{"a router beside us", testca.LeafOptions{SelfSigned: true}, []string{"router.test"}, true, reach.Unreachable, reach.ReasonTLSName},
+		{"a stand-in for our name", testca.LeafOptions{SelfSigned: true}, []string{domain}, false, reach.Inconclusive, reach.ReasonTLSSelfSigned},
+		{"a stand-in beside us", testca.LeafOptions{SelfSigned: true}, []string{domain}, true, reach.Unreachable, reach.ReasonTLSSelfSigned},
+		{"somebody with our name", testca.LeafOptions{}, []string{domain}, false, reach.Unreachable, reach.ReasonStatus},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			w := newWorld(t)
+			leaf, err := w.signer.Issue(tc.leaf, tc.names...)
+			if err != nil {
+				t.Fatal(err)
+			}
+			w.serve("127.0.0.2", &tls.Config{Certificates: []tls.Certificate{leaf.Certificate}}, http.NotFoundHandler())
+			records := []string{"A 127.0.0.2"}
+			if tc.beside {
+				w.serve("127.0.0.3", w.cert(testca.LeafOptions{}), w.keyHandler(w.key.PEM()))
+				records = append(records, "A 127.0.0.3")
+			}
+			w.dns.Set(domain, records...)
+			if report := w.check(); report.Verdict != tc.verdict || report.Reason != tc.reason {
+				t.Errorf("verdict = %s %q, want %s %q", report.Verdict, report.Reason, tc.verdict, tc.reason)
+			}
 		})
 	}
 }
@@ -116,7 +158,7 @@ func TestPlainHTTPOnThePortOfTLS(t *testing.T) {
 	w.run(w.listen("127.0.0.2", w.port), http.NotFoundHandler())
 	w.dns.Set(domain, "A 127.0.0.2")
 	report := w.check()
-	expect(t, report, reach.Unreachable, reach.ReasonTLSHandshake, "tls_handshake@127.0.0.2 fail")
+	expect(t, report, reach.Inconclusive, reach.ReasonTLSHandshake, "tls_handshake@127.0.0.2 fail")
 	if f := find(report, "tls_handshake"); !strings.Contains(f.Cause, "plain HTTP") {
 		t.Errorf("cause = %q", f.Cause)
 	}
@@ -128,7 +170,7 @@ func TestAlertOfTheOtherSide(t *testing.T) {
 	w.serve("127.0.0.2", &tls.Config{GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return nil, errors.New("none") }}, http.NotFoundHandler())
 	w.dns.Set(domain, "A 127.0.0.2")
 	report := w.check()
-	expect(t, report, reach.Unreachable, reach.ReasonTLSHandshake, "tls_handshake@127.0.0.2 fail")
+	expect(t, report, reach.Inconclusive, reach.ReasonTLSHandshake, "tls_handshake@127.0.0.2 fail")
 	if f := find(report, "tls_handshake"); !strings.Contains(f.Cause, "no certificate for this name yet") {
 		t.Errorf("cause = %q", f.Cause)
 	}
@@ -147,7 +189,7 @@ func TestConnectionCutInTheHandshake(t *testing.T) {
 	w.dns.Set(domain, "A 127.0.0.2")
 	report := w.check()
 	<-ended
-	expect(t, report, reach.Unreachable, reach.ReasonTLSHandshake, "tls_handshake@127.0.0.2 fail")
+	expect(t, report, reach.Inconclusive, reach.ReasonTLSHandshake, "tls_handshake@127.0.0.2 fail")
 	if f := find(report, "tls_handshake"); !strings.Contains(f.Cause, "firewall") {
 		t.Errorf("cause = %q", f.Cause)
 	}

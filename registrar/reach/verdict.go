@@ -27,11 +27,7 @@ const (
 	ReasonNXDomain       = "nxdomain"
 	ReasonNoAddress      = "no_address"
 	ReasonPrivateAddress = "private_address"
-	ReasonTLSHandshake   = "tls_handshake"
-	ReasonTLSSelfSigned  = "tls_self_signed"
 	ReasonTLSIncomplete  = "tls_incomplete_chain"
-	ReasonTLSUntrusted   = "tls_untrusted"
-	ReasonTLSName        = "tls_name"
 	ReasonTLSExpired     = "tls_expired"
 	ReasonTLSNotYetValid = "tls_not_yet_valid"
 	ReasonHTTP           = "http_error"
@@ -42,26 +38,42 @@ const (
 	ReasonTooLarge       = "too_large"
 	ReasonNotAKey        = "not_a_key"
 	ReasonWrongKey       = "wrong_key"
-	ReasonDNS            = "dns_error"      // from here on we are not sure: no resolver gave an answer
-	ReasonRefused        = "refused"        // the connection was refused
-	ReasonTimeout        = "timeout"        // no answer in time, at any stage
-	ReasonNoRoute        = "no_route"       // this machine has no way to that family of addresses
-	ReasonCannotConnect  = "cannot_connect" // another failure to connect
-	ReasonCanceled       = "canceled"       // the caller gave up
-	ReasonInternal       = "internal"       // a fault of wellkey itself
+
+	// Of these we are sure only sometimes, see strange.
+	ReasonTLSHandshake  = "tls_handshake"
+	ReasonTLSSelfSigned = "tls_self_signed"
+	ReasonTLSUntrusted  = "tls_untrusted"
+	ReasonTLSName       = "tls_name"
+
+	// Nor of these.
+	ReasonDNS           = "dns_error"      // no resolver gave an answer
+	ReasonRefused       = "refused"        // the connection was refused
+	ReasonTimeout       = "timeout"        // no answer in time, at any stage
+	ReasonNoRoute       = "no_route"       // this machine has no way to that family of addresses
+	ReasonCannotConnect = "cannot_connect" // another failure to connect
+	ReasonCanceled      = "canceled"       // the caller gave up
+	ReasonInternal      = "internal"       // a fault of wellkey itself
 )
 
 // Reasons returns every reason that a Report or an Address can carry.
-func Reasons() []string { return append(sure(), unsure()...) }
+func Reasons() []string { return slices.Concat(sure(), strange(), unsure()) }
 
 // sure returns the reasons that make a verdict unreachable.
 func sure() []string {
 	return []string{
 		ReasonPrivateKey, ReasonBadDomain, ReasonNXDomain, ReasonNoAddress, ReasonPrivateAddress,
-		ReasonTLSHandshake, ReasonTLSSelfSigned, ReasonTLSIncomplete, ReasonTLSUntrusted, ReasonTLSName,
-		ReasonTLSExpired, ReasonTLSNotYetValid, ReasonHTTP, ReasonRedirect, ReasonBotChallenge, ReasonStatus,
-		ReasonHTML, ReasonTooLarge, ReasonNotAKey, ReasonWrongKey,
+		ReasonTLSIncomplete, ReasonTLSExpired, ReasonTLSNotYetValid, ReasonHTTP, ReasonRedirect, ReasonBotChallenge,
+		ReasonStatus, ReasonHTML, ReasonTooLarge, ReasonNotAKey, ReasonWrongKey,
 	}
+}
+
+// strange returns the reasons of one who answers without a certificate that
+// proves the name. From behind a home router, its own page often answers at our
+// public address (hairpin NAT), so a verdict on them alone is inconclusive. With
+// our key at another address beside, or if this very process answered, they are
+// as sure as the others.
+func strange() []string {
+	return []string{ReasonTLSHandshake, ReasonTLSSelfSigned, ReasonTLSUntrusted, ReasonTLSName}
 }
 
 // unsure returns the reasons that leave a verdict inconclusive.
@@ -74,14 +86,15 @@ func unsure() []string {
 // decide returns the verdict on the addresses, of which there is at least one,
 // and its reason.
 //
-// Whoever answers with something else than our key decides: some clients will
-// be sent there, and they do not try another address once one has answered. A
+// Whoever answers as the domain, but with something else than our key, decides:
+// some clients will be sent there, and they do not try another address once one
+// has answered. So does a stranger beside an address that gives our key. A
 // published private key comes before all else. An address that cannot be
 // connected to, or that is private, does not spoil a good one beside it, since
 // clients go on to the next address then; its finding says that it is broken.
 // Nor does one that is private spoil the doubt about another.
 func decide(addresses []Address) (Verdict, string) {
-	var wrong, doubt, private string
+	var wrong, stranger, doubt, private string
 	good := false
 	for _, a := range addresses {
 		switch {
@@ -91,8 +104,10 @@ func decide(addresses []Address) (Verdict, string) {
 			return Unreachable, a.Reason
 		case a.Reason == ReasonPrivateAddress:
 			private = a.Reason
-		case slices.Contains(sure(), a.Reason):
+		case slices.Contains(sure(), a.Reason), slices.Contains(strange(), a.Reason) && a.Self:
 			wrong = cmp.Or(wrong, a.Reason)
+		case slices.Contains(strange(), a.Reason):
+			stranger = cmp.Or(stranger, a.Reason)
 		default:
 			doubt = cmp.Or(doubt, a.Reason)
 		}
@@ -100,10 +115,12 @@ func decide(addresses []Address) (Verdict, string) {
 	switch {
 	case wrong != "":
 		return Unreachable, wrong
+	case good && stranger != "":
+		return Unreachable, stranger
 	case good:
 		return Reachable, ""
-	case doubt != "":
-		return Inconclusive, doubt
+	case stranger != "" || doubt != "":
+		return Inconclusive, cmp.Or(stranger, doubt)
 	default:
 		return Unreachable, private
 	}
