@@ -15,15 +15,18 @@ import (
 // serves: what root writes, that one cannot read. Who it is, the state that it
 // keeps tells.
 func sameUser(s *config.Settings) error {
-	dir := filepath.Join(s.DataDir, "state")
+	return belongsTo(filepath.Join(s.DataDir, "state"), os.Geteuid())
+}
+
+func belongsTo(dir string, uid int) error {
 	info, err := os.Stat(dir)
 	if err != nil {
 		return nil // It never ran here, or the reason shows itself soon.
 	}
 	stat, ok := info.Sys().(*syscall.Stat_t)
-	if !ok || int(stat.Uid) == os.Geteuid() {
+	if !ok || int(stat.Uid) == uid {
 		return nil
 	}
 	return fmt.Errorf("wellkey runs as user %d here (%s is theirs), and this is user %d, whose files it could not read;"+
-		" run the same command as that user, for example with sudo -u '#%d'", stat.Uid, dir, os.Geteuid(), stat.Uid)
+		" run the same command as that user, for example with sudo -u '#%d'", stat.Uid, dir, uid, stat.Uid)
 }

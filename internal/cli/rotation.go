@@ -108,16 +108,24 @@ func (r *rotation) forward(ctx context.Context, o rotateOptions) error {
 	if confirm != "" && r.staged.Key.IsZero() && r.published() && confirm == r.current.Key.Fingerprint() {
 		return r.showStatus(false) // an earlier run did it
 	}
+	// What was cut off after the confirmation needs no other; a key that was
+	// confirmed once and is staged again does.
+	goesOn := r.confirmed() && r.acceptance.Former == r.current.Key.Fingerprint()
 	if err := r.stage(o.newKey, confirm); err != nil {
 		return err
 	}
-	if r.staged.Key != r.current.Key && !r.confirmed() {
+	if r.staged.Key != r.current.Key && !goesOn {
 		r.explain()
 		if err := r.ask(confirm); err != nil {
 			return err
 		}
 	}
-	if err := r.files.Publish(func(former keystore.Key) error { return r.accept(ctx, former) }); err != nil {
+	if err := r.files.Publish(func(former keystore.Key) error {
+		if goesOn {
+			return nil
+		}
+		return r.accept(ctx, former)
+	}); err != nil {
 		return err
 	}
 	return r.tellPublished(ctx)
@@ -193,9 +201,6 @@ func (r *rotation) ask(confirm string) error {
 // accept records that the staged key may replace the former one, and what Tesla
 // has on record instead of it, as the operator was shown.
 func (r *rotation) accept(ctx context.Context, former keystore.Key) error {
-	if r.confirmed() && r.acceptance.Former == former.Fingerprint() {
-		return nil // by an earlier run, which showed it
-	}
 	a := registrar.Acceptance{
 		Key:    r.staged.Key.Fingerprint(),
 		Over:   []string{former.Fingerprint()},
