@@ -96,8 +96,8 @@ func fetchStatus(ctx context.Context, adminAddr string) ([]byte, admin.Status, e
 	switch {
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return nil, status, fmt.Errorf("no wellkey answers at %s: nobody listens there.\n"+
-			"Start it with wellkey serve; if it runs, give the admin_addr that it has (--admin-addr or WELLKEY_ADMIN_ADDR),\n"+
-			"and in a container ask from inside: docker compose exec wellkey wellkey status", adminAddr)
+			"Start it with wellkey serve; if it runs, give the admin_addr that it has (--admin-addr or WELLKEY_ADMIN_ADDR)."+
+			" In a container ask from inside: docker compose exec wellkey wellkey status", adminAddr)
 	case err != nil:
 		return nil, status, fmt.Errorf("asking wellkey at %s: %w; is it running with this admin_addr?", adminAddr, err)
 	}
@@ -200,7 +200,9 @@ func printSite(out *tty.Printer, s admin.SiteView) {
 		note = "  (works once it is registered)"
 	}
 	out.Printf("  %-7s  %s%s\n", "pairing", out.Bold(s.PairingLink), note)
-	if registered(s) {
+	if !registered(s) {
+		out.Printf("  %-7s  allowed origin %s, grant type %q\n", "portal", s.Portal.AllowedOrigin, s.Portal.GrantType)
+	} else {
 		out.Printf("  %-7s  docs/pairing.md has every message of the phone, with cause and fix\n", "refused")
 	}
 }
