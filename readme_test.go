@@ -148,7 +148,7 @@ func TestReadmeCredentials(t *testing.T) {
 
 // Links of the documents lead to files that exist.
 func TestDocumentLinks(t *testing.T) {
-	for _, path := range []string{"README.md", "CONTRIBUTING.md", "SECURITY.md", "docs/decisions.md"} {
+	for _, path := range []string{"README.md", "CONTRIBUTING.md", "SECURITY.md", "docs/decisions.md", "docs/pairing.md", "docs/problems.md"} {
 		for _, m := range regexp.MustCompile(`\]\(([^)#]+)`).FindAllStringSubmatch(read(t, path), -1) {
 			if strings.Contains(m[1], "://") {
 				continue

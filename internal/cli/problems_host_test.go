@@ -1,0 +1,177 @@
+package cli_test
+
+import (
+	"crypto/tls"
+	"net/http"
+	"strings"
+	"time"
+
+	"wellkey/internal/fleetsim"
+	"wellkey/internal/testca"
+	"wellkey/registrar"
+	"wellkey/registrar/fleetapi"
+	"wellkey/registrar/reach"
+)
+
+// hostProblems are about the host and the way to it.
+func hostProblems() map[string]func(*problem) {
+	return map[string]func(*problem){
+		"github_pages_404":    githubPages,
+		"key_host_blocked":    keyHostBlocked,
+		"tls_at_home":         tlsAtHome,
+		"domain_changed":      domainChanged,
+		"certificate_expired": certificateExpired,
+	}
+}
+
+func githubPages(p *problem) {
+	w := p.stranger()
+	w.answer(testca.LeafOptions{}, func(rw http.ResponseWriter, _ *http.Request) {
+		rw.Header().Set("Server", "GitHub.com")
+		rw.Header().Set("Content-Type", "text/html; charset=utf-8")
+		rw.WriteHeader(http.StatusNotFound)
+		_, _ = rw.Write([]byte("<!DOCTYPE html><html><title>Site not found</title></html>")) // not to HEAD
+	})
+	p.wants(w, 1, "doctor", "http_status", "The status is 404", "GitHub Pages without .nojekyll", "Publish the key at exactly "+reach.Path+" at the root of the domain")
+}
+
+func keyHostBlocked(p *problem) {
+	key := newPublicKey(p.t)
+	blocked := func(code int, words ...string) func(http.HandlerFunc) {
+		return func(handler http.HandlerFunc) {
+			p.t.Helper()
+			w := p.stranger()
+			w.answer(testca.LeafOptions{}, handler)
+			p.wants(w, code, "doctor", words...)
+		}
+	}
+	blocked(1, "http_bot_challenge", "a challenge of Cloudflare", "from bot protection, geographic filters and logins")(func(rw http.ResponseWriter, _ *http.Request) {
+		rw.Header().Set("Cf-Mitigated", "challenge")
+		rw.WriteHeader(http.StatusForbidden)
+	})
+	blocked(1, "http_bot_challenge", "a demand for a login")(func(rw http.ResponseWriter, _ *http.Request) { rw.WriteHeader(http.StatusUnauthorized) })
+	blocked(1, "http_status", "a geographic filter", "from every country and network: Tesla's addresses are not published")(func(rw http.ResponseWriter, _ *http.Request) {
+		rw.WriteHeader(http.StatusForbidden)
+	})
+	blocked(1, "http_phone", "Serve the key to every client")(func(rw http.ResponseWriter, r *http.Request) {
+		if strings.HasPrefix(r.UserAgent(), "TeslaV4Watch/") {
+			rw.WriteHeader(http.StatusForbidden)
+			return
+		}
+		rw.Header().Set("Content-Type", "text/plain")
+		_, _ = rw.Write(key) // not to HEAD
+	})
+
+	w := p.hosted(key)
+	w.inject(fleetapi.KeyDownloadFailed, fleetsim.Limit{})
+	p.refused(w, 1, fleetapi.KeyDownloadFailed, "Tesla could not download the key", "a firewall or a bot check stands in the way", "Tesla may come from any country and any address")
+}
+
+func tlsAtHome(p *problem) {
+	key := newPublicKey(p.t)
+	for options, words := range map[testca.LeafOptions][]string{
+		{SelfSigned: true}: {"tls_chain", "The certificate is self-signed", "Obtain a certificate from a public authority"},
+		{Incomplete: true}: {"tls_chain", "The intermediate certificate is missing", "Configure the full chain (fullchain.pem, not cert.pem)"},
+	} {
+		w := p.stranger()
+		w.publish(options, key)
+		p.wants(w, 1, "doctor", words...)
+	}
+	router := p.stranger()
+	leaf, err := router.Signer.Issue(testca.LeafOptions{}, "router.example.net")
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	router.otherHost(&leaf.Certificate, http.NotFound)
+	p.wants(router, 1, "doctor", "tls_name", "it may also be the router's own page that answers", "from a phone with Wi-Fi switched off")
+
+	hairpin := p.world()
+	elsewhere, _ := newHost() // the public address, which leads nowhere from inside; Tesla gets through
+	hairpin.DNS.Set(hairpin.Domain, "A "+elsewhere)
+	p.serves(hairpin, registrar.Registered)
+	p.wants(hairpin, 3, "doctor", "dial", "Behind a home router this is usual and no fault", "hairpin NAT", "on a phone with Wi-Fi switched off", "forward TCP port")
+}
+
+func domainChanged(p *problem) {
+	w := p.world()
+	p.serves(w, registrar.Registered).Stop()
+	former := w.Domain
+	w.Domain = "moved-" + former
+	w.sign(testca.LeafOptions{})
+	w.DNS.Remove(former)
+	w.DNS.Set(w.Domain, "A "+w.hostIP())
+	r := p.serves(w, registrar.Registered, "https://tesla.com/_ak/"+w.Domain)
+	changed := w.awaitLine(r.Log, "domain changed", "level", "warn", "former_domain", former, "domain", w.Domain)
+	p.contains("the log", changed.Text("cause")+changed.Text("fix"), []string{"a tunnel or a dynamic name", "set domain to " + former + " again", "let every owner pair again with the new link"})
+	if err := w.Check(w.ctx, fleetapi.NA, fleetapi.EU); err != nil {
+		p.t.Error(err)
+	}
+	p.wants(w, 1, "doctor "+former, "dns_resolves", "does not exist", "Create an A record for "+former)
+	r.Stop()
+	again := w.run()
+	w.awaitRegistered()
+	if strings.Contains(again.Log.String(), "domain changed") {
+		p.t.Error("it is told twice")
+	}
+}
+
+func certificateExpired(p *problem) {
+	key := newPublicKey(p.t)
+	for options, words := range map[testca.LeafOptions][]string{
+		{NotBefore: time.Now().AddDate(0, 0, -80), NotAfter: time.Now().AddDate(0, 0, 10)}:    {"tls_dates"},
+		{NotBefore: time.Now().AddDate(0, 0, -90), NotAfter: time.Now().Add(-24 * time.Hour)}: {"tls_dates", "The certificate expired on", "a server other than wellkey may have to be restarted"},
+	} {
+		w := p.stranger()
+		w.publish(options, key)
+		p.wants(w, map[bool]int{true: 0, false: 1}[options.NotAfter.After(time.Now())], "doctor", words...)
+	}
+	w := p.world()
+	w.sign(testca.LeafOptions{NotBefore: time.Now().AddDate(0, 0, -90), NotAfter: time.Now().Add(-24 * time.Hour)})
+	p.serves(w, registrar.Unreachable, "The certificate expired on")
+	w.sign(testca.LeafOptions{}) // as certbot does
+	if _, err := w.AwaitFetch(w.ctx); err != nil {
+		p.t.Fatalf("a renewed certificate is not taken over: %v", err)
+	}
+	p.wants(w, 1, "doctor", "The certificate is valid until") // 1: nothing was registered meanwhile
+	w.awaitRegistered()                                       // but it will be
+}
+
+// publish serves body at the path of the key in place of wellkey, with another
+// certificate than a good one.
+func (w *world) publish(options testca.LeafOptions, body []byte) {
+	w.t.Helper()
+	w.answer(options, func(rw http.ResponseWriter, _ *http.Request) {
+		rw.Header().Set("Content-Type", "text/plain")
+		_, _ = rw.Write(body) // not to HEAD
+	})
+}
+
+// answer is a web server in place of wellkey.
+func (w *world) answer(options testca.LeafOptions, handler http.HandlerFunc) {
+	w.t.Helper()
+	config := &tls.Config{Certificates: []tls.Certificate{*w.leaf(options)}}
+	w.listenAndServe(w.HTTPSAddr, config, handler)
+	w.listenAndServe(w.HTTPAddr, nil, http.RedirectHandler("https://"+w.Domain+reach.Path, http.StatusPermanentRedirect))
+}
+
+// publishBySNI publishes body as one site among several of a server, which shows
+// another one to those who do not name it.
+func (w *world) publishBySNI(body []byte) {
+	w.t.Helper()
+	good := w.leaf(testca.LeafOptions{})
+	other, err := w.Signer.Issue(testca.LeafOptions{}, "default.example.net")
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	config := &tls.Config{GetCertificate: func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
+		if hello.ServerName == w.Domain {
+			return good, nil
+		}
+		return &other.Certificate, nil
+	}}
+	w.listenAndServe(w.HTTPSAddr, config, http.HandlerFunc(func(rw http.ResponseWriter, _ *http.Request) {
+		rw.Header().Set("Content-Type", "text/plain")
+		_, _ = rw.Write(body) // not to HEAD
+	}))
+	w.listenAndServe(w.HTTPAddr, nil, http.RedirectHandler("https://"+w.Domain+reach.Path, http.StatusPermanentRedirect))
+}
