@@ -109,10 +109,12 @@ func (r *Registrar) Run(ctx context.Context) error {
 }
 
 // Wake tells that the key, the certificate or the credentials of a site may
-// have changed: the site is reconsidered at once. It does not block.
+// have changed: the site is reconsidered at once, and looked at again if the last
+// look found a fault. It does not block.
 func (r *Registrar) Wake(domain string) {
 	for _, s := range r.sites {
 		if s.Domain == domain {
+			s.doubtLook()
 			s.wakeAll()
 		}
 	}

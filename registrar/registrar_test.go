@@ -338,6 +338,24 @@ func TestWaitsForWhatIsMissing(t *testing.T) {
 		w.want(Registered)
 		w.stop()
 	})
+	inWorld("another certificate in place of a bad one", t, func(w *world) {
+		w.look = reach.Report{Verdict: reach.Unreachable, Reason: reach.ReasonTLSExpired}
+		w.start()
+		w.want(Unreachable)
+		time.Sleep(time.Hour) // the next look by itself is minutes away
+		synctest.Wait()
+		w.change(func() { w.look = reach.Report{Verdict: reach.Reachable} })
+		w.want(Unreachable)
+		w.registrar.Wake("example.com")
+		w.want(Registered)
+		before := w.looked()
+		w.registrar.Wake("example.com") // a good look stays good
+		synctest.Wait()
+		if got := w.looked(); got != before {
+			t.Errorf("%d looks after a good one, want none", got-before)
+		}
+		w.stop()
+	})
 	inWorld("reachability", t, func(w *world) {
 		w.look = reach.Report{Verdict: reach.Unreachable, Reason: reach.ReasonRedirect}
 		w.start()

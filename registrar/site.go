@@ -25,6 +25,7 @@ type site struct {
 	lookedAt  keystore.Key  // guarded by mu; the key that the last look was for
 	nextLook  time.Time     // guarded by mu
 	looks     int           // guarded by mu; looks in a row that were not "reachable"
+	doubted   bool          // guarded by mu; something changed here since the last look began
 	keyReason string        // guarded by mu; why there is no key yet
 	keyError  string        // guarded by mu; what kept us from making or restoring one
 	regions   []*region     // the slice is fixed; the records in it are guarded by mu
@@ -83,6 +84,10 @@ func (s *site) hostLoop(ctx context.Context) {
 func (s *site) look(ctx context.Context, key keystore.Key) time.Time {
 	s.mu.Lock()
 	fresh, next := s.report != nil && s.lookedAt == key, s.nextLook
+	if s.doubted && s.looks > 0 {
+		next = time.Time{}
+	}
+	s.doubted = false
 	s.mu.Unlock()
 	if fresh && time.Now().Before(next) {
 		return next
@@ -121,6 +126,14 @@ func (s *site) lookSoon() {
 	s.nextLook = time.Time{}
 	s.mu.Unlock()
 	signal(s.wake)
+}
+
+// doubtLook notes that something changed here, which may be what a look found
+// wrong: one that was not good is repeated at the next wake.
+func (s *site) doubtLook() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.doubted = true
 }
 
 // retryKey is how long we wait after a key could not be written.
