@@ -118,9 +118,7 @@ func TestReadmeDocker(t *testing.T) {
 				environ = append(environ, fields[i+1])
 			}
 		}
-		for _, m := range regexp.MustCompile(`WELLKEY_[A-Z_]+=\S+`).FindAllString(dockerfile, -1) {
-			environ = append(environ, m)
-		}
+		environ = append(environ, regexp.MustCompile(`WELLKEY_[A-Z_]+=\S+`).FindAllString(dockerfile, -1)...)
 		if _, err := config.New(environ).Load(); err != nil {
 			t.Errorf("the settings of the example are refused: %v", err)
 		}

@@ -25,9 +25,9 @@ import (
 
 // TestScripts runs testdata/script: every command as somebody types it, each in a
 // process of its own. Beside the commands of testscript there are those of
-// scriptCommands; a command under "sh -c '... >/dev/tty'" after ttyin writes to a
-// terminal of 80 columns.
+// scriptCommands.
 func TestScripts(t *testing.T) {
+	t.Parallel()
 	testscript.Run(t, testscript.Params{
 		Dir:   "testdata/script",
 		Setup: setupScript,
@@ -67,6 +67,7 @@ func setupScript(env *testscript.Env) error {
 func scriptCommands() map[string]func(ts *testscript.TestScript, neg bool, args []string) {
 	return map[string]func(ts *testscript.TestScript, neg bool, args []string){
 		"exits":       cmdExits,
+		"terminal":    cmdTerminal,
 		"json":        cmdJSON,
 		"fingerprint": cmdFingerprint,
 		"world":       cmdWorld,
