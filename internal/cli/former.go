@@ -10,7 +10,7 @@ import (
 
 // tellFormerDomains logs that the domain was changed: cars and Tesla know the
 // application under the former one. Registration goes on all the same, since the
-// change may be meant, as that of a tunnel's name never is.
+// change may be meant.
 func tellFormerDomains(store registrar.FormerStorage, domain string, log *zap.Logger) {
 	ctx, cancel := context.WithTimeout(context.Background(), loadTimeout)
 	defer cancel()

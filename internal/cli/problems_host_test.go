@@ -37,30 +37,28 @@ func githubPages(p *problem) {
 
 func keyHostBlocked(p *problem) {
 	key := newPublicKey(p.t)
-	blocked := func(code int, words ...string) func(http.HandlerFunc) {
-		return func(handler http.HandlerFunc) {
-			p.t.Helper()
-			w := p.stranger()
-			w.answer(testca.LeafOptions{}, handler)
-			p.wants(w, code, "doctor", words...)
-		}
+	blocked := func(handler http.HandlerFunc, words ...string) {
+		p.t.Helper()
+		w := p.stranger()
+		w.answer(testca.LeafOptions{}, handler)
+		p.wants(w, 1, "doctor", words...)
 	}
-	blocked(1, "http_bot_challenge", "a challenge of Cloudflare", "from bot protection, geographic filters and logins")(func(rw http.ResponseWriter, _ *http.Request) {
+	blocked(func(rw http.ResponseWriter, _ *http.Request) {
 		rw.Header().Set("Cf-Mitigated", "challenge")
 		rw.WriteHeader(http.StatusForbidden)
-	})
-	blocked(1, "http_bot_challenge", "a demand for a login")(func(rw http.ResponseWriter, _ *http.Request) { rw.WriteHeader(http.StatusUnauthorized) })
-	blocked(1, "http_status", "a geographic filter", "from every country and network: Tesla's addresses are not published")(func(rw http.ResponseWriter, _ *http.Request) {
-		rw.WriteHeader(http.StatusForbidden)
-	})
-	blocked(1, "http_phone", "Serve the key to every client")(func(rw http.ResponseWriter, r *http.Request) {
+	}, "http_bot_challenge", "a challenge of Cloudflare", "from bot protection, geographic filters and logins")
+	blocked(func(rw http.ResponseWriter, _ *http.Request) { rw.WriteHeader(http.StatusUnauthorized) },
+		"http_bot_challenge", "a demand for a login")
+	blocked(func(rw http.ResponseWriter, _ *http.Request) { rw.WriteHeader(http.StatusForbidden) },
+		"http_status", "a geographic filter", "from every country and network: Tesla's addresses are not published")
+	blocked(func(rw http.ResponseWriter, r *http.Request) {
 		if strings.HasPrefix(r.UserAgent(), "TeslaV4Watch/") {
 			rw.WriteHeader(http.StatusForbidden)
 			return
 		}
 		rw.Header().Set("Content-Type", "text/plain")
 		_, _ = rw.Write(key) // not to HEAD
-	})
+	}, "http_phone", "got status 403, a plain client 200", "Serve the key to every client")
 
 	w := p.hosted(key)
 	w.inject(fleetapi.KeyDownloadFailed, fleetsim.Limit{})

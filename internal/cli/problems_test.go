@@ -1,7 +1,6 @@
 package cli_test
 
 import (
-	"bytes"
 	"encoding/json"
 	"maps"
 	"os"
@@ -268,45 +267,4 @@ func (p *problem) explained(message string, words ...string) {
 		}
 	}
 	p.t.Errorf("docs/pairing.md does not explain %q", message)
-}
-
-// TestPairingPage: every message that users are known to meet at pairing has a
-// row with cause, fix and source, and the documents lead there.
-func TestPairingPage(t *testing.T) {
-	t.Parallel()
-	messages := []string{
-		"This third party isn't registered with Tesla. We can't grant them access at this time.",
-		"is prohibited because you have not granted",
-		"Invalid domain name. Please check for leading, trailing, or other invalid characters.",
-		"does not ask (no prompt)",
-		"unpair your phone key and pair it again to retry",
-		"Vehicle's keychain is full. You must delete a key before you can add another.",
-		"Something went wrong. Try again later. No policy rules",
-		"your public key has not been paired with the vehicle",
-	}
-	rows := tableRows(t, "pairing.md", 4)[1:]
-	if len(rows) != len(messages) {
-		t.Errorf("%d rows for %d messages", len(rows), len(messages))
-	}
-	for _, message := range messages {
-		i := slices.IndexFunc(rows, func(row []string) bool { return strings.Contains(row[0], message) })
-		if i < 0 {
-			t.Errorf("no row for %q", message)
-			continue
-		}
-		for _, cell := range rows[i][1:] {
-			if cell == "" {
-				t.Errorf("%q has an empty cell", message)
-			}
-		}
-	}
-	readme, err := os.ReadFile("../../README.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, link := range []string{"(docs/pairing.md)", "(docs/problems.md)"} {
-		if !bytes.Contains(readme, []byte(link)) {
-			t.Errorf("the README does not lead to %s", link)
-		}
-	}
 }
