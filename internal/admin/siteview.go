@@ -147,7 +147,7 @@ func viewOfCheck(c Check, s SiteView, now time.Time) checkView {
 func (v *checkView) addLook(l *Reachability, now time.Time) {
 	v.Facts = append(v.Facts,
 		fact{Name: "Looked", Time: momentOf(l.At, now)},
-		fact{Name: "Took", Text: fmt.Sprintf("%.0f milliseconds", 1000*l.Duration)})
+		fact{Name: "Took", Text: fmt.Sprintf("%.0f ms", 1000*l.Duration)})
 	good := 0
 	for _, f := range l.Findings {
 		view := findingView{f, conditionOf(f.Status), findingWord(f.Status), titleOf(f.ID)}
