@@ -27,7 +27,11 @@ func (s *site) show(r *region, d decision) {
 	if !changed {
 		return
 	}
-	fields := append([]zap.Field{zap.String("state", string(d.State))}, noteFields(now.Note)...)
+	note := now.Note
+	if levelOf(d) < zapcore.WarnLevel {
+		note = Note{Reason: note.Reason} // the status has the words; here nobody needs them
+	}
+	fields := append([]zap.Field{zap.String("state", string(d.State))}, noteFields(note)...)
 	if now.Failure != nil && now.Failure.TxID != "" {
 		fields = append(fields, zap.String("txid", now.Failure.TxID))
 	}

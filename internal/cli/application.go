@@ -39,7 +39,13 @@ func (a *application) get() registrar.Application { return *a.current.Load() }
 func newApplication(settings *config.Settings, template fleetapi.Config, log *zap.Logger) (*application, error) {
 	a := &application{settings: settings, template: template, log: log.Named("credentials"), onChange: func() {}}
 	a.current.Store(&registrar.Application{})
-	return a, a.reload()
+	err := a.reload()
+	if err == nil && a.used.IsZero() {
+		a.log.Info("no credentials yet", zap.Strings("files", settings.Application.Files()),
+			zap.String("fix", "Make the application at developer.tesla.com, with the allowed origin https://"+settings.Domain+
+				", and write its client id and secret there; they are picked up without a restart."))
+	}
+	return a, err
 }
 
 // run follows the files until ctx is done.

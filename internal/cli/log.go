@@ -9,24 +9,21 @@ import (
 	"golang.org/x/term"
 
 	"wellkey/internal/config"
+	"wellkey/internal/tty"
 )
 
-// newLogger returns a logger that writes to w, one line an entry. Control
-// characters of foreign texts are escaped in both forms.
-func newLogger(c config.Log, w io.Writer) *zap.Logger {
+// newLogger returns a logger that writes to w: JSON, one line an entry, or lines
+// for people. Control characters of foreign texts are escaped in both forms.
+func newLogger(c config.Log, w io.Writer, environ []string) *zap.Logger {
+	if c.Format == config.LogConsole || c.Format == config.LogAuto && isTerminal(w) {
+		return zap.New(newConsole(c.Level, tty.New(w, environ)))
+	}
 	encoding := zap.NewProductionEncoderConfig()
 	encoding.TimeKey = "time"
 	encoding.MessageKey = "message"
 	encoding.EncodeTime = zapcore.RFC3339TimeEncoder
 	encoding.EncodeDuration = zapcore.StringDurationEncoder
-	encoder := zapcore.NewJSONEncoder(encoding)
-	if c.Format == config.LogConsole || c.Format == config.LogAuto && isTerminal(w) {
-		encoding.EncodeTime = zapcore.TimeEncoderOfLayout("15:04:05")
-		encoding.EncodeLevel = zapcore.CapitalLevelEncoder
-		encoding.ConsoleSeparator = "  "
-		encoder = zapcore.NewConsoleEncoder(encoding)
-	}
-	return zap.New(zapcore.NewCore(encoder, zapcore.Lock(zapcore.AddSync(w)), c.Level))
+	return zap.New(zapcore.NewCore(zapcore.NewJSONEncoder(encoding), zapcore.Lock(zapcore.AddSync(w)), c.Level))
 }
 
 // isTerminal reports whether a reader or writer is a terminal.

@@ -55,7 +55,7 @@ environment, that over the file, and that over the default.
 				_, err := fmt.Fprintf(p.Stdout, "the settings are good: %s in %v\n", settings.Domain, settings.Regions)
 				return err
 			}
-			log := newLogger(settings.Log, p.Stderr)
+			log := newLogger(settings.Log, p.Stderr, p.Environ)
 			defer func() { _ = log.Sync() }()                                   // standard error cannot always be synced
 			undo, err := zap.RedirectStdLogAt(log.Named("std"), zap.DebugLevel) // some of certmagic's challenge solvers use it
 			if err != nil {

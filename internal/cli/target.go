@@ -110,7 +110,7 @@ func (t target) log(p Process) *zap.Logger {
 	if t.settings.Log.Level > zap.DebugLevel {
 		return zap.NewNop()
 	}
-	return newLogger(t.settings.Log, p.Stderr)
+	return newLogger(t.settings.Log, p.Stderr, p.Environ)
 }
 
 // oneDomain refuses more than one argument.
