@@ -173,17 +173,41 @@ func (r *Rotation) Publish(record func(former Key) error) error {
 	case current.Key.IsZero():
 		return errors.New("publishing the staged key: there is no key that it could replace")
 	case current.Key != staged.Key:
-		if err := r.replace(current, file, staged, data.data, func() error { return record(current.Key) }); err != nil {
-			return fmt.Errorf("publishing the staged key: %w", err)
-		}
+		err = r.replace(current, file, staged, data.data, func() error { return record(current.Key) })
+	case current.Path != r.config.Path:
+		// Tesla gave the public half back, and what waits here is the lost key.
+		err = r.replace(current, file, staged, data.data, func() error { return nil })
 	}
-	// The key file wins over the restored one from now on, which is archived.
+	if err != nil {
+		return fmt.Errorf("publishing the staged key: %w", err)
+	}
+	// The key file wins over the restored one from now on.
 	if r.config.RestoredPath != "" {
-		if err := r.remove("drop restored", r.config.RestoredPath); err != nil {
+		if err := r.retire("drop restored", r.config.RestoredPath); err != nil {
 			return err
 		}
 	}
-	return r.remove("drop staged", r.config.StagedPath)
+	return r.retire("drop staged", r.config.StagedPath)
+}
+
+// retire deletes the key at path, which the key file has taken the place of. If
+// the key file holds another key, or the public half of this one only, it goes
+// into the archive first. What cannot be read as a key stays: nobody knows what
+// it is.
+func (r *Rotation) retire(step, path string) error {
+	stored, file, err := r.load(path)
+	defer clear(file.data)
+	if err != nil {
+		return nil
+	}
+	hosted, now, err := r.load(r.config.Path)
+	clear(now.data)
+	if err != nil || hosted.Key != stored.Key || stored.Private && !hosted.Private {
+		if _, err := r.archive(stored, file.data); err != nil {
+			return err
+		}
+	}
+	return r.remove(step, path)
 }
 
 // PutBack undoes a Publish: the key with the fingerprint former comes back from

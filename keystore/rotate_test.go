@@ -384,6 +384,75 @@ func TestPublishRefuses(t *testing.T) {
 	})
 }
 
+// TestPublishLosesNoOtherKey has a key where a rotation cleans up that is the
+// last copy: of what was put into the restored file, or of the private half that
+// waits while a mount got the public one only.
+func TestPublishLosesNoOtherKey(t *testing.T) {
+	quiet := func(keystore.Key) error { return nil }
+	private := func(t *testing.T) string {
+		t.Helper()
+		elsewhere := newShelf(t)
+		if _, err := elsewhere.open(t).Generate(); err != nil {
+			t.Fatal(err)
+		}
+		return fileText(t, elsewhere.key)
+	}
+	for name, text := range map[string]string{
+		"private": private(t), "public": string(otherKey(t).PEM()), "unreadable": "-----BEGIN EC PRIVATE KEY-----\nAAAA\n",
+	} {
+		t.Run("a restored file that is "+name, func(t *testing.T) {
+			s := newShelf(t)
+			write(t, s.key, testKey(t).PEM(), 0o644)
+			write(t, s.restored, []byte(text), 0o600)
+			if _, err := s.rotation(t).Stage(); err != nil {
+				t.Fatal(err)
+			}
+			if err := s.rotation(t).Publish(quiet); err != nil {
+				t.Fatal(err)
+			}
+			if !strings.Contains(everything(t, s.dir), text) {
+				t.Error("it was deleted, and no copy is left")
+			}
+		})
+	}
+	t.Run("a mount that got the public half", func(t *testing.T) {
+		s := newShelf(t)
+		write(t, s.key, testKey(t).PEM(), 0o644)
+		fresh, err := s.rotation(t).Stage()
+		if err != nil {
+			t.Fatal(err)
+		}
+		staged := fileText(t, filepath.Join(s.dir, "staged-key.pem"))
+		write(t, s.key, fresh.PEM(), 0o644) // as the error of a read-only mount says
+		if err := s.rotation(t).Publish(quiet); err != nil {
+			t.Fatal(err)
+		}
+		if !strings.Contains(everything(t, s.dir), staged) {
+			t.Error("the private half of the new key is lost")
+		}
+		if stored, err := s.rotation(t).Archived(fresh.Fingerprint()); err != nil || !stored.Private {
+			t.Errorf("the archive has %+v (%v), want the private half", stored, err)
+		}
+	})
+	t.Run("a lost key file whose key still waits", func(t *testing.T) {
+		s := newShelf(t)
+		fresh, err := s.rotation(t).Stage()
+		if err != nil {
+			t.Fatal(err)
+		}
+		staged := fileText(t, filepath.Join(s.dir, "staged-key.pem"))
+		if err := s.open(t).Restore(fresh); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.rotation(t).Publish(func(keystore.Key) error { return errors.New("nothing gives way") }); err != nil {
+			t.Fatal(err)
+		}
+		if got := fileText(t, s.key); got != staged || s.open(t).Key() != fresh {
+			t.Error("the private half is not back in the key file")
+		}
+	})
+}
+
 func TestPutBackNeedsTheArchive(t *testing.T) {
 	s := newShelf(t)
 	write(t, s.key, testKey(t).PEM(), 0o644)
