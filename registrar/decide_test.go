@@ -197,6 +197,11 @@ func TestDecideKey(t *testing.T) {
 		want KeyDecision
 	}{
 		{"makes one without credentials", KeyObservation{Answers: []*Answer{nil, nil}}, KeyDecision{Action: KeyGenerate}},
+		{"restores without credentials what Tesla had", KeyObservation{Answers: []*Answer{nil, answer(ours)}}, KeyDecision{Action: KeyRestore, Key: ours}},
+		{"waits while an answer that there is none is old", KeyObservation{Credentials: true, Now: now.Add(time.Hour), Answers: []*Answer{none, none}},
+			KeyDecision{Action: KeyWait, Reason: ReasonAsking}},
+		{"restores what Tesla had long ago", KeyObservation{Credentials: true, Now: now.Add(time.Hour), Answers: []*Answer{answer(ours), answer(ours)}},
+			KeyDecision{Action: KeyRestore, Key: ours}},
 		{"waits while Tesla is silent", KeyObservation{Credentials: true, Answers: []*Answer{nil, nil}},
 			KeyDecision{Action: KeyWait, Reason: ReasonAsking}},
 		{"waits while one region is silent", KeyObservation{Credentials: true, Answers: []*Answer{none, nil}},

@@ -2,6 +2,7 @@ package registrar
 
 import (
 	"slices"
+	"time"
 
 	"wellkey/keystore"
 )
@@ -17,9 +18,10 @@ const (
 
 // A keyObservation is all that the decision about a missing key knows.
 type keyObservation struct {
+	Now         time.Time
 	Credentials bool
 	Accept      func(key, over keystore.Key) bool // as in Site; nil allows nothing
-	Answers     []*Answer                         // one a region; nil: Tesla has not answered there yet
+	Answers     []*Answer                         // one a region, to any application where there are no credentials; nil: none yet
 }
 
 // A keyDecision says what to do about a missing key, with which key to restore,
@@ -31,21 +33,19 @@ type keyDecision struct {
 }
 
 // decideKey decides about a site that has no key. Cars trust the registered
-// key, so a new one is made only where every region says that there is none;
-// while a region is silent, we wait. Without credentials nobody can be asked,
-// and the portal wants to see a live host first, so a key is made. Where the
-// regions have different keys, the one is restored that may replace the others.
+// key, so a new one is made only where every region says that there is none, and
+// said so not long ago; while a region is silent, we wait. Without credentials
+// nobody can be asked, and the portal wants to see a live host first, so a key is
+// made, unless Tesla had one when it was last asked. Where the regions have
+// different keys, the one is restored that may replace the others.
 func decideKey(o keyObservation) keyDecision {
-	if !o.Credentials {
-		return keyDecision{Action: keyGenerate}
-	}
 	var registered []keystore.Key
 	for _, a := range o.Answers {
-		if a == nil {
+		if o.Credentials && (a == nil || a.Key == "" && !o.Now.Before(a.Next)) {
 			return keyDecision{Action: keyWait, Reason: ReasonAsking}
 		}
-		if k := a.Registered(); !k.IsZero() {
-			registered = append(registered, k)
+		if a != nil && a.Key != "" {
+			registered = append(registered, a.Registered())
 		}
 	}
 	if len(registered) == 0 {

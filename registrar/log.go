@@ -47,7 +47,6 @@ func (s *site) show(r *region, d decision) {
 	}
 }
 
-// allRegistered is called with s.mu held.
 // logReplacement logs that a registration is about to replace another key: the
 // one request that cannot be taken back.
 func (s *site) logReplacement(r *region, app Application, key keystore.Key) {
@@ -63,6 +62,7 @@ func (s *site) logReplacement(r *region, app Application, key keystore.Key) {
 	}
 }
 
+// allRegistered is called with s.mu held.
 func (s *site) allRegistered() bool {
 	for _, r := range s.regions {
 		if r.shown.State != Registered {

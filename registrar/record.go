@@ -86,6 +86,21 @@ func (r record) failureFor(application string, key keystore.Key) *Failure {
 	return r.Failure
 }
 
+// plausible returns r without what only a clock that was ahead can have written,
+// or what a clock that is behind now cannot judge: an answer is asked for again
+// before anything is done on it, and a failure puts nothing off.
+func (r record) plausible(now time.Time) record {
+	if r.Answer != nil && r.Answer.At.After(now) {
+		again := *r.Answer
+		again.Next = now
+		r.Answer = &again
+	}
+	if r.Failure != nil && r.Failure.At.After(now) {
+		r.Failure = nil
+	}
+	return r
+}
+
 // Storage keeps records: the consumer contract for the state store. Load of an
 // unknown key is fs.ErrNotExist.
 type Storage interface {

@@ -209,6 +209,6 @@ func (s *site) load(ctx context.Context, r *region) {
 		r.log.Warn("registration record not readable; asking Tesla again", zap.Error(err))
 	}
 	s.mu.Lock()
-	r.record = rec
+	r.record = rec.plausible(time.Now())
 	s.mu.Unlock()
 }

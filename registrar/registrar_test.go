@@ -2,6 +2,7 @@ package registrar_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"io/fs"
 	"sync"
@@ -269,6 +270,18 @@ func (w *world) wantPosts(na, eu int) {
 	}
 }
 
+// remember puts an answer of Tesla into the storage, as an earlier process left it.
+func (w *world) remember(region fleetapi.Region, a Answer) {
+	w.t.Helper()
+	data, err := json.Marshal(Record{Answer: &a})
+	if err == nil {
+		err = w.storage.Store(context.Background(), RecordKey("example.com", region), data)
+	}
+	if err != nil {
+		w.t.Fatal(err)
+	}
+}
+
 // inWorld runs a test in a bubble with a world of its own.
 func inWorld(name string, t *testing.T, test func(*world)) {
 	t.Run(name, func(t *testing.T) {
@@ -494,6 +507,37 @@ func TestKeys(t *testing.T) {
 		w.want(Registered)
 		w.stop()
 	})
+	inWorld("not made on what Tesla said long ago", t, func(w *world) {
+		w.start()
+		w.want(Registered)
+		w.stop()
+		// Another host registers its key, while this one is off and its disk is lost.
+		w.remember(fleetapi.NA, Answer{At: time.Now(), Next: time.Now().Add(time.Hour), ClientID: "id"})
+		w.remember(fleetapi.EU, Answer{At: time.Now(), Next: time.Now().Add(time.Hour), ClientID: "id"})
+		w.tesla.keys[fleetapi.NA], w.tesla.keys[fleetapi.EU] = theirs, theirs
+		w.keys.set(keystore.Key{})
+		w.tesla.refuse = func(op fleetapi.Operation) error { return refusal(fleetapi.InternalError, op) }
+		time.Sleep(24 * time.Hour)
+		w.start()
+		w.want(Unavailable)
+		w.change(func() { w.tesla.refuse = nil })
+		time.Sleep(time.Minute)
+		w.want(Registered)
+		if w.keys.made() != 0 || w.keys.Key() != theirs {
+			t.Errorf("made %d keys and hosts %v, want Tesla's restored", w.keys.made(), w.keys.Key())
+		}
+		w.stop()
+	})
+	inWorld("restored from memory where the credentials are lost, too", t, func(w *world) {
+		w.remember(fleetapi.NA, Answer{At: time.Now(), Next: time.Now().Add(time.Hour), ClientID: "id", Key: theirs.Hex()})
+		w.keys.key, w.clientID = keystore.Key{}, ""
+		w.start()
+		w.want(WaitingForCredentials)
+		if w.keys.made() != 0 || w.keys.Key() != theirs {
+			t.Errorf("made %d keys and hosts %v, want the one that Tesla had", w.keys.made(), w.keys.Key())
+		}
+		w.stop()
+	})
 	inWorld("a key that cannot be written is tried again", t, func(w *world) {
 		w.keys.key, w.keys.err = keystore.Key{}, errors.New("disk is full")
 		w.start()
@@ -658,4 +702,36 @@ func TestDamagedRecordCostsOneQuestion(t *testing.T) {
 			w.stop()
 		})
 	}
+}
+
+// TestClockThatWasAhead has records of a process whose clock was years ahead, or
+// that is behind now: nothing waits for those times, and nothing is posted on
+// what seems to be the freshest answer of all.
+func TestClockThatWasAhead(t *testing.T) {
+	inWorld("an answer", t, func(w *world) {
+		later := time.Now().AddDate(5, 0, 0)
+		w.remember(fleetapi.NA, Answer{At: later, Next: later.Add(time.Hour), ClientID: "id"})
+		w.remember(fleetapi.EU, Answer{At: later, Next: later.Add(time.Hour), ClientID: "id", Key: ours.Hex()})
+		w.tesla.keys[fleetapi.NA], w.tesla.keys[fleetapi.EU] = theirs, theirs
+		w.start()
+		w.want(Mismatch)
+		w.wantPosts(0, 0)
+		w.stop()
+	})
+	inWorld("a failure", t, func(w *world) {
+		later := time.Now().AddDate(5, 0, 0)
+		data, err := json.Marshal(Record{Failure: &Failure{At: later, Next: later.Add(time.Hour), Count: 7, Operation: "register",
+			Reason: "unauthorized_client", Application: "digest of id", Fingerprint: ours.Fingerprint()}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = w.storage.Store(context.Background(), RecordKey("example.com", fleetapi.NA), data)
+		w.start()
+		w.want(Registered)
+		if w.asks() != 2 { // before the registration, and to read it back
+			t.Errorf("asked %d times, want 2", w.asks())
+		}
+		w.wantPosts(1, 1)
+		w.stop()
+	})
 }

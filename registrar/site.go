@@ -147,10 +147,14 @@ func (s *site) settleKey() time.Time {
 		return time.Time{}
 	}
 	clientID := s.Application().ClientID
-	o := keyObservation{Credentials: clientID != "", Accept: s.Accept}
+	o := keyObservation{Now: time.Now(), Credentials: clientID != "", Accept: s.Accept}
 	s.mu.Lock()
 	for _, r := range s.regions {
-		o.Answers = append(o.Answers, r.record.answerFor(clientID))
+		last := r.record.Answer
+		if o.Credentials {
+			last = r.record.answerFor(clientID)
+		}
+		o.Answers = append(o.Answers, last)
 	}
 	s.mu.Unlock()
 
