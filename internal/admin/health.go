@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+
+	"wellkey/internal/listen"
 )
 
 // health answers that the process is alive, and nothing more: a restart heals
@@ -31,12 +33,8 @@ func (a *Admin) notReady() error {
 	if a.config.Stopping != nil && a.config.Stopping() {
 		return errors.New("stopping")
 	}
-	bound := false
-	for _, l := range a.config.Server.Listeners() {
-		bound = bound || l.Bound
-	}
-	if !bound {
-		return errors.New("no public listener is bound yet")
+	if l := serving(a.config.Server.Listeners()); !l.Bound {
+		return fmt.Errorf("the %s listener is not bound yet", l.Name)
 	}
 	sites := a.config.Registrar.Snapshot().Sites
 	for _, s := range sites {
@@ -53,4 +51,16 @@ func (a *Admin) notReady() error {
 		return fmt.Errorf("no key for %s yet: %s", sites[0].Domain, sites[0].KeyNote.Reason)
 	}
 	return fmt.Errorf("no key for %s yet", sites[0].Domain)
+}
+
+// serving returns the listener that gives the key: the one for HTTPS, unless a
+// proxy in front ends TLS, and there is none.
+func serving(on []listen.State) listen.State {
+	key := listen.State{Name: "public"}
+	for _, l := range on {
+		if key = l; l.Name == "https" {
+			break
+		}
+	}
+	return key
 }
