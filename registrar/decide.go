@@ -119,7 +119,7 @@ func towardsRegistration(o observation, answer *Answer) decision {
 		return decision{Action: wait, State: Unreachable, Reason: o.Look.Reason, Next: answer.Next}
 	}
 	d := decision{Action: register, State: Pending, Reason: ReasonRegistering}
-	if o.Now.Sub(answer.At) > freshAnswer {
+	if !answer.fresh(o.Now) {
 		d.Action = ask // somebody else may have registered meanwhile
 	}
 	return d

@@ -77,6 +77,9 @@ func TestDecide(t *testing.T) {
 			o.Record.Answer, o.Accepted = answer(theirs), true
 			o.Now = in(5 * time.Minute)
 		}, Decision{Ask, Pending, ReasonRegistering, time.Time{}}},
+		{"nor on one that seems to be from the future", func(o *Observation) {
+			o.Record.Answer.At = in(time.Minute)
+		}, Decision{Ask, Pending, ReasonRegistering, time.Time{}}},
 		{"accepted or not, an unreachable key is not registered", func(o *Observation) {
 			o.Record.Answer, o.Accepted = answer(theirs), true
 			o.Look = &Look{Verdict: reach.Unreachable, Reason: reach.ReasonStatus}

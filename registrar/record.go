@@ -68,6 +68,13 @@ func (a *Answer) Registered() keystore.Key {
 	return k
 }
 
+// fresh reports whether the answer is of the last minutes, by both clocks: the
+// monotonic one stands still while the machine sleeps, the other can be set.
+func (a *Answer) fresh(now time.Time) bool {
+	by := func(now time.Time) bool { age := now.Sub(a.At); return 0 <= age && age <= freshAnswer }
+	return by(now) && by(now.Round(0))
+}
+
 // answerFor returns the answer if it was given to this application: a
 // registration belongs to one application, another one gets another answer.
 func (r record) answerFor(clientID string) *Answer {

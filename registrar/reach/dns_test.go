@@ -11,6 +11,7 @@ import (
 
 	"wellkey/internal/finding"
 	"wellkey/internal/testdns"
+	"wellkey/internal/testnet"
 	"wellkey/registrar/reach"
 )
 
@@ -101,7 +102,7 @@ func TestSeveralResolvers(t *testing.T) {
 			w.config.Timeout = 2 * time.Second
 			w.config.Resolvers = nil
 			for _, build := range tc.build {
-				server := newDNS(t)
+				server := testnet.DNS(t)
 				build(server)
 				w.config.Resolvers = append(w.config.Resolvers, server.Addr())
 			}

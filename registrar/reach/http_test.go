@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"wellkey/internal/testca"
+	"wellkey/internal/testnet"
 	"wellkey/registrar/reach"
 )
 
@@ -111,7 +112,7 @@ func TestSilence(t *testing.T) {
 }
 
 func TestKeys(t *testing.T) {
-	_, other := newKey(t)
+	_, other := testnet.Key(t)
 	p384, err := ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)
@@ -135,8 +136,8 @@ func TestKeys(t *testing.T) {
 		seen   string
 	}{
 		{"another key", func(*world) []byte { return other.PEM() }, reach.ReasonWrongKey, []string{"key_match fail"}, other.Fingerprint()},
-		{"RSA", func(*world) []byte { return publicPEM(t, &rsaKey.PublicKey) }, reach.ReasonNotAKey, []string{"key_parse fail"}, "RSA"},
-		{"P-384", func(*world) []byte { return publicPEM(t, &p384.PublicKey) }, reach.ReasonNotAKey, []string{"key_parse fail"}, "P-384"},
+		{"RSA", func(*world) []byte { return testnet.PublicPEM(t, &rsaKey.PublicKey) }, reach.ReasonNotAKey, []string{"key_parse fail"}, "RSA"},
+		{"P-384", func(*world) []byte { return testnet.PublicPEM(t, &p384.PublicKey) }, reach.ReasonNotAKey, []string{"key_parse fail"}, "P-384"},
 		{"certificate", func(w *world) []byte { return w.signer.RootsPEM() }, reach.ReasonNotAKey, []string{"key_parse fail"}, "certificate"},
 		{"private key", sec1, reach.ReasonPrivateKey, []string{"key_private fail"}, "ALARM"},
 		{"private RSA key", func(*world) []byte {

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"wellkey/internal/testca"
+	"wellkey/internal/testnet"
 	"wellkey/registrar/reach"
 )
 
@@ -155,7 +156,7 @@ func TestExpiredIntermediate(t *testing.T) {
 
 func TestPlainHTTPOnThePortOfTLS(t *testing.T) {
 	w := newWorld(t)
-	w.run(w.listen("127.0.0.2", w.port), http.NotFoundHandler())
+	testnet.Serve(w.t, testnet.Listen(w.t, "127.0.0.2", w.port), nil, http.NotFoundHandler())
 	w.dns.Set(domain, "A 127.0.0.2")
 	report := w.check()
 	expect(t, report, reach.Inconclusive, reach.ReasonTLSHandshake, "tls_handshake@127.0.0.2 fail")
@@ -178,7 +179,7 @@ func TestAlertOfTheOtherSide(t *testing.T) {
 
 func TestConnectionCutInTheHandshake(t *testing.T) {
 	w := newWorld(t)
-	listener := w.listen("127.0.0.2", w.port)
+	listener := testnet.Listen(w.t, "127.0.0.2", w.port)
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)

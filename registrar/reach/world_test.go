@@ -3,17 +3,9 @@ package reach_test
 import (
 	"context"
 	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
-	"encoding/pem"
-	"io"
-	"log"
-	"net"
 	"net/http"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -24,6 +16,7 @@ import (
 	"wellkey/internal/probetoken"
 	"wellkey/internal/testca"
 	"wellkey/internal/testdns"
+	"wellkey/internal/testnet"
 	"wellkey/keystore"
 	"wellkey/registrar/reach"
 )
@@ -47,92 +40,24 @@ type world struct {
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	signer, err := testca.NewSigner()
-	if err != nil {
-		t.Fatal(err)
-	}
 	token, err := probetoken.New()
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &world{t: t, dns: newDNS(t), signer: signer, token: token, port: freePort(t), plain: freePort(t)}
-	w.private, w.key = newKey(t)
+	w := &world{t: t, dns: testnet.DNS(t), signer: testnet.Signer(t), token: token}
+	w.port, w.plain = testnet.Ports(t, "")
+	w.private, w.key = testnet.Key(t)
 	w.config = reach.Config{
-		Resolvers: []string{w.dns.Addr()}, Roots: signer.Roots(), Port: w.port, HTTPPort: w.plain,
+		Resolvers: []string{w.dns.Addr()}, Roots: w.signer.Roots(), Port: w.port, HTTPPort: w.plain,
 		AllowPrivate: true, Token: token, UserAgent: "wellkey/test", Timeout: 20 * time.Second,
 	}
 	return w
 }
 
-func newDNS(t *testing.T) *testdns.Server {
-	t.Helper()
-	server, err := testdns.Start()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := server.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	return server
-}
-
-// freePort returns a port that was free on every address a moment ago.
-func freePort(t *testing.T) int {
-	t.Helper()
-	listener, err := net.Listen("tcp", ":0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer listener.Close()
-	return listener.Addr().(*net.TCPAddr).Port
-}
-
-func newKey(t *testing.T) (*ecdsa.PrivateKey, keystore.Key) {
-	t.Helper()
-	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	parsed, err := keystore.Parse(publicPEM(t, &private.PublicKey))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return private, parsed.Key
-}
-
-func publicPEM(t *testing.T, public any) []byte {
-	t.Helper()
-	der, err := x509.MarshalPKIXPublicKey(public)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der})
-}
-
-// listen listens on one address of the world.
-func (w *world) listen(ip string, port int) net.Listener {
-	w.t.Helper()
-	listener, err := net.Listen("tcp", net.JoinHostPort(ip, strconv.Itoa(port)))
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	w.t.Cleanup(func() { _ = listener.Close() }) // the server over it may have closed it
-	return listener
-}
-
 // serve serves handler at ip over TLS.
 func (w *world) serve(ip string, config *tls.Config, handler http.Handler) {
 	w.t.Helper()
-	w.run(tls.NewListener(w.listen(ip, w.port), config), handler)
-}
-
-func (w *world) run(listener net.Listener, handler http.Handler) {
-	server := &http.Server{Handler: handler, ErrorLog: log.New(io.Discard, "", 0)}
-	ended := make(chan struct{})
-	go func() { defer close(ended); _ = server.Serve(listener) }() // ends with http.ErrServerClosed
-	w.t.Cleanup(func() { _ = server.Close(); <-ended })
+	testnet.Serve(w.t, testnet.Listen(w.t, ip, w.port), config, handler)
 }
 
 // cert returns a TLS configuration with a leaf for names; none means the
@@ -142,11 +67,7 @@ func (w *world) cert(options testca.LeafOptions, names ...string) *tls.Config {
 	if len(names) == 0 {
 		names = []string{domain}
 	}
-	leaf, err := w.signer.Issue(options, names...)
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	return &tls.Config{Certificates: []tls.Certificate{leaf.Certificate}}
+	return testnet.Certificate(w.t, w.signer, options, names...)
 }
 
 // good serves the key as wellkey does.
@@ -154,16 +75,13 @@ func (w *world) good(ip string) { w.serve(ip, w.cert(testca.LeafOptions{}), w.ke
 
 // keyHandler serves body at the path of the key, and answers the probe token.
 func (w *world) keyHandler(body []byte) http.Handler {
-	mux := http.NewServeMux()
-	mux.HandleFunc("GET "+reach.Path, func(rw http.ResponseWriter, r *http.Request) {
-		rw.Header().Set("Content-Type", "application/x-pem-file")
-		rw.Header().Set("Content-Length", strconv.Itoa(len(body)))
+	file := testnet.File(reach.Path, body)
+	return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		if answer := w.token.Answer(r.Header.Get(probetoken.Header)); answer != "" {
 			rw.Header().Set(probetoken.Header, answer)
 		}
-		_, _ = rw.Write(body) // a client that has gone is no fault of the test
+		file.ServeHTTP(rw, r)
 	})
-	return mux
 }
 
 func (w *world) prober() *reach.Prober {
