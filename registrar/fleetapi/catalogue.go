@@ -258,9 +258,9 @@ var catalogue = []Refusal{
 		Examples: []Example{{Status: 403, Body: envelope("Account {client_id} does not have access to {domain}")}},
 	},
 	{
-		// Only in Tesla's envelope: a 404 of anything else in the way, such as
-		// a mistyped base URL, must not pass for "no key is registered".
-		Code: KeyNotFound, Operations: ask, Statuses: []int{404}, Pattern: regexp.MustCompile(`(?i)not[ _]found`), Absent: true,
+		// A 404 of anything else in the way, such as a mistyped base URL, must not
+		// pass for "no key is registered".
+		Code: KeyNotFound, Operations: ask, Statuses: []int{404}, Pattern: regexp.MustCompile(`(?i)not[ _]found`), Strict: true, Absent: true,
 		Actor: ActorNobody, Retry: RetrySoon,
 		Summary: "Tesla has no key of {domain} in this region",
 		Cause:   "{domain} is not registered in {region_name}.",

@@ -113,6 +113,8 @@ func TestNotRegisteredIsSaidInWords(t *testing.T) {
 		{404, `{"message":"not found"}`, fleetapi.NotFound},
 		{404, `{"error":"not found","error":""}`, fleetapi.NotFound},
 		{404, ``, fleetapi.NotFound},
+		{404, `{"timestamp":"2026-11-24T12:00:00Z","status":404,"error":"Not Found","path":"/api/1/partner_accounts/public_key"}`, fleetapi.NotFound},
+		{400, `{"response":null,"error":"client not found"}`, fleetapi.UnknownRefusal},
 		{421, ``, fleetapi.UnknownRefusal},
 		{412, ``, fleetapi.UnknownRefusal},
 		{503, `{"error":"service not found"}`, fleetapi.Unavailable},

@@ -27,7 +27,8 @@ func (r *Refusal) fits(op Operation, a answer) bool {
 		slices.Contains(r.Operations, op) &&
 		r.fitsStatus(a.status) &&
 		(len(r.Bodies) == 0 || slices.Contains(r.Bodies, a.body)) &&
-		(r.Pattern == nil || a.body == BodyJSON && r.Pattern.MatchString(a.text))
+		(r.Pattern == nil || a.body == BodyJSON && r.Pattern.MatchString(a.text)) &&
+		(!r.Strict || a.fields["response"] != nil)
 }
 
 func (r *Refusal) fitsStatus(status int) bool {
@@ -38,7 +39,7 @@ func (r *Refusal) fitsStatus(status int) bool {
 		switch {
 		case s < 10:
 			return status/100 == s
-		case r.Pattern != nil:
+		case r.Pattern != nil && !r.Strict:
 			return status/100 == s/100
 		}
 		return status == s

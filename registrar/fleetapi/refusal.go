@@ -68,6 +68,10 @@ type Refusal struct {
 	Pattern  *regexp.Regexp
 	Bodies   []Body
 
+	// Strict rows have a Pattern that others than Tesla use, too: they match only
+	// an exact status, and only in the envelope of the partner endpoints.
+	Strict bool
+
 	// Local rows are decided on this side of the wire; no answer matches them.
 	Local bool
 
