@@ -2,12 +2,8 @@ package cli_test
 
 import (
 	"bytes"
-	"crypto/tls"
 	"encoding/json"
-	"io"
-	"log"
 	"net"
-	"net/http"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -16,7 +12,6 @@ import (
 	"wellkey/internal/doctor"
 	"wellkey/internal/testca"
 	"wellkey/registrar/fleetapi"
-	"wellkey/registrar/reach"
 )
 
 // A said is what a command printed, and how it ended.
@@ -56,32 +51,7 @@ func (w *world) probing(more ...string) []string {
 // may, and redirects from plain HTTP.
 func (w *world) host(body []byte) {
 	w.t.Helper()
-	leaf, err := w.Signer.Issue(testca.LeafOptions{}, w.Domain)
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	handler := http.NewServeMux()
-	handler.HandleFunc("GET "+reach.Path, func(rw http.ResponseWriter, _ *http.Request) {
-		rw.Header().Set("Content-Type", "text/plain")
-		_, _ = rw.Write(body) // a client that has gone is no fault of the test
-	})
-	w.listenAndServe(w.HTTPSAddr, &tls.Config{Certificates: []tls.Certificate{leaf.Certificate}}, handler)
-	w.listenAndServe(w.HTTPAddr, nil, http.RedirectHandler("https://"+w.Domain+reach.Path, http.StatusPermanentRedirect))
-}
-
-func (w *world) listenAndServe(addr string, config *tls.Config, handler http.Handler) {
-	w.t.Helper()
-	listener, err := net.Listen("tcp", addr)
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	if config != nil {
-		listener = tls.NewListener(listener, config)
-	}
-	server := &http.Server{Handler: handler, ErrorLog: log.New(io.Discard, "", 0)}
-	ended := make(chan struct{})
-	go func() { defer close(ended); _ = server.Serve(listener) }() // ends with http.ErrServerClosed
-	w.t.Cleanup(func() { _ = server.Close(); <-ended })
+	w.publish(testca.LeafOptions{}, body)
 }
 
 func TestDoctorOfOurOwnHost(t *testing.T) {

@@ -8,6 +8,7 @@ import (
 
 	"wellkey/internal/fleetsim"
 	"wellkey/internal/testca"
+	"wellkey/internal/testnet"
 	"wellkey/registrar"
 	"wellkey/registrar/fleetapi"
 	"wellkey/registrar/reach"
@@ -26,7 +27,7 @@ func hostProblems() map[string]func(*problem) {
 
 func githubPages(p *problem) {
 	w := p.stranger()
-	w.answer(testca.LeafOptions{}, func(rw http.ResponseWriter, _ *http.Request) {
+	w.answer(w.cert(testca.LeafOptions{}), func(rw http.ResponseWriter, _ *http.Request) {
 		rw.Header().Set("Server", "GitHub.com")
 		rw.Header().Set("Content-Type", "text/html; charset=utf-8")
 		rw.WriteHeader(http.StatusNotFound)
@@ -40,7 +41,7 @@ func keyHostBlocked(p *problem) {
 	blocked := func(handler http.HandlerFunc, words ...string) {
 		p.t.Helper()
 		w := p.stranger()
-		w.answer(testca.LeafOptions{}, handler)
+		w.answer(w.cert(testca.LeafOptions{}), handler)
 		p.wants(w, 1, "doctor", words...)
 	}
 	blocked(func(rw http.ResponseWriter, _ *http.Request) {
@@ -76,11 +77,7 @@ func tlsAtHome(p *problem) {
 		p.wants(w, 1, "doctor", words...)
 	}
 	router := p.stranger()
-	leaf, err := router.Signer.Issue(testca.LeafOptions{}, "router.example.net")
-	if err != nil {
-		p.t.Fatal(err)
-	}
-	router.otherHost(&leaf.Certificate, http.NotFound)
+	router.otherHost(testnet.Certificate(p.t, router.Signer, testca.LeafOptions{}, "router.example.net"), http.NotFound)
 	p.wants(router, 1, "doctor", "tls_name", "it may also be the router's own page that answers", "from a phone with Wi-Fi switched off")
 
 	hairpin := p.world()
@@ -135,38 +132,33 @@ func certificateExpired(p *problem) {
 // certificate than a good one.
 func (w *world) publish(options testca.LeafOptions, body []byte) {
 	w.t.Helper()
-	w.answer(options, func(rw http.ResponseWriter, _ *http.Request) {
-		rw.Header().Set("Content-Type", "text/plain")
-		_, _ = rw.Write(body) // not to HEAD
-	})
+	w.answer(w.cert(options), file(body))
 }
 
-// answer is a web server in place of wellkey.
-func (w *world) answer(options testca.LeafOptions, handler http.HandlerFunc) {
+// file answers with body, as any web server may.
+func file(body []byte) http.HandlerFunc {
+	return func(rw http.ResponseWriter, _ *http.Request) {
+		rw.Header().Set("Content-Type", "text/plain")
+		_, _ = rw.Write(body) // not to HEAD
+	}
+}
+
+// answer is a web server in place of wellkey, which redirects from plain HTTP.
+func (w *world) answer(config *tls.Config, handler http.HandlerFunc) {
 	w.t.Helper()
-	config := &tls.Config{Certificates: []tls.Certificate{*w.leaf(options)}}
-	w.listenAndServe(w.HTTPSAddr, config, handler)
-	w.listenAndServe(w.HTTPAddr, nil, http.RedirectHandler("https://"+w.Domain+reach.Path, http.StatusPermanentRedirect))
+	testnet.Serve(w.t, testnet.Listen(w.t, w.HTTPSAddr), config, handler)
+	testnet.Serve(w.t, testnet.Listen(w.t, w.HTTPAddr), nil, http.RedirectHandler("https://"+w.Domain+reach.Path, http.StatusPermanentRedirect))
 }
 
 // publishBySNI publishes body as one site among several of a server, which shows
 // another one to those who do not name it.
 func (w *world) publishBySNI(body []byte) {
 	w.t.Helper()
-	good := w.leaf(testca.LeafOptions{})
-	other, err := w.Signer.Issue(testca.LeafOptions{}, "default.example.net")
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	config := &tls.Config{GetCertificate: func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
+	good, other := w.cert(testca.LeafOptions{}), testnet.Certificate(w.t, w.Signer, testca.LeafOptions{}, "default.example.net")
+	w.answer(&tls.Config{GetConfigForClient: func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
 		if hello.ServerName == w.Domain {
 			return good, nil
 		}
-		return &other.Certificate, nil
-	}}
-	w.listenAndServe(w.HTTPSAddr, config, http.HandlerFunc(func(rw http.ResponseWriter, _ *http.Request) {
-		rw.Header().Set("Content-Type", "text/plain")
-		_, _ = rw.Write(body) // not to HEAD
-	}))
-	w.listenAndServe(w.HTTPAddr, nil, http.RedirectHandler("https://"+w.Domain+reach.Path, http.StatusPermanentRedirect))
+		return other, nil
+	}}, file(body))
 }

@@ -86,7 +86,7 @@ func noPrompt(p *problem) {
 		"<!DOCTYPE html><html><body><pre>" + string(key) + "</pre></body></html>": {"http_html", "what comes is a web page"},
 	} {
 		w := p.stranger()
-		w.answer(testca.LeafOptions{}, func(rw http.ResponseWriter, _ *http.Request) {
+		w.answer(w.cert(testca.LeafOptions{}), func(rw http.ResponseWriter, _ *http.Request) {
 			rw.Header().Set("Content-Type", "text/html")
 			_, _ = rw.Write([]byte(body)) // not to HEAD
 		})

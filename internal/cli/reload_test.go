@@ -1,7 +1,6 @@
 package cli_test
 
 import (
-	"crypto/tls"
 	"net/http"
 	"net/http/httputil"
 	"net/url"
@@ -11,6 +10,7 @@ import (
 
 	"wellkey/internal/admin"
 	"wellkey/internal/testca"
+	"wellkey/internal/testnet"
 	"wellkey/internal/testworld"
 	"wellkey/registrar"
 	"wellkey/registrar/fleetapi"
@@ -140,13 +140,9 @@ func TestOtherApplication(t *testing.T) {
 func TestBehindProxy(t *testing.T) {
 	t.Parallel()
 	w := newRegistrable(t, withFiles)
-	listener, err := tls.Listen("tcp", w.HTTPSAddr, &tls.Config{Certificates: []tls.Certificate{*w.leaf(testca.LeafOptions{})}})
-	if err != nil {
-		t.Fatal(err)
-	}
 	proxy := httputil.NewSingleHostReverseProxy(&url.URL{Scheme: "http", Host: w.HTTPAddr})
 	proxy.Transport = &http.Transport{DisableKeepAlives: true}
-	w.serveOn(listener, nil, proxy)
+	testnet.Serve(t, testnet.Listen(t, w.HTTPSAddr), w.cert(testca.LeafOptions{}), proxy)
 	r := w.run("TLS=off", "TLS_CERT_FILE", "TLS_KEY_FILE", "HTTPS_ADDR")
 	s := w.awaitRegistered()
 	if err := w.Check(w.ctx, fleetapi.NA, fleetapi.EU); err != nil {

@@ -2,9 +2,7 @@ package cli_test
 
 import (
 	"crypto/tls"
-	"errors"
 	"io"
-	"log"
 	"net"
 	"net/http"
 	"slices"
@@ -16,6 +14,7 @@ import (
 
 	"wellkey/internal/admin"
 	"wellkey/internal/testca"
+	"wellkey/internal/testnet"
 	"wellkey/registrar"
 	"wellkey/registrar/fleetapi"
 	"wellkey/registrar/reach"
@@ -32,7 +31,7 @@ type obstacle struct {
 func obstacles() map[string]obstacle {
 	answering := func(status int, kind, body string) obstacle {
 		return obstacle{place: func(w *world) {
-			w.otherHost(w.leaf(testca.LeafOptions{}), func(rw http.ResponseWriter, _ *http.Request) {
+			w.otherHost(w.cert(testca.LeafOptions{}), func(rw http.ResponseWriter, _ *http.Request) {
 				rw.Header().Set("Content-Type", kind)
 				rw.WriteHeader(status)
 				_, _ = io.WriteString(rw, body)
@@ -51,23 +50,19 @@ func obstacles() map[string]obstacle {
 		reach.ReasonTLSSelfSigned:  certified(testca.LeafOptions{SelfSigned: true}),
 		reach.ReasonTLSIncomplete:  certified(testca.LeafOptions{Incomplete: true}),
 		reach.ReasonTLSUntrusted: {place: func(w *world) {
-			stranger, err := testca.NewSigner()
-			if err != nil {
-				w.t.Fatal(err)
-			}
-			w.Signer = stranger
+			w.Signer = testnet.Signer(w.t)
 			w.sign(testca.LeafOptions{})
 		}},
 		reach.ReasonHTTP: {place: func(w *world) {
-			w.otherHost(w.leaf(testca.LeafOptions{}), func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) })
+			w.otherHost(w.cert(testca.LeafOptions{}), func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) })
 		}},
 		reach.ReasonRedirect: {place: func(w *world) {
-			w.otherHost(w.leaf(testca.LeafOptions{}), func(rw http.ResponseWriter, r *http.Request) {
+			w.otherHost(w.cert(testca.LeafOptions{}), func(rw http.ResponseWriter, r *http.Request) {
 				http.Redirect(rw, r, "https://www.example.com"+r.URL.Path, http.StatusMovedPermanently)
 			})
 		}},
 		reach.ReasonBotChallenge: {place: func(w *world) {
-			w.otherHost(w.leaf(testca.LeafOptions{}), func(rw http.ResponseWriter, _ *http.Request) {
+			w.otherHost(w.cert(testca.LeafOptions{}), func(rw http.ResponseWriter, _ *http.Request) {
 				rw.Header().Set("Cf-Mitigated", "challenge")
 				rw.Header().Set("Content-Type", "text/html")
 				rw.WriteHeader(http.StatusForbidden)
@@ -80,12 +75,12 @@ func obstacles() map[string]obstacle {
 		reach.ReasonNotAKey:  answering(200, "application/x-pem-file", "hello\n"),
 		reach.ReasonWrongKey: {place: func(w *world) {
 			_, other := newKey(w.t)
-			w.otherHost(w.leaf(testca.LeafOptions{}), func(rw http.ResponseWriter, _ *http.Request) { _, _ = rw.Write(other.PEM()) })
+			w.otherHost(w.cert(testca.LeafOptions{}), func(rw http.ResponseWriter, _ *http.Request) { _, _ = rw.Write(other.PEM()) })
 		}},
 		reach.ReasonPrivateKey: {place: func(w *world) {
 			private, _ := newKey(w.t)
 			w.canary.forbid("the private key that another host published", strings.Split(string(private), "\n")[1])
-			w.otherHost(w.leaf(testca.LeafOptions{}), func(rw http.ResponseWriter, _ *http.Request) { _, _ = rw.Write(private) })
+			w.otherHost(w.cert(testca.LeafOptions{}), func(rw http.ResponseWriter, _ *http.Request) { _, _ = rw.Write(private) })
 		}},
 	}
 }
@@ -142,20 +137,15 @@ func TestInconclusive(t *testing.T) {
 		reach.ReasonRefused: func(w *world) { host, _ := newHost(); w.DNS.Set(w.Domain, "A "+host) },
 		reach.ReasonTimeout: func(w *world) {
 			// A host that takes connections and then says nothing.
-			listener := w.listenElsewhere()
-			w.t.Cleanup(func() { _ = listener.Close() })
+			w.listenElsewhere()
 		},
 		// Whoever cannot prove to be the domain may be the router in between.
 		reach.ReasonTLSHandshake: func(w *world) { w.otherHost(nil, http.NotFound) },
 		reach.ReasonTLSName: func(w *world) {
-			leaf, err := w.Signer.Issue(testca.LeafOptions{}, "parked.example.net")
-			if err != nil {
-				w.t.Fatal(err)
-			}
-			w.otherHost(&leaf.Certificate, http.NotFound)
+			w.otherHost(testnet.Certificate(w.t, w.Signer, testca.LeafOptions{}, "parked.example.net"), http.NotFound)
 		},
 		reach.ReasonTLSSelfSigned: func(w *world) {
-			w.otherHost(w.leaf(testca.LeafOptions{SelfSigned: true}), func(rw http.ResponseWriter, _ *http.Request) {
+			w.otherHost(w.cert(testca.LeafOptions{SelfSigned: true}), func(rw http.ResponseWriter, _ *http.Request) {
 				_, _ = io.WriteString(rw, "<!DOCTYPE html><title>Your router</title>")
 			})
 		},
@@ -201,13 +191,10 @@ func (w *world) sign(opts testca.LeafOptions) {
 	}
 }
 
-func (w *world) leaf(opts testca.LeafOptions) *tls.Certificate {
+// cert returns a TLS configuration with another certificate for the domain.
+func (w *world) cert(opts testca.LeafOptions) *tls.Config {
 	w.t.Helper()
-	leaf, err := w.Signer.Issue(opts, w.Domain)
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	return &leaf.Certificate
+	return testnet.Certificate(w.t, w.Signer, opts, w.Domain)
 }
 
 // listenElsewhere lets the domain lead to another host, which listens at the
@@ -216,34 +203,14 @@ func (w *world) listenElsewhere() net.Listener {
 	w.t.Helper()
 	host, _ := newHost()
 	_, port, _ := net.SplitHostPort(w.HTTPSAddr)
-	listener, err := net.Listen("tcp", net.JoinHostPort(host, port))
-	if err != nil {
-		w.t.Fatal(err)
-	}
+	listener := testnet.Listen(w.t, net.JoinHostPort(host, port))
 	w.DNS.Set(w.Domain, "A "+host)
 	return listener
 }
 
 // otherHost lets the domain lead to another host that answers over TLS, or
-// without where there is no certificate.
-func (w *world) otherHost(certificate *tls.Certificate, answer http.HandlerFunc) {
+// without where config is nil.
+func (w *world) otherHost(config *tls.Config, answer http.HandlerFunc) {
 	w.t.Helper()
-	w.serveOn(w.listenElsewhere(), certificate, answer)
-}
-
-// serveOn serves until the end of the test.
-func (w *world) serveOn(listener net.Listener, certificate *tls.Certificate, handler http.Handler) {
-	w.t.Helper()
-	server := &http.Server{Handler: handler, ErrorLog: log.New(io.Discard, "", 0), ReadHeaderTimeout: time.Minute}
-	if certificate != nil {
-		listener = tls.NewListener(listener, &tls.Config{Certificates: []tls.Certificate{*certificate}})
-	}
-	ended := make(chan error)
-	go func() { ended <- server.Serve(listener) }()
-	w.t.Cleanup(func() {
-		_ = server.Close()
-		if err := <-ended; !errors.Is(err, http.ErrServerClosed) {
-			w.t.Errorf("serving on %s: %v", listener.Addr(), err)
-		}
-	})
+	testnet.Serve(w.t, w.listenElsewhere(), config, answer)
 }

@@ -21,6 +21,7 @@ import (
 	"wellkey/internal/doctor"
 	"wellkey/internal/finding"
 	"wellkey/internal/testca"
+	"wellkey/internal/testnet"
 	"wellkey/keystore"
 	"wellkey/registrar/reach"
 )
@@ -133,7 +134,7 @@ func TestLookWithoutFindings(t *testing.T) {
 }
 
 func TestLocalKey(t *testing.T) {
-	_, key := newKey(t)
+	_, key := testnet.Key(t)
 	_, refused := keystore.Parse([]byte("<html>"))
 	for name, row := range map[string]struct {
 		local  doctor.Local
@@ -227,8 +228,8 @@ func connectionRows() []row {
 	return []row{
 		{"nobody listens", func(*world) {}, []string{"dial" + at + "unknown"}},
 		{"plain HTTP on the port of TLS", func(w *world) {
-			w.run(w.listen(w.host, w.port), file(w.key.PEM()))
-			w.run(w.listen(w.host, w.plain), http.NotFoundHandler())
+			testnet.Serve(w.t, w.listen(w.host, w.port), nil, file(w.key.PEM()))
+			testnet.Serve(w.t, w.listen(w.host, w.plain), nil, http.NotFoundHandler())
 		}, []string{"tls_handshake" + at + "fail"}},
 		{"another name", leaf(testca.LeafOptions{}, "other.test"), []string{"tls_name" + at + "fail", "tls_cn" + at + "warn", "tls_no_sni" + at + "warn"}},
 		{"self-signed", leaf(testca.LeafOptions{SelfSigned: true}), []string{"tls_chain" + at + "fail"}},
@@ -248,7 +249,7 @@ func connectionRows() []row {
 			}}, file(w.key.PEM()))
 		}, []string{"tls_no_sni" + at + "warn"}},
 		{"port 80 closed", func(w *world) {
-			w.run(tls.NewListener(w.listen(w.host, w.port), w.cert(testca.LeafOptions{})), file(w.key.PEM()))
+			testnet.Serve(w.t, w.listen(w.host, w.port), w.cert(testca.LeafOptions{}), file(w.key.PEM()))
 		}, []string{"http_port80" + at + "warn"}},
 	}
 }
@@ -337,24 +338,24 @@ func keyRows() []row {
 			if err != nil {
 				w.t.Fatal(err)
 			}
-			return publicPEM(w.t, &key.PublicKey)
+			return testnet.PublicPEM(w.t, &key.PublicKey)
 		}), []string{"key_parse fail"}},
 		{"another curve", body(func(w *world) []byte {
 			key, err := ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
 			if err != nil {
 				w.t.Fatal(err)
 			}
-			return publicPEM(w.t, &key.PublicKey)
+			return testnet.PublicPEM(w.t, &key.PublicKey)
 		}), []string{"key_parse fail"}},
 		{"certificate", body(func(w *world) []byte { return w.signer.RootsPEM() }), []string{"key_parse fail"}},
 		{"two blocks", edit(func(s string) string { return s + s }), []string{"key_parse fail"}},
 		{"CRLF", edit(func(s string) string { return strings.ReplaceAll(s, "\n", "\r\n") }), []string{"key_canonical warn"}},
 		{"byte order mark", edit(func(s string) string { return "\ufeff" + s }), []string{"key_canonical warn"}},
 		{"trailing bytes", edit(func(s string) string { return s + "\n\n" }), []string{"key_canonical warn"}},
-		{"another key", body(func(w *world) []byte { _, other := newKey(w.t); return other.PEM() }), []string{"key_match fail"}},
+		{"another key", body(func(w *world) []byte { _, other := testnet.Key(w.t); return other.PEM() }), []string{"key_match fail"}},
 		{"different keys", func(w *world) {
 			w.config.Local = doctor.Local{}
-			_, other := newKey(w.t)
+			_, other := testnet.Key(w.t)
 			w.good(w.host)
 			w.serve(w.host2, w.cert(testca.LeafOptions{}), file(other.PEM()))
 			w.records("A "+w.host, "A "+w.host2)

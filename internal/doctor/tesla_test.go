@@ -8,6 +8,7 @@ import (
 	"wellkey/internal/doctor"
 	"wellkey/internal/finding"
 	"wellkey/internal/fleetsim"
+	"wellkey/internal/testnet"
 	"wellkey/keystore"
 	"wellkey/registrar/fleetapi"
 )
@@ -35,10 +36,14 @@ func TestTesla(t *testing.T) {
 			[]string{"tesla_key@eu fail"}, "not_registered_in_region", `Run "wellkey register key.example.test"`},
 		{"registered by another application", inject(fleetapi.DomainOfAnotherApp, fleetapi.OpPublicKey), doctor.Fix,
 			[]string{"tesla_key@eu fail"}, "no access to key.example.test", "use the client id and secret of that one"},
-		{"another key on record", func(w *world) { _, other := newKey(w.t); w.enroll(other, fleetapi.EU); w.config.Local = doctor.Local{} }, doctor.Fix,
+		{"another key on record", func(w *world) {
+			_, other := testnet.Key(w.t)
+			w.enroll(other, fleetapi.EU)
+			w.config.Local = doctor.Local{}
+		}, doctor.Fix,
 			[]string{"tesla_key@eu fail"}, "is published", "every owner must then pair again"},
 		{"the local key is on record, and another is published", func(w *world) {
-			_, other := newKey(w.t)
+			_, other := testnet.Key(w.t)
 			w.config.Local.Key = other
 			w.enroll(other, fleetapi.NA, fleetapi.EU)
 		}, doctor.Fix, []string{"key_match fail", "tesla_key@na fail", "tesla_key@eu fail"}, "another key", "publish that key there"},
@@ -101,7 +106,7 @@ func (d down) PublicKey(ctx context.Context, region fleetapi.Region, domain stri
 // What a token says of itself is compared with what was asked for; a token that
 // says nothing is no fault.
 func TestTokens(t *testing.T) {
-	_, key := newKey(t)
+	_, key := testnet.Key(t)
 	for name, row := range map[string]struct {
 		token fleetapi.TokenInfo
 		want  []string
@@ -142,7 +147,7 @@ func (s says) PublicKey(context.Context, fleetapi.Region, string) (string, error
 
 // Where nothing is published and there is no local key, what Tesla has is told.
 func TestRegisteredWithoutAnythingToCompare(t *testing.T) {
-	_, key := newKey(t)
+	_, key := testnet.Key(t)
 	report := doctor.Run(context.Background(), doctor.Config{Domain: domain, Prober: &stub{}, Regions: []fleetapi.Region{fleetapi.EU}, Tesla: says{key: key}})
 	if f := find(report, "tesla_key"); f.Status != finding.OK || !strings.Contains(f.Seen, key.Fingerprint()) {
 		t.Errorf("tesla_key = %+v, want its fingerprint", f)

@@ -2,7 +2,6 @@ package doctor_test
 
 import (
 	"context"
-	"crypto/tls"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
@@ -13,6 +12,7 @@ import (
 
 	"wellkey/internal/doctor"
 	"wellkey/internal/testca"
+	"wellkey/internal/testnet"
 	"wellkey/registrar/fleetapi"
 	"wellkey/registrar/reach"
 )
@@ -51,8 +51,8 @@ func TestChecksRunSideBySide(t *testing.T) {
 		return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) { all.attend(r.Context()); next.ServeHTTP(rw, r) })
 	}
 	for _, ip := range []string{w.host, w.host2} {
-		w.run(tls.NewListener(w.listen(ip, w.port), w.cert(testca.LeafOptions{})), meet(file(w.key.PEM())))
-		w.run(w.listen(ip, w.plain), meet(http.RedirectHandler("https://"+domain+reach.Path, http.StatusPermanentRedirect)))
+		testnet.Serve(w.t, w.listen(ip, w.port), w.cert(testca.LeafOptions{}), meet(file(w.key.PEM())))
+		testnet.Serve(w.t, w.listen(ip, w.plain), nil, meet(http.RedirectHandler("https://"+domain+reach.Path, http.StatusPermanentRedirect)))
 	}
 	w.records("A "+w.host, "A "+w.host2)
 	// Tokens for both regions and both status requests attend, too; what needs a

@@ -3,14 +3,8 @@ package doctor_test
 import (
 	"context"
 	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
-	"encoding/pem"
 	"fmt"
-	"io"
-	"log"
 	"net"
 	"net/http"
 	"os"
@@ -29,6 +23,7 @@ import (
 	"wellkey/internal/secret"
 	"wellkey/internal/testca"
 	"wellkey/internal/testdns"
+	"wellkey/internal/testnet"
 	"wellkey/keystore"
 	"wellkey/registrar/fleetapi"
 	"wellkey/registrar/reach"
@@ -61,75 +56,21 @@ type world struct {
 // key is the one that the good host serves.
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	signer, err := testca.NewSigner()
-	if err != nil {
-		t.Fatal(err)
-	}
 	block := fmt.Sprintf("127.%d.%d.", 100+os.Getpid()%100, 1+worlds.Add(1)%250)
-	w := &world{t: t, dns: newDNS(t), second: newDNS(t), signer: signer, host: block + "2", host2: block + "3"}
-	w.port, w.plain = freePorts(t, w.host)
-	w.private, w.key = newKey(t)
+	w := &world{t: t, dns: testnet.DNS(t), second: testnet.DNS(t), signer: testnet.Signer(t), host: block + "2", host2: block + "3"}
+	w.port, w.plain = testnet.Ports(t, w.host) // which nobody else uses
+	w.private, w.key = testnet.Key(t)
 	w.probe = reach.Config{
-		Resolvers: []string{w.dns.Addr(), w.second.Addr()}, Roots: signer.Roots(), Port: w.port, HTTPPort: w.plain,
+		Resolvers: []string{w.dns.Addr(), w.second.Addr()}, Roots: w.signer.Roots(), Port: w.port, HTTPPort: w.plain,
 		AllowPrivate: true, CA: "letsencrypt.org", Timeout: 20 * time.Second,
 	}
 	w.config = doctor.Config{Domain: domain, Local: doctor.Local{Path: "/key.pem", Key: w.key}}
 	return w
 }
 
-func newDNS(t *testing.T) *testdns.Server {
-	t.Helper()
-	server, err := testdns.Start()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := server.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	return server
-}
-
 // worlds counts the worlds, so that each has its addresses, and so its ports, to
 // itself: tests run side by side.
 var worlds atomic.Uint32
-
-// freePorts returns two ports that are free at ip, which nobody else uses.
-func freePorts(t *testing.T, ip string) (one, two int) {
-	t.Helper()
-	for _, port := range []*int{&one, &two} {
-		listener, err := net.Listen("tcp", ip+":0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer listener.Close() // not before both are chosen, so that they differ
-		*port = listener.Addr().(*net.TCPAddr).Port
-	}
-	return one, two
-}
-
-func newKey(t *testing.T) (*ecdsa.PrivateKey, keystore.Key) {
-	t.Helper()
-	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	parsed, err := keystore.Parse(publicPEM(t, &private.PublicKey))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return private, parsed.Key
-}
-
-func publicPEM(t *testing.T, public any) []byte {
-	t.Helper()
-	der, err := x509.MarshalPKIXPublicKey(public)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der})
-}
 
 // records sets the records of the domain at both resolvers.
 func (w *world) records(records ...string) {
@@ -140,25 +81,14 @@ func (w *world) records(records ...string) {
 // serve serves handler at ip over TLS, and redirects from plain HTTP.
 func (w *world) serve(ip string, config *tls.Config, handler http.Handler) {
 	w.t.Helper()
-	w.run(tls.NewListener(w.listen(ip, w.port), config), handler)
-	w.run(w.listen(ip, w.plain), http.RedirectHandler("https://"+domain+reach.Path, http.StatusPermanentRedirect))
+	testnet.Serve(w.t, w.listen(ip, w.port), config, handler)
+	testnet.Serve(w.t, w.listen(ip, w.plain), nil, http.RedirectHandler("https://"+domain+reach.Path, http.StatusPermanentRedirect))
 }
 
+// listen listens on one address of the world.
 func (w *world) listen(ip string, port int) net.Listener {
 	w.t.Helper()
-	listener, err := net.Listen("tcp", net.JoinHostPort(ip, strconv.Itoa(port)))
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	w.t.Cleanup(func() { _ = listener.Close() }) // the server over it may have closed it
-	return listener
-}
-
-func (w *world) run(listener net.Listener, handler http.Handler) {
-	server := &http.Server{Handler: handler, ErrorLog: log.New(io.Discard, "", 0)}
-	ended := make(chan struct{})
-	go func() { defer close(ended); _ = server.Serve(listener) }() // ends with http.ErrServerClosed
-	w.t.Cleanup(func() { _ = server.Close(); <-ended })
+	return testnet.Listen(w.t, net.JoinHostPort(ip, strconv.Itoa(port)))
 }
 
 // cert returns a TLS configuration with a leaf for names; none means the domain.
@@ -167,23 +97,11 @@ func (w *world) cert(options testca.LeafOptions, names ...string) *tls.Config {
 	if len(names) == 0 {
 		names = []string{domain}
 	}
-	leaf, err := w.signer.Issue(options, names...)
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	return &tls.Config{Certificates: []tls.Certificate{leaf.Certificate}}
+	return testnet.Certificate(w.t, w.signer, options, names...)
 }
 
 // file answers with body at the path of the key.
-func file(body []byte) http.Handler {
-	mux := http.NewServeMux()
-	mux.HandleFunc("GET "+reach.Path, func(rw http.ResponseWriter, _ *http.Request) {
-		rw.Header().Set("Content-Type", "application/x-pem-file")
-		rw.Header().Set("Content-Length", strconv.Itoa(len(body)))
-		_, _ = rw.Write(body) // a client that has gone is no fault of the test
-	})
-	return mux
-}
+func file(body []byte) http.Handler { return testnet.File(reach.Path, body) }
 
 // good serves the key as it must be.
 func (w *world) good(ip string) { w.serve(ip, w.cert(testca.LeafOptions{}), file(w.key.PEM())) }

@@ -139,7 +139,7 @@ func TestManyAddresses(t *testing.T) {
 
 func TestNobodyToAsk(t *testing.T) {
 	w := newWorld(t)
-	w.config.Resolvers = []string{fmt.Sprintf("127.0.0.1:%d", freePort(t))}
+	w.config.Resolvers = []string{fmt.Sprintf("127.0.0.1:%d", w.port)} // where nobody listens
 	report := w.check()
 	expect(t, report, reach.Inconclusive, reach.ReasonDNS, "dns_resolves unknown")
 	if f := find(report, "dns_resolves"); !strings.Contains(f.Seen, "refused") {

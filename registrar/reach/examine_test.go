@@ -25,7 +25,7 @@ func (w *world) examine() reach.Report {
 
 // redirecting answers on port 80 as wellkey does.
 func (w *world) redirecting(ip string) {
-	testnet.Serve(w.t, testnet.Listen(w.t, ip, w.plain), nil, http.RedirectHandler("https://"+domain+reach.Path, http.StatusPermanentRedirect))
+	testnet.Serve(w.t, w.listen(ip, w.plain), nil, http.RedirectHandler("https://"+domain+reach.Path, http.StatusPermanentRedirect))
 }
 
 func TestExamineHealthyHost(t *testing.T) {
@@ -192,7 +192,7 @@ func TestExaminePort80(t *testing.T) {
 			w := newWorld(t)
 			w.good("127.0.0.2")
 			if tc.handler != nil {
-				testnet.Serve(w.t, testnet.Listen(w.t, "127.0.0.2", w.plain), nil, tc.handler)
+				testnet.Serve(w.t, w.listen("127.0.0.2", w.plain), nil, tc.handler)
 			}
 			w.dns.Set(domain, "A 127.0.0.2")
 			report := w.examine()

@@ -83,7 +83,7 @@ func TestAnotherProcess(t *testing.T) {
 
 func TestPrivateAddressIsNotDialed(t *testing.T) {
 	w := newWorld(t)
-	listener := testnet.Listen(w.t, "127.0.0.2", w.port)
+	listener := w.listen("127.0.0.2", w.port)
 	w.dns.Set(domain, "A 127.0.0.2", "A 10.1.2.3", "AAAA ::1", "AAAA ::ffff:127.0.0.2", "AAAA 64:ff9b::7f00:2", "A 169.254.169.254")
 	w.config.AllowPrivate = false
 	report := w.check()
@@ -144,7 +144,7 @@ func TestHangingAddressesDoNotAddUp(t *testing.T) {
 	w := newWorld(t)
 	var records []string
 	for _, ip := range []string{"127.0.0.2", "127.0.0.3", "127.0.0.4", "127.0.0.5"} {
-		testnet.Listen(w.t, ip, w.port) // takes connections, and never says a word
+		w.listen(ip, w.port) // takes connections, and never says a word
 		records = append(records, "A "+ip)
 	}
 	w.good("127.0.0.6")

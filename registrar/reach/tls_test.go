@@ -156,7 +156,7 @@ func TestExpiredIntermediate(t *testing.T) {
 
 func TestPlainHTTPOnThePortOfTLS(t *testing.T) {
 	w := newWorld(t)
-	testnet.Serve(w.t, testnet.Listen(w.t, "127.0.0.2", w.port), nil, http.NotFoundHandler())
+	testnet.Serve(w.t, w.listen("127.0.0.2", w.port), nil, http.NotFoundHandler())
 	w.dns.Set(domain, "A 127.0.0.2")
 	report := w.check()
 	expect(t, report, reach.Inconclusive, reach.ReasonTLSHandshake, "tls_handshake@127.0.0.2 fail")
@@ -179,7 +179,7 @@ func TestAlertOfTheOtherSide(t *testing.T) {
 
 func TestConnectionCutInTheHandshake(t *testing.T) {
 	w := newWorld(t)
-	listener := testnet.Listen(w.t, "127.0.0.2", w.port)
+	listener := w.listen("127.0.0.2", w.port)
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)

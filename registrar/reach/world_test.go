@@ -4,8 +4,10 @@ import (
 	"context"
 	"crypto/ecdsa"
 	"crypto/tls"
+	"net"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -54,10 +56,16 @@ func newWorld(t *testing.T) *world {
 	return w
 }
 
+// listen listens on one address of the world.
+func (w *world) listen(ip string, port int) net.Listener {
+	w.t.Helper()
+	return testnet.Listen(w.t, net.JoinHostPort(ip, strconv.Itoa(port)))
+}
+
 // serve serves handler at ip over TLS.
 func (w *world) serve(ip string, config *tls.Config, handler http.Handler) {
 	w.t.Helper()
-	testnet.Serve(w.t, testnet.Listen(w.t, ip, w.port), config, handler)
+	testnet.Serve(w.t, w.listen(ip, w.port), config, handler)
 }
 
 // cert returns a TLS configuration with a leaf for names; none means the
