@@ -93,12 +93,14 @@ func (r record) failureFor(application string, key keystore.Key) *Failure {
 	return r.Failure
 }
 
-// plausible returns r without what only a clock that was ahead can have written,
-// or what a clock that is behind now cannot judge: an answer is asked for again
-// before anything is done on it, and a failure puts nothing off.
-func (r record) plausible(now time.Time) record {
-	if r.Answer != nil && r.Answer.At.After(now) {
-		again := *r.Answer
+// loaded returns r as it counts in a process that has just read it, and hosts
+// key. Not without being asked again counts an answer from the future, which a
+// clock that was ahead wrote, or that a clock that is behind cannot judge; nor,
+// where a key might be made on it, one that there is none. A failure from the
+// future puts nothing off.
+func (r record) loaded(now time.Time, key keystore.Key) record {
+	if a := r.Answer; a != nil && (a.At.After(now) || a.Key == "" && key.IsZero()) {
+		again := *a
 		again.Next = now
 		r.Answer = &again
 	}

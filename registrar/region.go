@@ -104,7 +104,7 @@ func (s *site) question(ctx context.Context, r *region, app Application) (*Answe
 	answer := &Answer{At: time.Now(), ClientID: app.ClientID}
 	switch {
 	case errors.Is(err, fleetapi.ErrNotRegistered):
-		answer.Next = answer.At.Add(backoff(waitsSlow, 1))
+		answer.Next = answer.At.Add(s.untilNext(r, answer))
 		return answer, nil
 	case err != nil:
 		return nil, err
@@ -114,17 +114,25 @@ func (s *site) question(ctx context.Context, r *region, app Application) (*Answe
 		return nil, unreadableKey(r.name, text, err)
 	}
 	answer.Key = registered.Hex()
-	wait := jitter(checkAgain)
-	if registered != s.Keys.Key() {
-		wait = backoff(waitsSlow, 2)
-		s.mu.Lock()
-		if was := r.record.Answer; was == nil || was.Key != answer.Key {
-			wait = backoff(waitsSlow, 1)
-		}
-		s.mu.Unlock()
-	}
-	answer.Next = answer.At.Add(wait)
+	answer.Next = answer.At.Add(s.untilNext(r, answer))
 	return answer, nil
+}
+
+// untilNext returns how long answer is trusted: a day if it is the key that we
+// host. Else somebody may be about to change it: an hour, and six where it is the
+// same answer again; but an answer on which a key may be made does not grow old.
+func (s *site) untilNext(r *region, answer *Answer) time.Duration {
+	key := s.Keys.Key()
+	s.mu.Lock()
+	was := r.record.answerFor(answer.ClientID)
+	s.mu.Unlock()
+	switch {
+	case !key.IsZero() && answer.Registered() == key:
+		return jitter(checkAgain)
+	case was == nil || was.Key != answer.Key, answer.Key == "" && key.IsZero():
+		return backoff(waitsSlow, 1)
+	}
+	return backoff(waitsSlow, 2)
 }
 
 // register posts the registration and proves it by reading the key back: Tesla's
@@ -208,7 +216,8 @@ func (s *site) load(ctx context.Context, r *region) {
 	if err != nil {
 		r.log.Warn("registration record not readable; asking Tesla again", zap.Error(err))
 	}
+	key := s.Keys.Key()
 	s.mu.Lock()
-	r.record = rec.plausible(time.Now())
+	r.record = rec.loaded(time.Now(), key)
 	s.mu.Unlock()
 }

@@ -388,6 +388,24 @@ func TestWaitsForWhatIsMissing(t *testing.T) {
 	})
 }
 
+// TestAsksSeldomWithoutRegistration waits for a person for two days: what Tesla
+// says meanwhile is known.
+func TestAsksSeldomWithoutRegistration(t *testing.T) {
+	inWorld("", t, func(w *world) {
+		w.look = reach.Report{Verdict: reach.Unreachable, Reason: reach.ReasonStatus}
+		w.start()
+		w.want(Unreachable)
+		time.Sleep(48 * time.Hour)
+		if n := w.asks(); n > 10 { // at once, after an hour, and then every six
+			t.Errorf("asked %d times in two days", n)
+		}
+		w.change(func() { w.look = reach.Report{Verdict: reach.Reachable} })
+		time.Sleep(15 * time.Minute)
+		w.want(Registered)
+		w.stop()
+	})
+}
+
 func TestNothingIsOverwritten(t *testing.T) {
 	inWorld("another key is a mismatch", t, func(w *world) {
 		w.tesla.keys[fleetapi.NA], w.tesla.keys[fleetapi.EU] = theirs, theirs
@@ -507,7 +525,7 @@ func TestKeys(t *testing.T) {
 		w.want(Registered)
 		w.stop()
 	})
-	inWorld("not made on what Tesla said long ago", t, func(w *world) {
+	inWorld("not made on what Tesla said to an earlier process", t, func(w *world) {
 		w.start()
 		w.want(Registered)
 		w.stop()
@@ -517,7 +535,7 @@ func TestKeys(t *testing.T) {
 		w.tesla.keys[fleetapi.NA], w.tesla.keys[fleetapi.EU] = theirs, theirs
 		w.keys.set(keystore.Key{})
 		w.tesla.refuse = func(op fleetapi.Operation) error { return refusal(fleetapi.InternalError, op) }
-		time.Sleep(24 * time.Hour)
+		time.Sleep(10 * time.Minute)
 		w.start()
 		w.want(Unavailable)
 		w.change(func() { w.tesla.refuse = nil })
