@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"testing"
 
+	"wellkey/internal/admin"
 	"wellkey/internal/fleetsim"
 	"wellkey/registrar"
 	"wellkey/registrar/fleetapi"
@@ -76,6 +77,7 @@ func TestEveryState(t *testing.T) {
 			for _, region := range []string{"na", "eu"} {
 				w.awaitLine(r.Log, "registration", append(how.log, "region", region, "state", string(state))...)
 			}
+			w.await("a key", func(s admin.Status) bool { return s.Ready }) // which is made beside the regions' own work
 			site := w.awaitStates(state, state).Sites[0]
 			w.wantOperator(operatorView{
 				status: 200, certificate: state != registrar.Pending, state: state, fingerprint: site.Key.Fingerprint,
