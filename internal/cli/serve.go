@@ -2,28 +2,16 @@ package cli
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"os/signal"
-	"path/filepath"
-	"sync/atomic"
 	"syscall"
 
-	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/spf13/cobra"
 	"go.uber.org/zap"
 
-	"wellkey/internal/admin"
 	"wellkey/internal/config"
-	"wellkey/internal/probetoken"
-	"wellkey/internal/storage"
 	"wellkey/keystore"
-	"wellkey/registrar"
-	"wellkey/registrar/fleetapi"
-	"wellkey/registrar/reach"
-	"wellkey/server"
 )
 
 func serveCommand(p Process) *cobra.Command {
@@ -105,156 +93,6 @@ func serve(ctx context.Context, settings *config.Settings, log *zap.Logger) erro
 		log.Info("stopped")
 	}
 	return err
-}
-
-// A daemon is all the parts of the program that serves, wired but not started.
-type daemon struct {
-	log          *zap.Logger
-	keys         *keystore.Store
-	certificates certificates
-	server       *server.Server
-	application  *application
-	registrar    *registrar.Registrar
-	admin        *admin.Admin // nil: switched off
-	stopping     atomic.Bool
-}
-
-// build makes the parts in the order in which they need each other: storage,
-// key, certificates, public face, the look from outside, Tesla, admin.
-func build(settings *config.Settings, log *zap.Logger) (*daemon, error) {
-	d := &daemon{log: log}
-	registry := prometheus.NewRegistry()
-	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	store, err := storage.Open(filepath.Join(settings.DataDir, "state"), log)
-	if err != nil {
-		return nil, err
-	}
-	tellFormerDomains(store, settings.Domain, log)
-	wake := func() { d.registrar.Wake(settings.Domain) }
-	d.keys, err = keystore.Open(keystore.Config{
-		Path:         settings.KeyFile,
-		RestoredPath: filepath.Join(settings.DataDir, "restored-key.pem"),
-		Logger:       log,
-		OnChange:     func(keystore.Key) { wake() },
-	})
-	if err != nil {
-		return nil, err
-	}
-	token, err := probetoken.New()
-	if err != nil {
-		return nil, err
-	}
-	if d.certificates, err = newCertificates(settings, store, registry, log, func() *server.Server { return d.server }, wake); err != nil {
-		return nil, err
-	}
-	if d.server, err = server.New(server.Config{
-		Domain:       settings.Domain,
-		HTTPAddr:     settings.HTTPAddr,
-		HTTPSAddr:    settings.HTTPSAddr,
-		PlainHTTP:    settings.TLS.Mode == config.TLSOff,
-		Key:          func(string) keystore.Key { return d.keys.Key() },
-		Certificates: d.certificates,
-		Answer:       token.Answer,
-		Registerer:   registry,
-		Logger:       log,
-	}); err != nil {
-		return nil, err
-	}
-	look := proberConfig(settings, log)
-	look.Token = token
-	prober, err := reach.New(look)
-	if err != nil {
-		return nil, err
-	}
-	if d.application, err = newApplication(settings, fleetapi.Config{
-		AuthURL:    settings.Tesla.AuthURL,
-		BaseURLs:   settings.Tesla.APIURLs,
-		UserAgent:  "wellkey/" + version(),
-		Registerer: registry,
-		Logger:     log,
-	}, log); err != nil {
-		return nil, err
-	}
-	d.application.onChange = wake
-	if d.registrar, err = registrar.New(registrar.Config{
-		Sites: []registrar.Site{{
-			Domain:      settings.Domain,
-			Regions:     settings.Regions,
-			Accept:      accepted(settings, store, log),
-			Keys:        d.keys,
-			Application: d.application.get,
-			Certificate: d.hasCertificate,
-		}},
-		Prober:  prober,
-		Storage: store,
-		Logger:  log,
-	}); err != nil {
-		return nil, err
-	}
-	if settings.AdminAddr == "" {
-		return d, nil
-	}
-	d.admin, err = admin.New(admin.Config{
-		Addr:      settings.AdminAddr,
-		Version:   version(),
-		Registry:  registry,
-		Logger:    log,
-		Sites:     []admin.Site{{Domain: settings.Domain, Key: d.keys.Status, Certificate: d.certificates.Status}},
-		Registrar: d.registrar,
-		Server:    d.server,
-		Stopping:  d.stopping.Load,
-	})
-	return d, err
-}
-
-// hasCertificate reports whether TLS is served for the domain, by us or by the
-// proxy in front of us.
-func (d *daemon) hasCertificate() bool {
-	s := d.certificates.Status()
-	return s.Have || s.Source == "off"
-}
-
-// actors returns the running parts in the order in which they stop: visitors
-// first (the readiness is gone by then), then whoever works for them, and the
-// admin listener last, so that the end can be watched. An attempt at the CA that
-// is under way ends before the locks are released; see certs.
-func (d *daemon) actors() []actor {
-	actors := []actor{
-		{"public listeners", d.server.Run},
-		{"certificates", d.certificates.Run},
-		{"registrar", d.registrar.Run},
-		{"credentials", d.application.run},
-		{"key file", d.keys.Run},
-		{"reload on SIGHUP", d.reloadOnHangup},
-	}
-	if d.admin != nil {
-		actors = append(actors, actor{"admin listener", d.admin.Run})
-	}
-	return actors
-}
-
-// reloadOnHangup reads key, credentials and certificate files anew at each
-// SIGHUP. They are followed anyway; this is for those who do not want to wait.
-func (d *daemon) reloadOnHangup(ctx context.Context) error {
-	hangup := make(chan os.Signal, 1)
-	signal.Notify(hangup, syscall.SIGHUP)
-	defer signal.Stop(hangup)
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-hangup:
-		}
-		err := errors.Join(d.keys.Reload(), d.application.reload())
-		if files, ok := d.certificates.(interface{ Reload() error }); ok {
-			err = errors.Join(err, files.Reload())
-		}
-		if err != nil {
-			d.log.Error("reload left the last good state in use", zap.Error(err))
-			continue
-		}
-		d.log.Info("reloaded")
-	}
 }
 
 func logKey(log *zap.Logger, keys *keystore.Store) {
