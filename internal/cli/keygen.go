@@ -8,11 +8,13 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/caddyserver/certmagic"
 	"github.com/spf13/cobra"
 
 	"wellkey/internal/config"
 	"wellkey/internal/tty"
 	"wellkey/keystore"
+	"wellkey/registrar"
 )
 
 func keygenCommand(p Process) *cobra.Command {
@@ -25,7 +27,10 @@ readable by its owner only, and never in the place of anything that is there.
 
 Without --out it becomes the key that is hosted (key_file). Cars trust the key
 that is registered with Tesla, so where there are credentials Tesla is asked
-first, and no key is made where a region has one already.`,
+first, and no key is made where a region has one already.
+
+Exit status: 0 made, 1 there is a key already, or it failed, 2 wrong usage or
+settings, 3 Tesla did not answer.`,
 		Example: `  wellkey keygen --domain example.com
   wellkey keygen --out new-key.pem
   wellkey keygen --out private-key.pem --public > public-key.pem`,
@@ -88,11 +93,9 @@ func (k *keygen) mayMake(ctx context.Context, settings *config.Settings) error {
 	if err != nil {
 		return err
 	}
-	if answers == nil {
-		out := tty.New(k.process.Stderr, k.process.Environ)
-		out.Print(out.Wrap(0, fmt.Sprintf("warning: there are no credentials, so Tesla was not asked whether it has a key for %s already."+
-			" If it has, cars trust that one, and wellkey will report a mismatch instead of replacing it.", settings.Domain)) + "\n")
-		return nil
+	asked := answers != nil
+	if !asked {
+		answers = remembered(ctx, settings)
 	}
 	var registered, silent []string
 	for _, a := range answers {
@@ -108,6 +111,11 @@ func (k *keygen) mayMake(ctx context.Context, settings *config.Settings) error {
 			"Cars trust that one only. Put it back to %s; until then wellkey serve hosts its public half."+
 			" If it is lost: run wellkey serve, then wellkey rotate, and every owner must pair again",
 			settings.Domain, strings.Join(registered, "\n"), settings.KeyFile)
+	}
+	if !asked {
+		out := tty.New(k.process.Stderr, k.process.Environ)
+		out.Print(out.Wrap(0, fmt.Sprintf("warning: there are no credentials, so Tesla was not asked whether it has a key for %s already."+
+			" If it has, cars trust that one, and wellkey will report a mismatch instead of replacing it.", settings.Domain)) + "\n")
 	}
 	if len(silent) > 0 {
 		fmt.Fprintf(k.process.Stderr, "wellkey: Tesla did not say whether it has a key for %s, so none was made:\n%s\n"+
@@ -136,9 +144,28 @@ func (k *keygen) tell(key keystore.Key, status keystore.Status) error {
 	return out.Err()
 }
 
-// samePath reports whether two paths name one place.
+// remembered returns what Tesla last said to the wellkey that serves here. What
+// cannot be read is as good as nothing.
+func remembered(ctx context.Context, settings *config.Settings) []answer {
+	store := &certmagic.FileStorage{Path: filepath.Join(settings.DataDir, "state")}
+	var answers []answer
+	for _, region := range settings.Regions {
+		if last, err := registrar.LastAnswer(ctx, store, settings.Domain, region, ""); err == nil && last != nil {
+			answers = append(answers, answer{Region: region, Key: last.Registered()})
+		}
+	}
+	return answers
+}
+
+// samePath reports whether two paths name one place, also through links to its
+// directory.
 func samePath(a, b string) bool {
 	absA, errA := filepath.Abs(a)
 	absB, errB := filepath.Abs(b)
-	return errors.Join(errA, errB) == nil && absA == absB
+	if errors.Join(errA, errB) != nil || filepath.Base(absA) != filepath.Base(absB) {
+		return false
+	}
+	dirA, errA := filepath.EvalSymlinks(filepath.Dir(absA))
+	dirB, errB := filepath.EvalSymlinks(filepath.Dir(absB))
+	return absA == absB || errors.Join(errA, errB) == nil && dirA == dirB
 }
