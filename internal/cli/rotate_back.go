@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -62,12 +63,10 @@ func (r *rotation) unregistered(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if answers == nil { // Without credentials nothing was registered since Tesla last answered.
-		for _, known := range r.regions {
-			answers = append(answers, answer{Region: known.Region, Key: known.Key})
-		}
-	}
 	var registered, silent []string
+	if answers == nil && slices.ContainsFunc(r.regions, func(a regionAnswer) bool { return a.Known }) {
+		silent = []string{"there are no credentials here, but the wellkey that serves had some, and may be registering; give this command the same"}
+	}
 	for _, a := range answers {
 		switch {
 		case a.Err != nil:
@@ -82,7 +81,7 @@ func (r *rotation) unregistered(ctx context.Context) error {
 	}
 	if len(silent) > 0 {
 		fmt.Fprintf(r.process.Stderr, "wellkey: Tesla did not say whether the new key is registered already, so it was not taken back:\n%s\n"+
-			"Run the same command again when Tesla answers\n", strings.Join(silent, "\n"))
+			"Run the same command again when that is mended\n", strings.Join(silent, "\n"))
 		return exitCode(exitUndecided)
 	}
 	return nil
