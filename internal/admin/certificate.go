@@ -1,16 +1,18 @@
 package admin
 
 import (
+	"cmp"
 	"fmt"
 	"time"
 
+	"wellkey/internal/phrase"
 	"wellkey/server/certs"
 )
 
 func checkCertificate(s certs.Status, now time.Time) Check {
 	c := Check{ID: "certificate", Title: "Certificate", State: OK}
 	if e := s.LastError; e != nil {
-		c.Seen, c.Cause, c.Fix = e.Text, sentence(e.Cause), sentence(e.Fix)
+		c.Seen, c.Cause, c.Fix = e.Text, phrase.Sentence(e.Cause), phrase.Sentence(e.Fix)
 	}
 	left, life := s.NotAfter.Sub(now), s.NotAfter.Sub(s.NotBefore)
 	switch {
@@ -24,16 +26,16 @@ func checkCertificate(s certs.Status, now time.Time) Check {
 		c.State, c.Text = Action, "There is no certificate, so neither Tesla nor owners can fetch the key."
 	case left <= 0:
 		c.State, c.Text = Action, fmt.Sprintf("The certificate expired %s ago, so neither Tesla nor owners can fetch the key.", span(-left))
-		c.Fix = orElse(c.Fix, "Renew the certificate; if wellkey obtains it, look at its log.")
+		c.Fix = cmp.Or(c.Fix, "Renew the certificate; if wellkey obtains it, look at its log.")
 	case now.Before(s.NotBefore):
 		c.State, c.Text = Action, "The certificate is not valid yet."
-		c.Cause = orElse(c.Cause, "The clock of this host is slow, or the certificate was made for later.")
-		c.Fix = orElse(c.Fix, "Set the clock, and keep it right with NTP.")
+		c.Cause = cmp.Or(c.Cause, "The clock of this host is slow, or the certificate was made for later.")
+		c.Fix = cmp.Or(c.Fix, "Set the clock, and keep it right with NTP.")
 	case s.LastError != nil:
 		c.State, c.Text = Attention, fmt.Sprintf("The certificate is good for another %s, but getting the next one failed.", span(left))
 	case s.Warning != "":
 		c.State, c.Text = Attention, "The certificate is served, but asks for a look."
-		c.Seen = sentence(s.Warning)
+		c.Seen = phrase.Sentence(s.Warning)
 		c.Fix = "Replace the certificate files; they are read anew by themselves."
 	case float64(left) < shareToExpiry*float64(life):
 		c.State, c.Text = Attention, fmt.Sprintf("The certificate ends in %s and was not renewed yet.", span(left))

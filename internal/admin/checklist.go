@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"wellkey/internal/finding"
+	"wellkey/internal/phrase"
 	"wellkey/registrar"
 	"wellkey/registrar/reach"
 )
@@ -103,7 +104,7 @@ func checkListeners(on []Listener) Check {
 		}
 		c.State, c.Text = Waiting, "The "+strings.ToUpper(l.Name)+" listener does not have its address yet."
 		if l.Error != "" {
-			c.State, c.Seen = Action, sentence(l.Error)
+			c.State, c.Seen = Action, phrase.Sentence(l.Error)
 			c.Fix = "Free the address " + l.Address + ", or set " + l.Name + "_addr to another; wellkey goes on trying."
 			return c
 		}
@@ -138,11 +139,11 @@ func checkKey(k KeyView) Check {
 		c.Fix = "Restore the private key from a backup into the key file. Where it is lost for good, rotate the key on purpose; every owner must then pair again."
 	case k.LastBadChange != "":
 		c.State, c.Text = Attention, "The key file was changed and cannot be used; the last good key is still served."
-		c.Seen = sentence(k.LastBadChange)
+		c.Seen = phrase.Sentence(k.LastBadChange)
 		c.Fix = "Put a good key back into " + k.Path + "; a restart before that would leave no key to serve."
 	case len(k.Warnings) > 0:
 		c.State, c.Text = Attention, "The key is served, but its file asks for a look."
-		c.Seen = sentence(strings.Join(k.Warnings, " "))
+		c.Seen = phrase.Sentence(strings.Join(k.Warnings, " "))
 		c.Fix = "Follow the warning; " + k.Path + " is read anew by itself."
 	default:
 		c.Text = "The key is hosted."
@@ -204,7 +205,7 @@ const (
 
 func checkRegistration(r Registration, now time.Time) Check {
 	where := r.Region.Name()
-	c := Check{ID: "registration_" + string(r.Region), Title: "Registration in " + where, Seen: sentence(r.Seen), Cause: r.Cause, Fix: r.Fix}
+	c := Check{ID: "registration_" + string(r.Region), Title: "Registration in " + where, Seen: phrase.Sentence(r.Seen), Cause: r.Cause, Fix: r.Fix}
 	switch r.State {
 	case registrar.Registered:
 		c.State, c.Text = OK, "Tesla has this key on record in "+where+"."

@@ -14,8 +14,5 @@ func (a *Admin) Handler() http.Handler { return a.server.Handler }
 // Relative is a time as it is seen from now.
 func Relative(t, now time.Time) string { return relative(t, now) }
 
-// Sentence makes a sentence of an error text.
-func Sentence(text string) string { return sentence(text) }
-
 // TitleOf is the name of a check of the look from outside.
 func TitleOf(id string) string { return titleOf(id) }

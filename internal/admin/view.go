@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"time"
 
+	"wellkey/internal/phrase"
 	"wellkey/registrar"
 )
 
@@ -63,7 +64,7 @@ func view(s Status, wanted choice, all int) pageView {
 		v.Title, v.State, v.List = count(all, "domain"), list.State, &list
 	}
 	if !s.Ready {
-		v.Notice = sentence("not ready: " + s.NotReady)
+		v.Notice = phrase.Sentence("not ready: " + s.NotReady)
 	}
 	query := wanted.query()
 	v.Again = "/status" + query

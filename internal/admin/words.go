@@ -1,13 +1,13 @@
 package admin
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 	"time"
-	"unicode"
-	"unicode/utf8"
 
 	"wellkey/internal/finding"
+	"wellkey/internal/phrase"
 	"wellkey/registrar"
 )
 
@@ -15,36 +15,7 @@ import (
 // where it came in; this is for the texts of the file system and of libraries.
 const briefly = 1000
 
-func brief(text string) string {
-	if len(text) <= briefly {
-		return text
-	}
-	cut := briefly
-	for !utf8.RuneStart(text[cut]) {
-		cut--
-	}
-	return text[:cut] + "…"
-}
-
-// sentence makes a sentence of an error text: a capital letter and a full stop.
-func sentence(text string) string {
-	if text == "" {
-		return ""
-	}
-	first, size := utf8.DecodeRuneInString(text)
-	text = string(unicode.ToUpper(first)) + text[size:]
-	if !strings.ContainsAny(text[len(text)-1:], ".!?") {
-		text += "."
-	}
-	return text
-}
-
-func orElse(text, other string) string {
-	if text == "" {
-		return other
-	}
-	return text
-}
+func brief(text string) string { return phrase.Cut(text, briefly, "…") }
 
 // span says how long d is, in the one unit that a person would use.
 func span(d time.Duration) string {
@@ -185,5 +156,5 @@ func titleOf(id string) string {
 		"http_port80":        "Port 80",
 		"clock":              "Clock",
 	}
-	return orElse(titles[id], id)
+	return cmp.Or(titles[id], id)
 }

@@ -26,13 +26,3 @@ func TestRelative(t *testing.T) {
 		}
 	}
 }
-
-func TestSentence(t *testing.T) {
-	for text, want := range map[string]string{
-		"": "", "listening on :80": "Listening on :80.", "Done.": "Done.", "why?": "Why?", "écrit": "Écrit.", `it says "no"`: `It says "no".`,
-	} {
-		if got := admin.Sentence(text); got != want {
-			t.Errorf("%q becomes %q, want %q", text, got, want)
-		}
-	}
-}

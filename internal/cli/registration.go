@@ -6,6 +6,7 @@ import (
 
 	"wellkey/internal/doctor"
 	"wellkey/internal/finding"
+	"wellkey/internal/phrase"
 	"wellkey/internal/tty"
 	"wellkey/registrar"
 	"wellkey/registrar/fleetapi"
@@ -113,7 +114,7 @@ func (a *registration) conclude() {
 	}
 	done := "Nothing is registered"
 	if len(well) > 0 {
-		done = "Registered in " + strings.Join(well, " and ")
+		done = "Registered in " + phrase.List(well)
 	}
 	switch {
 	case len(faulty) > 0 || a.Look.Status == finding.Fail: // owners' phones fetch the key, too
@@ -121,7 +122,7 @@ func (a *registration) conclude() {
 	case len(open) > 0 || len(a.Regions) == 0:
 		a.Outcome, a.Verdict = doctor.Undecided, done+"; the rest is open. This command tries once: run it again in a few minutes."
 	default:
-		a.Outcome, a.Verdict = registeredAll, fmt.Sprintf("%s is registered in %s.", a.Domain, strings.Join(well, " and "))
+		a.Outcome, a.Verdict = registeredAll, fmt.Sprintf("%s is registered in %s.", a.Domain, phrase.List(well))
 	}
 }
 

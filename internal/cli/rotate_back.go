@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"wellkey/internal/phrase"
 	"wellkey/registrar"
 )
 
@@ -77,7 +78,7 @@ func (r *rotation) unregistered(ctx context.Context) error {
 	}
 	if len(registered) > 0 {
 		return fmt.Errorf("the new key is registered in %s already, and owners may have paired with it, so it is not taken back.\n"+
-			"To use the old key all the same, rotate to it: wellkey rotate --new-key %s", strings.Join(registered, " and "), r.archivedPath(r.acceptance.Former))
+			"To use the old key all the same, rotate to it: wellkey rotate --new-key %s", phrase.List(registered), r.archivedPath(r.acceptance.Former))
 	}
 	if len(silent) > 0 {
 		fmt.Fprintf(r.process.Stderr, "wellkey: Tesla did not say whether the new key is registered already, so it was not taken back:\n%s\n"+

@@ -5,9 +5,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
+	"wellkey/internal/phrase"
 	"wellkey/keystore"
 )
 
@@ -27,7 +27,7 @@ func (r *rotation) explain() {
 		"Every owner must pair again, with " + r.settings.Regions[0].PairingLink(r.settings.Domain) + ". Until then their cars refuse what is signed with the new key. " +
 			"The old key stays on a car until its owner removes it there.",
 		private,
-		"Wellkey registers the new key over the old one in " + list(r.regionNames()) + ", and over no other key than those shown above.",
+		"Wellkey registers the new key over the old one in " + phrase.List(r.regionNames()) + ", and over no other key than those shown above.",
 		"Caches may give out the old key for 5 more minutes (Cache-Control: max-age=300).",
 		"The old key goes into the archive, and --rollback puts it back, until a region has registered the new one.",
 	} {
@@ -101,7 +101,7 @@ func (r *rotation) tellPublished(ctx context.Context) error {
 		swap = "Give the command proxy the private key in " + r.settings.KeyFile + " now."
 	}
 	for _, line := range []string{
-		next + " in " + list(r.regionNames()) + "; wellkey rotate --status shows how far it is.",
+		next + " in " + phrase.List(r.regionNames()) + "; wellkey rotate --status shows how far it is.",
 		swap,
 		"Then have every owner open " + r.settings.Regions[0].PairingLink(r.settings.Domain) + " again.",
 	} {
@@ -267,12 +267,4 @@ func ago(d time.Duration) string {
 		return fmt.Sprintf("%.0f hours ago", d.Hours())
 	}
 	return fmt.Sprintf("%.0f days ago", d.Hours()/24)
-}
-
-// list joins words as in "a, b and c".
-func list(words []string) string {
-	if len(words) < 2 {
-		return strings.Join(words, "")
-	}
-	return strings.Join(words[:len(words)-1], ", ") + " and " + words[len(words)-1]
 }

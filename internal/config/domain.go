@@ -7,6 +7,8 @@ import (
 
 	"golang.org/x/net/idna"
 	"golang.org/x/net/publicsuffix"
+
+	"wellkey/internal/phrase"
 )
 
 func setDomain(s *Settings, text string) (what, fix string) {
@@ -31,7 +33,7 @@ func CheckDomain(text string) Spelling {
 	}
 	s := Spelling{Domain: bare, Warnings: domainWarnings(bare)}
 	if len(extra) > 0 {
-		s.What, s.Fix = quote(text)+" has "+list(extra), "Write "+bare
+		s.What, s.Fix = quote(text)+" has "+phrase.List(extra), "Write "+bare
 	}
 	return s
 }
@@ -148,12 +150,4 @@ func domainWarnings(domain string) []string {
 		}
 	}
 	return warnings
-}
-
-// list joins words as in "a, b and c".
-func list(words []string) string {
-	if len(words) < 2 {
-		return strings.Join(words, "")
-	}
-	return strings.Join(words[:len(words)-1], ", ") + " and " + words[len(words)-1]
 }

@@ -2,8 +2,9 @@ package config
 
 import (
 	"errors"
-	"fmt"
 	"strings"
+
+	"wellkey/internal/phrase"
 )
 
 // A Fault is one thing that is wrong with the settings. No text of it holds a
@@ -54,13 +55,7 @@ func flagName(name string) string { return strings.ReplaceAll(name, "_", "-") }
 func envName(name string) string  { return envPrefix + strings.ToUpper(name) }
 
 // quote returns s as it may be shown: cut and with control characters escaped.
-func quote(s string) string {
-	const limit = 100
-	if len(s) > limit {
-		return fmt.Sprintf("%.*q...", limit, s)
-	}
-	return fmt.Sprintf("%q", s)
-}
+func quote(s string) string { return phrase.Quote(s, 100) }
 
 // Nearest returns the one of names that is most like name, or "" if none is like
 // it enough to be meant.

@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	"go.uber.org/zap/zapcore"
+
+	"wellkey/internal/phrase"
 )
 
 // path returns a setter for a path. The file or directory is not looked at.
@@ -38,7 +40,7 @@ func choose(text string, choices ...string) (what, fix string) {
 	if slices.Contains(choices, text) {
 		return "", ""
 	}
-	fix = "Choose among " + list(choices)
+	fix = "Choose among " + phrase.List(choices)
 	if near := Nearest(strings.ToLower(text), choices); near != "" {
 		fix += "; did you mean " + near + "?"
 	}

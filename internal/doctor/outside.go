@@ -9,6 +9,7 @@ import (
 
 	"wellkey/internal/config"
 	"wellkey/internal/finding"
+	"wellkey/internal/phrase"
 	"wellkey/keystore"
 	"wellkey/registrar/reach"
 )
@@ -21,25 +22,17 @@ func domainGroup(s config.Spelling) Group {
 		g.Findings = append(g.Findings, ok(idDomain, "", s.Domain+" is a bare host name."))
 	case s.Domain == "":
 		g.Findings = append(g.Findings, finding.Finding{ID: idDomain, Status: finding.Fail, Seen: s.What + ".",
-			Cause: "Tesla registers one public host name, and nothing else.", Fix: sentence(s.Fix)})
+			Cause: "Tesla registers one public host name, and nothing else.", Fix: phrase.Sentence(s.Fix)})
 	default:
 		g.Findings = append(g.Findings, finding.Finding{ID: idDomain, Status: finding.Fail, Seen: s.What + ".",
 			Cause: "Tesla refuses every spelling but the bare, lower-case host name. The other checks are about " + s.Domain + ".",
-			Fix:   sentence(s.Fix + ", here and wherever the domain is registered")})
+			Fix:   phrase.Sentence(s.Fix + ", here and wherever the domain is registered")})
 	}
 	for _, warning := range s.Warnings {
-		g.Findings = append(g.Findings, finding.Finding{ID: idDomainName, Status: finding.Warn, Seen: sentence(warning),
+		g.Findings = append(g.Findings, finding.Finding{ID: idDomainName, Status: finding.Warn, Seen: phrase.Sentence(warning),
 			Cause: "The name was chosen before these rules were known.", Fix: "Choose another name, unless Tesla has accepted this one already: owners see it in the Tesla app, and a change makes every owner pair again."})
 	}
 	return g
-}
-
-// sentence returns a phrase as a sentence.
-func sentence(phrase string) string {
-	if phrase == "" {
-		return ""
-	}
-	return strings.ToUpper(phrase[:1]) + strings.TrimSuffix(phrase[1:], ".") + "."
 }
 
 // nameOf returns the group to which a finding of reach belongs.
@@ -159,7 +152,7 @@ func keyLocal(l Local) finding.Finding {
 	case l.Key.IsZero():
 		return finding.Finding{ID: idKeyLocal, Status: finding.Skipped, Seen: fmt.Sprintf("There is no key file %q here, so there is nothing to compare with.", l.Path)}
 	case len(l.Warnings) > 0:
-		return finding.Finding{ID: idKeyLocal, Status: finding.Warn, Seen: sentence(strings.Join(l.Warnings, "; ")),
+		return finding.Finding{ID: idKeyLocal, Status: finding.Warn, Seen: phrase.Sentence(strings.Join(l.Warnings, "; ")),
 			Cause: fmt.Sprintf("The key file %q was made by hand or copied.", l.Path), Fix: "Do as it says; the key itself is good."}
 	}
 	return ok(idKeyLocal, "", fmt.Sprintf("The key file holds %s.", l.Key.Fingerprint()))
@@ -168,7 +161,7 @@ func keyLocal(l Local) finding.Finding {
 // unreadable is key_local where there is a key file that is of no use: to this
 // user, or to anybody.
 func unreadable(err error) finding.Finding {
-	f := finding.Finding{ID: idKeyLocal, Status: finding.Fail, Seen: sentence(err.Error()),
+	f := finding.Finding{ID: idKeyLocal, Status: finding.Fail, Seen: phrase.Sentence(err.Error()),
 		Cause: "The key file is damaged, is another file, or others may read the private key in it.",
 		Fix:   "Put the right file where key_file says, with mode 0600: wellkey does not start with this one."}
 	if errors.Is(err, fs.ErrPermission) {

@@ -10,6 +10,7 @@ import (
 	"sync"
 
 	"wellkey/internal/finding"
+	"wellkey/internal/phrase"
 	"wellkey/keystore"
 	"wellkey/registrar/fleetapi"
 )
@@ -89,7 +90,7 @@ func up(a answer) finding.Finding {
 // failed puts a request that did not succeed into a finding: a refusal that a
 // person must act on is a fault, all else leaves the question open.
 func failed(id, on string, err error) finding.Finding {
-	f := finding.Finding{ID: id, Status: finding.Unknown, On: on, Seen: sentence(err.Error()),
+	f := finding.Finding{ID: id, Status: finding.Unknown, On: on, Seen: phrase.Sentence(err.Error()),
 		Cause: "The examination was interrupted.", Fix: "Run it again."}
 	if refused, ok := errors.AsType[*fleetapi.Error](err); ok {
 		f.Cause, f.Fix = refused.Cause(), refused.Fix()

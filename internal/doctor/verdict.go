@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"wellkey/internal/finding"
+	"wellkey/internal/phrase"
 	"wellkey/registrar/reach"
 )
 
@@ -99,5 +100,5 @@ func (r *Report) registrations() string {
 	if len(regions) == 0 {
 		return "; Tesla was not asked"
 	}
-	return ", and Tesla has it on record in " + strings.Join(regions, " and ")
+	return ", and Tesla has it on record in " + phrase.List(regions)
 }

@@ -35,7 +35,7 @@ func (w *World) Fetch(ctx context.Context) (Visit, error) {
 		Timeout:       5 * time.Second,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "https://"+w.Domain+"/.well-known/appspecific/com.tesla.3p.public-key.pem", nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "https://"+w.Domain+fleetapi.KeyPath, nil)
 	if err != nil {
 		return Visit{}, err
 	}

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"wellkey/internal/finding"
+	"wellkey/internal/phrase"
 	"wellkey/internal/probetoken"
 	"wellkey/keystore"
 )
@@ -54,15 +55,7 @@ func notAKey(err error) result {
 	}
 	return because(id, finding.Fail, ReasonNotAKey, "What is published there "+refusal.Cause+".",
 		"Another file than the public key was published, or it was changed on the way there. Tesla takes a P-256 public key in PEM and nothing else.",
-		sentence(refusal.Fix))
-}
-
-// sentence returns a phrase as a sentence.
-func sentence(phrase string) string {
-	if phrase == "" {
-		return ""
-	}
-	return strings.ToUpper(phrase[:1]) + phrase[1:] + "."
+		phrase.Sentence(refusal.Fix))
 }
 
 func canonical(parsed keystore.Parsed, body []byte) result {

@@ -4,25 +4,15 @@ import (
 	"fmt"
 	"net/netip"
 	"strings"
-	"unicode/utf8"
 
 	"wellkey/internal/finding"
+	"wellkey/internal/phrase"
 )
 
 // maxQuote is how many bytes of a stranger's text are shown.
 const maxQuote = 120
 
-// quote returns a stranger's text cut and quoted.
-func quote(text string) string {
-	if len(text) <= maxQuote {
-		return fmt.Sprintf("%q", text)
-	}
-	cut := maxQuote
-	for cut > 0 && !utf8.RuneStart(text[cut]) {
-		cut--
-	}
-	return fmt.Sprintf("%q...", text[:cut])
-}
+func quote(text string) string { return phrase.Quote(text, maxQuote) }
 
 // list joins addresses or quoted names for a sentence.
 func list[T fmt.Stringer](things []T) string {

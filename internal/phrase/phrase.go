@@ -1,0 +1,55 @@
+// Package phrase makes the sentences of findings, errors and pages out of
+// smaller words.
+package phrase
+
+import (
+	"fmt"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// Sentence returns text with a capital letter and, unless it ends like a
+// sentence already, a full stop; "" stays "".
+func Sentence(text string) string {
+	if text == "" {
+		return ""
+	}
+	first, size := utf8.DecodeRuneInString(text)
+	text = string(unicode.ToUpper(first)) + text[size:]
+	if !strings.ContainsAny(text[len(text)-1:], ".!?") {
+		text += "."
+	}
+	return text
+}
+
+// List joins words as in "a, b and c".
+func List(words []string) string {
+	if len(words) < 2 {
+		return strings.Join(words, "")
+	}
+	return strings.Join(words[:len(words)-1], ", ") + " and " + words[len(words)-1]
+}
+
+// Cut returns text if it has at most most bytes, and else its beginning, of
+// whole characters, with end after it.
+func Cut(text string, most int, end string) string {
+	if len(text) <= most {
+		return text
+	}
+	for most > 0 && !utf8.RuneStart(text[most]) {
+		most--
+	}
+	return text[:most] + end
+}
+
+// Quote returns what a stranger said as it may be shown: between quotes, with
+// control characters escaped, and cut after most bytes.
+func Quote(text string, most int) string {
+	kept := Cut(text, most, "")
+	quoted := fmt.Sprintf("%q", kept)
+	if len(kept) < len(text) {
+		quoted += "..."
+	}
+	return quoted
+}

@@ -1,0 +1,54 @@
+package phrase_test
+
+import (
+	"testing"
+
+	"wellkey/internal/phrase"
+)
+
+func TestSentence(t *testing.T) {
+	for text, want := range map[string]string{
+		"": "", "put it back": "Put it back.", "Done.": "Done.", "why?": "Why?", "écrit": "Écrit.", `it says "no"`: `It says "no".`,
+	} {
+		if got := phrase.Sentence(text); got != want {
+			t.Errorf("Sentence(%q) = %q, want %q", text, got, want)
+		}
+	}
+}
+
+func TestList(t *testing.T) {
+	words := []string{"na", "eu", "cn"}
+	for n, want := range []string{"", "na", "na and eu", "na, eu and cn"} {
+		if got := phrase.List(words[:n]); got != want {
+			t.Errorf("List of %d = %q, want %q", n, got, want)
+		}
+	}
+}
+
+func TestQuote(t *testing.T) {
+	for _, tc := range []struct {
+		text string
+		most int
+		want string
+	}{
+		{"", 3, `""`},
+		{"abc", 3, `"abc"`},
+		{"abcd", 3, `"abc"...`},
+		{"a\n\x1b[0m", 9, `"a\n\x1b[0m"`},
+		{"aéb", 2, `"a"...`}, // no half of a character
+		{"é", 1, `""...`},
+	} {
+		if got := phrase.Quote(tc.text, tc.most); got != tc.want {
+			t.Errorf("Quote(%q, %d) = %s, want %s", tc.text, tc.most, got, tc.want)
+		}
+	}
+}
+
+func TestCut(t *testing.T) {
+	if got := phrase.Cut("aéb", 2, "…"); got != "a…" {
+		t.Errorf("Cut = %q", got)
+	}
+	if got := phrase.Cut("aéb", 4, "…"); got != "aéb" {
+		t.Errorf("Cut = %q", got)
+	}
+}
