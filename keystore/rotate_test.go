@@ -464,6 +464,15 @@ func TestPutBackNeedsTheArchive(t *testing.T) {
 	}
 }
 
+// TestArchivedOfADamagedRecord asks for a fingerprint that is cut off.
+func TestArchivedOfADamagedRecord(t *testing.T) {
+	for _, fingerprint := range []string{"", "5a0e"} {
+		if _, err := newShelf(t).rotation(t).Archived(fingerprint); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("%q: got %v", fingerprint, err)
+		}
+	}
+}
+
 func TestNewRotation(t *testing.T) {
 	for _, c := range []keystore.RotationConfig{
 		{}, {Path: "a", StagedPath: "a", ArchiveDir: "b"}, {Path: "a", StagedPath: "b"}, {Path: "a", ArchiveDir: "b"},
