@@ -14,7 +14,9 @@ import (
 
 // archiveSuffix is how the name of every archived file of a key ends: enough of
 // the fingerprint to find it by.
-func archiveSuffix(fingerprint string) string { return "-" + fingerprint[:min(12, len(fingerprint))] + ".pem" }
+func archiveSuffix(fingerprint string) string {
+	return "-" + fingerprint[:min(12, len(fingerprint))] + ".pem"
+}
 
 // archive copies a key into the archive, unless it is there already, and returns
 // the path of the copy once that is on the disk and was read back.

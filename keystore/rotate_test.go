@@ -466,8 +466,15 @@ func TestPutBackNeedsTheArchive(t *testing.T) {
 
 // TestArchivedOfADamagedRecord asks for a fingerprint that is cut off.
 func TestArchivedOfADamagedRecord(t *testing.T) {
+	s := newShelf(t)
+	if _, err := s.rotation(t).Stage(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.rotation(t).Unstage(); err != nil {
+		t.Fatal(err)
+	}
 	for _, fingerprint := range []string{"", "5a0e"} {
-		if _, err := newShelf(t).rotation(t).Archived(fingerprint); !errors.Is(err, fs.ErrNotExist) {
+		if _, err := s.rotation(t).Archived(fingerprint); !errors.Is(err, fs.ErrNotExist) {
 			t.Errorf("%q: got %v", fingerprint, err)
 		}
 	}
