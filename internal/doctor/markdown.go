@@ -12,7 +12,24 @@ import (
 // as a document for people: docs/checks.md.
 func Markdown() []byte {
 	var b strings.Builder
-	b.WriteString(`# Checks and reasons
+	b.WriteString(aboutChecks)
+	for _, id := range Checks() {
+		fmt.Fprintf(&b, "| %s | %s |\n", id, questions[id])
+	}
+	b.WriteString(aboutJSON + aboutReasons)
+	for _, sure := range []bool{true, false} {
+		b.WriteString("| reason | what it means | check |\n|---|---|---|\n")
+		for _, reason := range reach.Reasons() {
+			if r := reasons[reason]; r.unsure != sure {
+				fmt.Fprintf(&b, "| %s | %s | %s |\n", reason, r.meaning, cmp.Or(strings.Join(r.checks, ", "), "none"))
+			}
+		}
+		b.WriteString("\n")
+	}
+	return []byte(strings.TrimSuffix(b.String(), "\n"))
+}
+
+const aboutChecks = `# Checks and reasons
 
 What ` + "`wellkey doctor`" + ` checks, and why a domain counts as not reachable. Refusals of Tesla's are in [errors.md](errors.md).
 
@@ -35,11 +52,9 @@ unknown). Exit status 2 means wrong usage or settings.
 
 | check | question |
 |---|---|
-`)
-	for _, id := range Checks() {
-		fmt.Fprintf(&b, "| %s | %s |\n", id, questions[id])
-	}
-	b.WriteString(`
+`
+
+const aboutJSON = `
 ## JSON
 
 ` + "`wellkey doctor --json`" + ` prints one object. Fields may be added, but none is renamed or taken away.
@@ -64,25 +79,16 @@ unknown). Exit status 2 means wrong usage or settings.
 | look | what the look from outside came to: a finding with the id look, or that of the check that decided |
 | regions[] | region; state: pending, registered, unreachable, mismatch, refused or unavailable; reason; done: this attempt registered it; registered_fingerprint: of the key that Tesla has; seen, cause, fix; txid: what Tesla's support asks for; pairing_link |
 
-## Reasons
+`
+
+const aboutReasons = `## Reasons
 
 Why the look from outside found the key not reachable, in logs, metrics and the status, and which checks tell more. Of
 the reasons in the second table a look from inside cannot be sure; wellkey then lets Tesla decide. The four that begin
 with tls there are of a stranger, who may be the router in between; they are as sure as the others where another address
 gives the key, or where wellkey itself answered.
 
-`)
-	for _, sure := range []bool{true, false} {
-		b.WriteString("| reason | what it means | check |\n|---|---|---|\n")
-		for _, reason := range reach.Reasons() {
-			if r := reasons[reason]; r.unsure != sure {
-				fmt.Fprintf(&b, "| %s | %s | %s |\n", reason, r.meaning, cmp.Or(strings.Join(r.checks, ", "), "none"))
-			}
-		}
-		b.WriteString("\n")
-	}
-	return []byte(strings.TrimSuffix(b.String(), "\n"))
-}
+`
 
 // questions says what each check asks. It is only ever read.
 var questions = map[string]string{
