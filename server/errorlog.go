@@ -32,6 +32,8 @@ type errorLog struct {
 func (e *errorLog) Write(line []byte) (int, error) {
 	text := strings.TrimSpace(string(line))
 	switch {
+	case strings.HasSuffix(text, "use of closed network connection"):
+		// We closed it ourselves: see connections.
 	case strings.HasPrefix(text, "http: TLS handshake error from "):
 		reason := handshakeReason(text)
 		e.server.metrics.handshakeErrors.WithLabelValues(reason).Inc()

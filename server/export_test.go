@@ -1,6 +1,9 @@
 package server
 
-import "net/http"
+import (
+	"net"
+	"net/http"
+)
 
 // HTTPSHandler returns what answers the requests of the HTTPS listener.
 func (s *Server) HTTPSHandler() http.Handler { return s.https }
@@ -16,3 +19,25 @@ var Matches = matches
 
 // HostOf is what Config.Key is called with.
 var HostOf = hostOf
+
+// LimitHTTPS sets how many connections the HTTPS listener holds open.
+func (s *Server) LimitHTTPS(total int) { s.https.open.total = total }
+
+// Connections counts connections from addresses.
+type Connections struct{ *connections }
+
+// NewConnections returns one that allows so many in total and from one address.
+func NewConnections(total, perAddress int) Connections {
+	c := newConnections(func(string) {})
+	c.total, c.perAddress = total, perAddress
+	return Connections{c}
+}
+
+// Admit returns "" or why conn is one too many.
+func (c Connections) Admit(conn net.Conn) string { return c.admit(conn) }
+
+// Forget counts conn no more.
+func (c Connections) Forget(conn net.Conn) { c.forget(conn) }
+
+// Held returns how many connections and clients are counted.
+func (c Connections) Held() (conns, clients int) { return len(c.open), len(c.from) }

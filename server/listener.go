@@ -39,6 +39,7 @@ type listener struct {
 	name   string // "http" or "https"
 	routes routes
 	counts requestCounters
+	open   *connections
 	server *http.Server
 	owner  *Server
 	logger *zap.Logger
@@ -51,8 +52,10 @@ func (s *Server) newListener(name, addr string) *listener {
 		owner:  s,
 		logger: s.logger.With(zap.String("listener", name)),
 	}
+	l.open = newConnections(func(reason string) { s.metrics.rejected.WithLabelValues(l.name, reason).Inc() })
 	l.server = &http.Server{
 		Handler:           l,
+		ConnState:         l.open.state,
 		ReadHeaderTimeout: readHeaderTimeout,
 		ReadTimeout:       readTimeout,
 		WriteTimeout:      writeTimeout,

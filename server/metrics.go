@@ -78,6 +78,7 @@ type requestCounters [numRoutes][numMethods][len(codes) + 1]prometheus.Counter
 type metrics struct {
 	requests        *prometheus.CounterVec
 	handshakeErrors *prometheus.CounterVec
+	rejected        *prometheus.CounterVec
 	panics          prometheus.Counter
 }
 
@@ -93,6 +94,10 @@ func newMetrics(registerer prometheus.Registerer, on []*listener, fetched *fetch
 			Name: "wellkey_tls_handshake_errors_total",
 			Help: "TLS handshakes on the HTTPS listener that failed: scanners, clients without the right name, plain HTTP.",
 		}, []string{"reason"}),
+		rejected: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "wellkey_connections_rejected_total",
+			Help: "Connections closed before they were served, since there were too many: in total, or from one address.",
+		}, []string{"listener", "reason"}),
 		panics: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "wellkey_http_panics_total",
 			Help: "Panics in handlers of the public listeners: each is a bug in wellkey.",
@@ -100,6 +105,9 @@ func newMetrics(registerer prometheus.Registerer, on []*listener, fetched *fetch
 	}
 	for _, l := range on {
 		m.resolve(l)
+		for _, reason := range []string{overTotal, overAddress} {
+			m.rejected.WithLabelValues(l.name, reason)
+		}
 	}
 	for _, reason := range handshakeReasons {
 		m.handshakeErrors.WithLabelValues(reason)
@@ -107,9 +115,9 @@ func newMetrics(registerer prometheus.Registerer, on []*listener, fetched *fetch
 	if registerer == nil {
 		return m, nil
 	}
-	collectors := append(fetchCollectors(fetched), m.requests, m.handshakeErrors, m.panics)
+	collectors := append(fetchCollectors(fetched), m.requests, m.handshakeErrors, m.rejected, m.panics)
 	for _, l := range on {
-		collectors = append(collectors, boundCollector(l))
+		collectors = append(collectors, boundCollector(l), openCollector(l))
 	}
 	for _, c := range collectors {
 		if err := registerer.Register(c); err != nil {
@@ -173,6 +181,13 @@ func fetchCollectors(fetched *fetches) []prometheus.Collector {
 		)
 	}
 	return all
+}
+
+func openCollector(l *listener) prometheus.Collector {
+	return prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "wellkey_connections", ConstLabels: prometheus.Labels{"listener": l.name},
+		Help: "Open connections.",
+	}, func() float64 { return float64(l.open.count()) })
 }
 
 func boundCollector(l *listener) prometheus.Collector {

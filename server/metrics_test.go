@@ -55,8 +55,8 @@ func TestMetricsAreWellFormed(t *testing.T) {
 	}
 	families, err := registryOf(config).Gather()
 	must(t, err)
-	if len(families) != 6 {
-		t.Errorf("got %d metrics, want 6", len(families))
+	if len(families) != 8 {
+		t.Errorf("got %d metrics, want 8", len(families))
 	}
 }
 
