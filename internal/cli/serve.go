@@ -104,6 +104,6 @@ func logKey(log *zap.Logger, keys *keystore.Store) {
 	log.Info("key loaded", zap.String("fingerprint", keys.Key().Fingerprint()), zap.String("origin", string(status.Origin)),
 		zap.String("path", status.Path), zap.Bool("private_half", status.Private))
 	for _, w := range status.Warnings {
-		log.Warn("key file to look at", zap.String("warning", w))
+		log.Warn("key needs attention", zap.String("warning", w))
 	}
 }

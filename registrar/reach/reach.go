@@ -159,7 +159,7 @@ func (p *Prober) report(ctx context.Context, l look) Report {
 	}
 	report.Duration = time.Since(report.At)
 	p.log.Debug("looked from outside", zap.String("domain", l.domain), zap.String("verdict", string(report.Verdict)),
-		zap.String("reason", report.Reason), zap.Int("addresses", len(report.Addresses)), zap.Duration("took", report.Duration))
+		zap.String("reason", report.Reason), zap.Int("addresses", len(report.Addresses)), zap.Duration("duration", report.Duration))
 	return report
 }
 
