@@ -89,7 +89,7 @@ func certificateRows() []row {
 			help: "certificate authority: letsencrypt, letsencrypt-staging, zerossl, google, or the https URL of a directory"},
 		{name: "acme_email", kind: kindText, example: "ops@example.com", set: setEmail,
 			help: "contact for the certificate authority"},
-		{name: "acme_profile", kind: kindText, derived: "classic at Let's Encrypt, none elsewhere", example: "classic", set: setProfile,
+		{name: "acme_profile", kind: kindText, derived: "classic, where the authority offers it", example: "classic", set: setProfile,
 			help: "certificate profile to ask for"},
 		{name: "acme_roots", kind: kindPath, derived: "the system's", example: "/certs/ca.pem", set: roots(func(s *Settings) (*string, pool) { return &s.ACME.RootsFile, &s.ACME.Roots }),
 			help: "root certificates in PEM that vouch for the authority's own API"},
