@@ -34,7 +34,7 @@ func (d *Directory) acquire(ctx context.Context, name string) (_ *held, err erro
 	if err := d.lockDir(); err != nil {
 		return nil, err
 	}
-	g, err := d.openGuard(strings.TrimSuffix(key, ".lock") + ".guard")
+	g, err := d.guard(strings.TrimSuffix(key, ".lock") + ".guard")
 	if err != nil {
 		d.forget(file) // A guard that is busy has a live owner.
 		return nil, err
@@ -162,7 +162,7 @@ func (d *Directory) install(ctx context.Context, name, file string, found []byte
 		h.owner.Guard = g.inode
 	}
 	defer func() {
-		_ = os.Remove(f.Name()) // It has its own name now, or is of no use.
+		_ = os.Remove(f.Name()) // The record has its own name now, or is of no use.
 		if err != nil {
 			_ = f.Close()
 		}
@@ -174,16 +174,39 @@ func (d *Directory) install(ctx context.Context, name, file string, found []byte
 		return nil, err
 	}
 	if found == nil {
-		err := os.Link(f.Name(), file)
+		err := d.link(f.Name(), file)
 		if err == nil {
 			return h, nil
 		}
 		if errors.Is(err, fs.ErrExist) {
 			return nil, errBusy
 		}
-		// A file system without hard links: go on as if we took it over.
+		// A file system without hard links. With a guard, go on as if we took over.
+		if g == nil {
+			return d.create(h)
+		}
 	}
 	return h, d.replace(ctx, h, f.Name(), found)
+}
+
+// create writes our record under its own name at once, where there are neither
+// hard links nor flock. A crash can leave an empty record, for others to wait for.
+func (d *Directory) create(h *held) (*held, error) {
+	f, err := os.OpenFile(h.file, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+	if errors.Is(err, fs.ErrExist) {
+		return nil, errBusy
+	}
+	if err != nil {
+		return nil, err
+	}
+	_ = h.record.Close() // the temporary file
+	h.record = f
+	_, err = f.WriteAt(h.owner.encode(time.Now()), 0)
+	if err = errors.Join(err, f.Sync()); err != nil {
+		_ = errors.Join(f.Close(), os.Remove(h.file)) // It is ours, and incomplete.
+		return nil, err
+	}
+	return h, nil
 }
 
 // replace puts our record over found. Where flock decides, we are alone. Where

@@ -13,11 +13,35 @@ import (
 // refresh is that of the locks of tests that cannot fake time.
 const refresh = 50 * time.Millisecond
 
-func TestDirectoryIsAStorage(t *testing.T) {
+func TestDirectoryIsAStorage(t *testing.T) { conform(t, func(*storage.Directory) {}) }
+
+func TestDirectoryWithoutFlockIsAStorage(t *testing.T) {
+	conform(t, (*storage.Directory).WithoutFlock)
+}
+
+func TestDirectoryWithoutLinksIsAStorage(t *testing.T) {
+	conform(t, (*storage.Directory).WithoutLinks)
+}
+
+func TestDirectoryWithoutBothIsAStorage(t *testing.T) {
+	conform(t, func(d *storage.Directory) {
+		d.WithoutFlock()
+		d.WithoutLinks()
+	})
+}
+
+func TestDirectoryOnSharedDiskIsAStorage(t *testing.T) {
+	conform(t, (*storage.Directory).OnSharedDisk)
+}
+
+// conform runs the suite where the file system lacks something.
+func conform(t *testing.T, without func(*storage.Directory)) {
 	storagetest.Run(t, storagetest.Backend{
 		New: func(t *testing.T) string { return t.TempDir() },
 		Open: func(t *testing.T, address string) storagetest.Storage {
-			return open(t, storage.Config{Path: address, Refresh: refresh})
+			d := open(t, storage.Config{Path: address, Refresh: refresh})
+			without(d)
+			return d
 		},
 		Seize:    seize,
 		Lease:    2 * refresh,

@@ -48,6 +48,8 @@ type Directory struct {
 	metrics *metrics
 	empty   bool // nothing was there at start
 	self    process
+	guard   func(key string) (*guard, error) // openGuard
+	link    func(from, to string) error      // os.Link
 
 	slots  chan struct{}  // one for each call whose I/O goes on
 	writes [64]sync.Mutex // one value is written at a time, by hash of its key
@@ -83,10 +85,12 @@ func New(cfg Config) (*Directory, error) {
 		log:     cfg.Logger.Named("storage"),
 		metrics: newMetrics(cfg.Registerer),
 		self:    thisProcess(),
+		link:    os.Link,
 		slots:   make(chan struct{}, maxCalls),
 		held:    map[string]*held{},
 		seen:    map[string]observation{},
 	}
+	d.guard = d.openGuard
 	if d.timeout == 0 {
 		d.timeout = 10 * time.Second
 	}

@@ -35,11 +35,11 @@ func (d *Directory) Store(ctx context.Context, key string, value []byte) error {
 		turn := d.turn(key)
 		turn.Lock()
 		defer turn.Unlock()
-		if err := ctx.Err(); err != nil {
-			return false, err // Our caller has left, and may have stored something newer.
-		}
 		if old, err := os.ReadFile(file); err == nil && bytes.Equal(old, value) {
 			return false, nil
+		}
+		if err := ctx.Err(); err != nil {
+			return false, err // Our caller has left, and may have stored something newer.
 		}
 		err := d.write(file, value)
 		if err != nil && d.clear(key, err) {
@@ -189,10 +189,11 @@ func (d *Directory) name(key string) (string, error) {
 
 // file is name for a key that may not be the directory itself.
 func (d *Directory) file(key string) (string, error) {
-	if clean(key) == "" {
-		return "", fmt.Errorf("storage key %q is empty: %w", key, fs.ErrInvalid)
+	file, err := d.name(key)
+	if err == nil && file == d.path {
+		err = fmt.Errorf("storage key %q is empty: %w", key, fs.ErrInvalid)
 	}
-	return d.name(key)
+	return file, err
 }
 
 // clean returns key without slashes at its ends and repeated ones, as

@@ -28,8 +28,11 @@ func (d *Directory) Writable(ctx context.Context) error {
 	return err
 }
 
+// probeSize is that of a certificate with its chain, key and metadata.
+const probeSize = 8 << 10
+
 func (d *Directory) probe(ctx context.Context) error {
-	key, value := "probe/"+rand.Text(), []byte(rand.Text())
+	key, value := "probe/"+rand.Text(), bytes.Repeat([]byte(rand.Text()), probeSize/26)
 	err := d.Store(ctx, key, value)
 	got, loadErr := d.Load(ctx, key)
 	deleteErr := d.Delete(context.WithoutCancel(ctx), key)

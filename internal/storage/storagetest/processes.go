@@ -71,7 +71,8 @@ func start(t *testing.T, address, role string) *worker {
 	t.Helper()
 	test, _, _ := strings.Cut(t.Name(), "/")
 	w := &worker{command: exec.CommandContext(t.Context(), os.Args[0], "-test.run=^"+regexp.QuoteMeta(test)+"$", "-test.timeout=60s")}
-	w.command.Env = append(os.Environ(), roleVariable+"="+role, addressVariable+"="+address)
+	w.command.Env = append(os.Environ(), roleVariable+"="+role, addressVariable+"="+address,
+		"GORACE=atexit_sleep_ms=0 "+os.Getenv("GORACE")) // -race takes a second to end, else
 	w.command.Stderr = &w.stderr
 	input, err := w.command.StdinPipe()
 	check(t, err)

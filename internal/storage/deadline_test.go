@@ -1,0 +1,112 @@
+//go:build unix
+
+package storage_test
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"wellkey/internal/storage"
+)
+
+// pipe puts a file at key that hangs whoever opens it, until release.
+func pipe(t *testing.T, dir, key string) (release func()) {
+	t.Helper()
+	path := filepath.Join(dir, filepath.FromSlash(key))
+	must(t, syscall.Mkfifo(path, 0o600))
+	return sync.OnceFunc(func() {
+		f, err := os.OpenFile(path, os.O_RDWR, 0) // Both ends: nobody waits any longer.
+		must(t, err)
+		must(t, os.Remove(path))
+		must(t, f.Close())
+	})
+}
+
+func TestHangingDisk(t *testing.T) {
+	dir := t.TempDir()
+	registry := prometheus.NewRegistry()
+	d := open(t, storage.Config{Path: dir, Timeout: 50 * time.Millisecond, Registerer: registry})
+	release := pipe(t, dir, "k")
+	defer release()
+
+	_, err := d.Load(t.Context(), "k")
+	for _, want := range []string{dir, "does not answer", `loading "k"`, "50ms", "see whether the host can list it"} {
+		if !errors.Is(err, storage.ErrTimeout) || !strings.Contains(err.Error(), want) {
+			t.Errorf("Load: got %v, want ErrTimeout with %q", err, want)
+		}
+	}
+	if err := d.Store(t.Context(), "k", []byte("v")); !errors.Is(err, storage.ErrTimeout) {
+		t.Errorf("Store: got %v, want ErrTimeout", err)
+	}
+	wantWritable(t, registry, 0)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+	defer cancel()
+	if _, err := d.Load(ctx, "k"); !errors.Is(err, context.DeadlineExceeded) || errors.Is(err, storage.ErrTimeout) {
+		t.Errorf("with an own deadline: got %v, want context.DeadlineExceeded", err)
+	}
+	must(t, d.Store(t.Context(), "other", []byte("v"))) // One hanging file hangs no other.
+}
+
+// What hangs holds a bounded number of goroutines, and lets go of them.
+func TestHangingDiskIsBounded(t *testing.T) {
+	dir := t.TempDir()
+	d := open(t, storage.Config{Path: dir, Timeout: 100 * time.Millisecond})
+	release := pipe(t, dir, "k")
+	defer release()
+	before := runtime.NumGoroutine()
+	var group sync.WaitGroup
+	for range 200 {
+		group.Go(func() {
+			if _, err := d.Load(t.Context(), "k"); !errors.Is(err, storage.ErrTimeout) {
+				t.Errorf("got %v, want ErrTimeout", err)
+			}
+		})
+	}
+	group.Wait()
+	if more := runtime.NumGoroutine() - before; more > storage.MaxCalls {
+		t.Errorf("got %d goroutines more, want at most %d", more, storage.MaxCalls)
+	}
+	release()
+	must(t, eventually(t, func() error { return d.Store(t.Context(), "k", []byte("v")) }))
+}
+
+// eventually calls f until it succeeds; each call has its own deadline.
+func eventually(t *testing.T, f func() error) (err error) {
+	for t.Context().Err() == nil {
+		if err = f(); err == nil {
+			return nil
+		}
+	}
+	return err
+}
+
+// A write that its caller has given up never replaces a newer one.
+func TestLateWritesDoNotWin(t *testing.T) {
+	dir := t.TempDir()
+	d := open(t, storage.Config{Path: dir, Timeout: 50 * time.Millisecond})
+	release := pipe(t, dir, "k")
+	defer release()
+	for _, value := range []string{"first", "second"} { // The second waits for the first.
+		if err := d.Store(t.Context(), "k", []byte(value)); !errors.Is(err, storage.ErrTimeout) {
+			t.Fatalf("%s: got %v, want ErrTimeout", value, err)
+		}
+	}
+	release()
+	must(t, eventually(t, func() error { return d.Store(t.Context(), "k", []byte("newest")) }))
+	for range 50 {
+		must(t, d.Store(t.Context(), "other", []byte(time.Now().String())))
+		if got, err := d.Load(t.Context(), "k"); err != nil || string(got) != "newest" {
+			t.Fatalf("got %q, %v, want the newest value", got, err)
+		}
+	}
+}
