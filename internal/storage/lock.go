@@ -64,17 +64,16 @@ func (d *Directory) TryLock(ctx context.Context, name string) (bool, error) {
 // Unlock gives the lock of that name back. The error is ErrLockLost if somebody
 // else has it now, who keeps it, and ErrNotHeld if this Directory never had it.
 func (d *Directory) Unlock(ctx context.Context, name string) error {
-	file := d.lockFile(name)
-	d.mu.Lock()
-	h := d.held[file]
-	delete(d.held, file)
-	d.mu.Unlock()
+	h := d.drop(d.lockFile(name))
 	if h == nil {
 		return fmt.Errorf("unlocking %q: %w", name, ErrNotHeld)
 	}
 	h.stop()
 	err := try(context.WithoutCancel(ctx), d, fmt.Sprintf("unlocking %q", name), func(context.Context) error { return h.release() })
 	if err != nil {
+		d.mu.Lock()
+		d.orphans[h.owner.Token] = true // We live, but hold it no longer.
+		d.mu.Unlock()
 		return d.explainLock(err)
 	}
 	return nil
@@ -84,14 +83,38 @@ func (d *Directory) Unlock(ctx context.Context, name string) error {
 // for as long as it is held, whatever the duration. The error is ErrLockLost or
 // ErrNotHeld, or says why the directory cannot be asked.
 func (d *Directory) RenewLockLease(ctx context.Context, name string, _ time.Duration) error {
-	d.mu.Lock()
-	h := d.held[d.lockFile(name)]
-	d.mu.Unlock()
+	h := d.holder(d.lockFile(name))
 	if h == nil {
 		return fmt.Errorf("renewing lock %q: %w", name, ErrNotHeld)
 	}
 	if err := try(ctx, d, fmt.Sprintf("renewing lock %q", name), h.renew); err != nil {
 		return d.explainLock(err)
+	}
+	return nil
+}
+
+// drop takes one from those that hold the lock, first those that have lost it:
+// their late Unlock must not free the lock of who has it now.
+func (d *Directory) drop(file string) *held {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	all := d.held[file]
+	if len(all) == 0 {
+		return nil
+	}
+	d.held[file] = all[1:]
+	if len(all) == 1 {
+		delete(d.held, file)
+	}
+	return all[0]
+}
+
+// holder returns the last that got the lock; nil = none.
+func (d *Directory) holder(file string) *held {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if all := d.held[file]; len(all) > 0 {
+		return all[len(all)-1]
 	}
 	return nil
 }
@@ -129,7 +152,7 @@ func (d *Directory) attempt(ctx context.Context, name string) (bool, error) {
 			return false, d.explain(err)
 		}
 		d.mu.Lock()
-		d.held[h.file] = h
+		d.held[h.file] = append(d.held[h.file], h)
 		d.mu.Unlock()
 		h.start(d)
 		return true, nil

@@ -317,3 +317,48 @@ func must(t *testing.T, err error) {
 		t.Fatal(err)
 	}
 }
+
+// Records that look alike, such as empty ones, are not one that nobody changed.
+func TestAlikeRecordsAreNotTheSame(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dir := t.TempDir()
+		d := open(t, storage.Config{Path: dir})
+		d.WithoutFlock()
+		must(t, os.Mkdir(filepath.Join(dir, "locks"), 0o700))
+		for owner := range 5 {
+			must(t, os.WriteFile(filepath.Join(dir, "next"), nil, 0o600))
+			must(t, os.Rename(filepath.Join(dir, "next"), filepath.Join(dir, lockKey)))
+			ctx, cancel := context.WithTimeout(t.Context(), lease-time.Second)
+			if err := d.Lock(ctx, "l"); !errors.Is(err, context.DeadlineExceeded) {
+				t.Fatalf("after owner %d: got %v, want to wait", owner, err)
+			}
+			cancel()
+		}
+		must(t, d.Lock(t.Context(), "l"))
+		must(t, d.Unlock(t.Context(), "l"))
+	})
+}
+
+// A late Unlock by one goroutine is not that of another, which got the lock since.
+func TestLateUnlockInOneProcess(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dir := t.TempDir()
+		d, other := open(t, storage.Config{Path: dir}), open(t, storage.Config{Path: dir})
+		d.WithoutFlock()
+		must(t, d.Lock(t.Context(), "l"))
+		seize(t, dir, "l")
+		must(t, os.Remove(filepath.Join(dir, lockKey))) // The other host gave it back.
+		must(t, d.Lock(t.Context(), "l"))
+		must(t, d.RenewLockLease(t.Context(), "l", time.Minute))
+		if err := d.Unlock(t.Context(), "l"); !errors.Is(err, storage.ErrLockLost) {
+			t.Errorf("the former owner: got %v, want ErrLockLost", err)
+		}
+		if ok, err := other.TryLock(t.Context(), "l"); ok || err != nil {
+			t.Errorf("another, meanwhile: got %v, %v", ok, err)
+		}
+		must(t, d.Unlock(t.Context(), "l"))
+		if err := d.Unlock(t.Context(), "l"); !errors.Is(err, storage.ErrNotHeld) {
+			t.Errorf("once more: got %v, want ErrNotHeld", err)
+		}
+	})
+}

@@ -180,19 +180,24 @@ func TestUnlockOnReadOnly(t *testing.T) {
 	if !inNamespace(t) {
 		return
 	}
-	dir := mountTmpfs(t, 64)
-	d := open(t, storage.Config{Path: dir})
-	must(t, d.Lock(t.Context(), "l"))
-	// The record is open for writing, so the file system itself cannot be remounted.
-	must(t, bindReadOnly(dir))
-	if err := d.Unlock(t.Context(), "l"); !errors.Is(err, storage.ErrReadOnly) {
-		t.Errorf("got %v, want ErrReadOnly", err)
+	for name, without := range map[string]func(*storage.Directory){
+		"flock": func(*storage.Directory) {}, "no flock": (*storage.Directory).WithoutFlock,
+	} {
+		dir := mountTmpfs(t, 64)
+		d := open(t, storage.Config{Path: dir})
+		without(d)
+		must(t, d.Lock(t.Context(), "l"))
+		// The record is open for writing, so the file system itself cannot be remounted.
+		must(t, bindReadOnly(dir))
+		if err := d.Unlock(t.Context(), "l"); !errors.Is(err, storage.ErrReadOnly) {
+			t.Errorf("%s: got %v, want ErrReadOnly", name, err)
+		}
+		must(t, syscall.Unmount(dir, syscall.MNT_DETACH))
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+		must(t, d.Lock(ctx, "l"))
+		must(t, d.Unlock(ctx, "l"))
+		cancel()
 	}
-	must(t, syscall.Unmount(dir, syscall.MNT_DETACH))
-	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-	defer cancel()
-	must(t, d.Lock(ctx, "l"))
-	must(t, d.Unlock(ctx, "l"))
 }
 
 // bindReadOnly mounts dir over itself, read-only.

@@ -84,6 +84,8 @@ func (d *Directory) judge(owner record, g *guard) (v verdict, why string) {
 		return damaged, owner.damage
 	case owner.Token == "":
 		return unknown, "nobody refreshed it"
+	case d.orphan(owner.Token):
+		return dead, "we could not delete it when we gave it back"
 	case owner.Boot != "" && owner.Boot == d.self.Boot:
 		switch {
 		case g != nil && g.inode == owner.Guard:
@@ -98,4 +100,10 @@ func (d *Directory) judge(owner record, g *guard) (v verdict, why string) {
 		return dead, "the machine has started again since"
 	}
 	return unknown, "nobody refreshed it"
+}
+
+func (d *Directory) orphan(token string) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.orphans[token]
 }

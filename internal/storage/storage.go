@@ -54,9 +54,10 @@ type Directory struct {
 	slots  chan struct{}  // one for each call whose I/O goes on
 	writes [64]sync.Mutex // one value is written at a time, by hash of its key
 
-	mu   sync.Mutex
-	held map[string]*held       // by path of the lock
-	seen map[string]observation // locks that we wait for, by path
+	mu      sync.Mutex
+	held    map[string][]*held     // by path of the lock: the one that holds it, after those that lost it
+	seen    map[string]observation // locks that we wait for, by path
+	orphans map[string]bool        // tokens of ours whose record could not be deleted
 }
 
 // maxCalls bounds the goroutines that a hanging disk can hold.
@@ -87,8 +88,9 @@ func New(cfg Config) (*Directory, error) {
 		self:    thisProcess(),
 		link:    os.Link,
 		slots:   make(chan struct{}, maxCalls),
-		held:    map[string]*held{},
+		held:    map[string][]*held{},
 		seen:    map[string]observation{},
+		orphans: map[string]bool{},
 	}
 	d.guard = d.openGuard
 	if d.timeout == 0 {
