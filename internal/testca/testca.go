@@ -50,6 +50,7 @@ type Config struct {
 	Profiles []Profile
 	EAB      map[string]string // key id → MAC key in base64url; if there are any, new accounts must be bound to one
 	Log      io.Writer         // Pebble's own log; nil = none
+	Date     func() time.Time  // what the API says in its Date headers; nil = the real time. Certificates begin at the real time
 }
 
 // A Profile is a kind of certificate that clients may ask for by name. An order
@@ -202,6 +203,9 @@ func (c *CA) handle(w http.ResponseWriter, r *http.Request) {
 		c.orders.Add(1)
 	case strings.HasPrefix(r.URL.Path, FinalizePath):
 		c.finalized.Add(1)
+	}
+	if c.cfg.Date != nil {
+		w.Header().Set("Date", c.cfg.Date().UTC().Format(http.TimeFormat))
 	}
 	if f := c.intercept.Load(); f != nil && (*f)(w, r) {
 		return
