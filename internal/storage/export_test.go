@@ -12,12 +12,12 @@ func (d *Directory) WithoutLinks() {
 	d.link = func(string, string) error { return syscall.EPERM }
 }
 
-// HangLocks makes locking hang until release is closed.
+// HangLocks makes locking hang, just before it is done, until release is closed.
 func (d *Directory) HangLocks(release <-chan struct{}) {
-	open := d.guard
-	d.guard = func(key string) (*guard, error) {
+	link := d.link
+	d.link = func(from, to string) error {
 		<-release
-		return open(key)
+		return link(from, to)
 	}
 }
 

@@ -362,3 +362,29 @@ func TestLateUnlockInOneProcess(t *testing.T) {
 		}
 	})
 }
+
+// Where flock does not decide, two hosts may take over the same lock at the same
+// time: the first must see that the second was last.
+func TestTakeoverByTwoHosts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dir := t.TempDir()
+		d := open(t, storage.Config{Path: dir})
+		d.OnSharedDisk()
+		must(t, os.Mkdir(filepath.Join(dir, "locks"), 0o700))
+		must(t, os.WriteFile(filepath.Join(dir, lockKey), foreign(epoch), 0o600))
+		ctx, cancel := context.WithTimeout(t.Context(), 2*lease-time.Second)
+		defer cancel()
+		got := make(chan error)
+		go func() { got <- d.Lock(ctx, "l") }()
+		for ours := false; !ours; {
+			time.Sleep(50 * time.Millisecond) // of the bubble
+			data, err := os.ReadFile(filepath.Join(dir, lockKey))
+			must(t, err)
+			ours = !strings.Contains(string(data), "THEIRS")
+		}
+		seize(t, dir, "l")
+		if err := <-got; !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("got %v, want to wait for the one that was last", err)
+		}
+	})
+}
