@@ -5,6 +5,7 @@ package storage_test
 import (
 	"context"
 	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -121,14 +122,20 @@ func TestLateWritesDoNotWin(t *testing.T) {
 func TestLateLocksAreGivenBack(t *testing.T) {
 	dir := t.TempDir()
 	d, other := open(t, storage.Config{Path: dir, Timeout: 50 * time.Millisecond}), open(t, storage.Config{Path: dir})
-	release := make(chan struct{})
-	d.HangLocks(release)
+	release, done := make(chan struct{}), make(chan struct{})
+	d.HangLocks(release, done)
 	if err := d.Lock(t.Context(), "l"); !errors.Is(err, storage.ErrTimeout) {
 		t.Fatalf("got %v, want ErrTimeout", err)
 	}
 	close(release)
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
-	defer cancel()
-	must(t, other.Lock(ctx, "l"))
-	must(t, other.Unlock(ctx, "l"))
+	<-done
+	must(t, eventually(t, func() error {
+		_, err := os.Stat(filepath.Join(dir, lockKey))
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		return errors.Join(err, errors.New("the lock is still there"))
+	}))
+	must(t, other.Lock(t.Context(), "l"))
+	must(t, other.Unlock(t.Context(), "l"))
 }

@@ -33,6 +33,8 @@ func TestEphemeralPlaces(t *testing.T) {
 		"a container's layer, used before":     {"/data/state", "overlay", dockerRoot, true, false, "own layer"},
 		"a layer of an engine without marks":   {"/data", "overlay", dockerRoot, false, false, "own layer"},
 		"a mount beside, of a similar name":    {"/data", "overlay", dockerRoot + otherMount, true, true, "own layer"},
+		"beside a volume of a shorter name":    {"/database/state", "overlay", dockerRoot + named, true, true, "own layer"},
+		"a named volume, named first":          {"/data/state", "", named + dockerRoot, true, true, ""},
 		"a named volume":                       {"/data/state", "", dockerRoot + named, true, true, ""},
 		"a path with a space":                  {"/my data/state", "", dockerRoot + spaced, true, true, ""},
 		"a volume claim":                       {"/data", "", dockerRoot + claim, true, true, ""},

@@ -12,11 +12,13 @@ func (d *Directory) WithoutLinks() {
 	d.link = func(string, string) error { return syscall.EPERM }
 }
 
-// HangLocks makes locking hang, just before it is done, until release is closed.
-func (d *Directory) HangLocks(release <-chan struct{}) {
+// HangLocks makes one lock hang, just before it is done, until release is closed,
+// and closes done then.
+func (d *Directory) HangLocks(release <-chan struct{}, done chan<- struct{}) {
 	link := d.link
 	d.link = func(from, to string) error {
 		<-release
+		defer close(done)
 		return link(from, to)
 	}
 }

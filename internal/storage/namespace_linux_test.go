@@ -2,6 +2,7 @@ package storage_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"io/fs"
 	"os"
@@ -16,9 +17,32 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
+	"golang.org/x/sys/unix"
 
 	"wellkey/internal/storage"
 )
+
+// A process that has ended, but whose parent has not looked yet, holds no lock.
+func TestZombiesAreDead(t *testing.T) {
+	command := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^$")
+	must(t, command.Start())
+	defer func() { must(t, command.Wait()) }()
+	pid := command.Process.Pid
+	must(t, unix.Waitid(unix.P_PID, pid, nil, unix.WEXITED|unix.WNOWAIT, nil))
+	stat, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
+	must(t, err)
+	start := strings.Fields(string(stat[strings.LastIndex(string(stat), ")"):]))[20]
+
+	dir := t.TempDir()
+	must(t, os.Mkdir(filepath.Join(dir, "locks"), 0o700))
+	record := own(t, func(r map[string]any) { r["pid"], r["start"] = pid, json.Number(start) })
+	must(t, os.WriteFile(filepath.Join(dir, lockKey), record, 0o600))
+	d := open(t, storage.Config{Path: dir})
+	if ok, err := d.TryLock(t.Context(), "l"); !ok || err != nil {
+		t.Fatalf("got %v, %v, want the lock at once", ok, err)
+	}
+	must(t, d.Unlock(t.Context(), "l"))
+}
 
 // inNamespace tells whether the test runs where it may mount. If not, it runs the
 // test again in a process with a mount namespace of its own, which takes all
