@@ -78,16 +78,17 @@ type Manager struct {
 	stage     *stage
 
 	// Only Run uses these.
-	rec     record
-	opened  bool      // rec was read
-	stale   bool      // rec is not stored as it is
-	started time.Time // when rec was read
-	looked  time.Time // when an absent CA was last looked for
-	held    *resource // what is served, if it is of our CA; nil = none
-	unsaved *resource // what is only in memory; nil = nothing
-	saving  bool      // storing it failed before
-	waiting Reason    // what held the last step back; "" = nothing
-	deaf    bool      // word that was left cannot be taken up
+	stopping func() bool // whether Run is to end
+	rec      record
+	opened   bool      // rec was read
+	stale    bool      // rec is not stored as it is
+	started  time.Time // when rec was read
+	looked   time.Time // when an absent CA was last looked for
+	held     *resource // what is served, if it is of our CA; nil = none
+	unsaved  *resource // what is only in memory; nil = nothing
+	saving   bool      // storing it failed before
+	waiting  Reason    // what held the last step back; "" = nothing
+	deaf     bool      // word that was left cannot be taken up
 
 	mu    sync.Mutex // guards state
 	state state

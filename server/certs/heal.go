@@ -25,12 +25,13 @@ type quarantiner interface {
 	Quarantine(ctx context.Context, key, reason string) error
 }
 
-// quarantine moves an item out of the way: it is bad, and would stop us for ever.
+// quarantine moves an item out of the way: it is bad, and would stop us for
+// ever. The storage logs it; one that has no quarantine loses the item.
 func (m *Manager) quarantine(ctx context.Context, key, reason string) error {
-	m.log.Warn("damaged item moves to quarantine", zap.String("key", key), zap.String("reason", reason))
 	if q, ok := m.cfg.Storage.(quarantiner); ok {
 		return q.Quarantine(ctx, key, reason)
 	}
+	m.log.Warn("damaged item is deleted", zap.String("key", key), zap.String("reason", reason))
 	return m.cfg.Storage.Delete(ctx, key)
 }
 

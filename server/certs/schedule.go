@@ -64,12 +64,12 @@ func (m *Manager) backedOff(ctx context.Context, c *client) time.Time {
 	}
 	latest := now.Add(longestRetryAfter)
 	switch {
-	case m.rec.Earliest.After(now) && !m.rec.Earliest.After(latest):
-		return m.rec.Earliest
 	case !m.rec.Next.After(now) || m.rec.Next.After(latest): // later than that is from another clock
 		return time.Time{}
 	case !m.rec.Absent:
 		return m.rec.Next
+	case m.rec.Earliest.After(now):
+		return m.rec.Earliest
 	case now.Before(m.looked.Add(absentAgain)):
 		return earlier(m.rec.Next, m.looked.Add(absentAgain))
 	}

@@ -69,7 +69,11 @@ func (m *Manager) loadOwn(ctx context.Context) (s stored, err error) {
 	}
 	var damage error
 	if s.CertPEM != nil || s.KeyPEM != nil {
-		if s.cert, damage = s.pair(m.cfg.Domain); damage != nil {
+		if s.cert, damage = s.pair(m.cfg.Domain); damage == nil {
+			damage = checkChain(s.cert)
+		}
+		if damage != nil {
+			s.cert = nil
 			if err := m.quarantine(ctx, certmagic.StorageKeys.CertsSitePrefix(m.issuerKey, m.cfg.Domain), damage.Error()); err != nil {
 				return s, err
 			}

@@ -27,6 +27,7 @@ const (
 // lock while it waits. It returns nil when ctx is done and nothing is left
 // behind. It may be called once.
 func (m *Manager) Run(ctx context.Context) error {
+	m.stopping = func() bool { return ctx.Err() != nil }
 	c := m.connect()
 	defer func() { c.close() }()
 	m.acme.Store(c)
@@ -122,7 +123,9 @@ func (m *Manager) adopt(s stored, message string) {
 		fields = append(fields, zap.Int("issuance_budget_remaining", m.rec.Ledger.remaining(m.cfg.Now(), false)))
 	}
 	m.log.Info(message, fields...)
-	m.cfg.OnChange()
+	if !m.stopping() { // else nobody serves it any more
+		m.cfg.OnChange()
+	}
 }
 
 // plan returns when s is to be renewed, and shows it in the status.
