@@ -12,8 +12,10 @@ import (
 	"fmt"
 	"io"
 	"log"
+	"maps"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"strings"
 	"sync/atomic"
@@ -194,6 +196,32 @@ func (c *CA) Intercept(f func(http.ResponseWriter, *http.Request) (handled bool)
 		return
 	}
 	c.intercept.Store(&f)
+}
+
+// Answer lets f change the bodies of good answers at path, or below it; a nil f
+// ends that.
+func (c *CA) Answer(path string, f func(good []byte) []byte) {
+	if f == nil {
+		c.Intercept(nil)
+		return
+	}
+	c.Intercept(func(w http.ResponseWriter, r *http.Request) bool {
+		if !strings.HasPrefix(r.URL.Path, path) {
+			return false
+		}
+		answer := httptest.NewRecorder()
+		(*c.pebble.Load()).ServeHTTP(answer, r)
+		body := answer.Body.Bytes()
+		if answer.Code < http.StatusBadRequest {
+			body = f(body)
+		}
+		header := w.Header()
+		maps.Copy(header, answer.Header())
+		header.Del("Content-Length")
+		w.WriteHeader(answer.Code)
+		_, _ = w.Write(body) // a client that went away
+		return true
+	})
 }
 
 // handle counts and passes one request.
