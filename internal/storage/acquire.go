@@ -64,7 +64,7 @@ func (d *Directory) acquire(ctx context.Context, name string) (_ *held, err erro
 func (d *Directory) lockDir() error {
 	err := durable.MkdirAll(d.under("locks"), 0o700)
 	if errors.Is(err, fs.ErrExist) || errors.Is(err, syscall.ENOTDIR) {
-		return errors.Join(d.quarantine("locks", "a file where a directory must be"), errMovedAway)
+		return d.moveLock("locks", "a file where a directory must be")
 	}
 	return err
 }
@@ -130,7 +130,10 @@ func (d *Directory) ripe(key, file string, found *sight, g *guard) error {
 }
 
 func (d *Directory) moveLock(key, reason string) error {
-	return errors.Join(d.quarantine(key, reason), errMovedAway)
+	if err := d.quarantine(key, reason); err != nil {
+		return err // not errMovedAway: it is still there, and trying again would not end
+	}
+	return errMovedAway
 }
 
 // patience is how long a record must not change before it is replaced.

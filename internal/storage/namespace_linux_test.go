@@ -16,7 +16,6 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/testutil"
 	"golang.org/x/sys/unix"
 
 	"wellkey/internal/storage"
@@ -224,19 +223,28 @@ func TestUnlockOnReadOnly(t *testing.T) {
 	}
 }
 
+// Waiting for what cannot be moved away would never end.
+func TestDamagedLockOnReadOnly(t *testing.T) {
+	if !inNamespace(t) {
+		return
+	}
+	dir := mountTmpfs(t, 64)
+	d := open(t, storage.Config{Path: dir})
+	d.WithoutFlock()
+	must(t, os.MkdirAll(filepath.Join(dir, lockKey), 0o700))
+	must(t, bindReadOnly(dir))
+	defer func() { must(t, syscall.Unmount(dir, syscall.MNT_DETACH)) }()
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	defer cancel()
+	if err := d.Lock(ctx, "l"); !errors.Is(err, storage.ErrReadOnly) {
+		t.Errorf("got %v, want ErrReadOnly", err)
+	}
+}
+
 // bindReadOnly mounts dir over itself, read-only.
 func bindReadOnly(dir string) error {
 	if err := syscall.Mount(dir, dir, "", syscall.MS_BIND, ""); err != nil {
 		return err
 	}
 	return syscall.Mount("", dir, "", syscall.MS_BIND|syscall.MS_REMOUNT|syscall.MS_RDONLY, "")
-}
-
-func wantWritable(t *testing.T, registry *prometheus.Registry, want int) {
-	t.Helper()
-	text := "# HELP wellkey_storage_writable Whether the last write to the data directory succeeded.\n" +
-		"# TYPE wellkey_storage_writable gauge\nwellkey_storage_writable " + strconv.Itoa(want) + "\n"
-	if err := testutil.GatherAndCompare(registry, strings.NewReader(text), "wellkey_storage_writable"); err != nil {
-		t.Error(err)
-	}
 }

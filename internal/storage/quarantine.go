@@ -9,6 +9,7 @@ import (
 	"path"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 
 	"go.uber.org/zap"
@@ -67,8 +68,17 @@ func (d *Directory) quarantine(key, reason string) error {
 		return err
 	}
 	kind := kindOf(key, info.IsDir())
-	to := path.Join("quarantine", time.Now().UTC().Format(quarantineTime), key)
-	if err := durable.MkdirAll(filepath.Dir(d.under(to)), 0o700); err != nil {
+	now := time.Now().UTC().Format(quarantineTime)
+	to := path.Join("quarantine", now, key)
+	dir := filepath.Dir(d.under(to))
+	err = durable.MkdirAll(dir, 0o700)
+	if errors.Is(err, fs.ErrExist) || errors.Is(err, syscall.ENOTDIR) {
+		// The quarantine itself is a file. It makes way, too.
+		if err = durable.Rename(d.under("quarantine"), d.under("quarantine."+now)); err == nil {
+			err = durable.MkdirAll(dir, 0o700)
+		}
+	}
+	if err != nil {
 		return err
 	}
 	if err := durable.Rename(from, d.under(to)); errors.Is(err, fs.ErrNotExist) {

@@ -107,3 +107,29 @@ func TestQuarantineKeepsTheNewest(t *testing.T) {
 		}
 	})
 }
+
+func TestQuarantineThatIsAFile(t *testing.T) {
+	dir := t.TempDir()
+	d := open(t, storage.Config{Path: dir})
+	must(t, d.Store(t.Context(), "quarantine", []byte("odd")))
+	must(t, d.Store(t.Context(), "k", []byte("damaged")))
+	must(t, d.Quarantine(t.Context(), "k", "a test"))
+	for pattern, want := range map[string]string{"quarantine/*/k": "damaged", "quarantine.*": "odd"} {
+		found, err := filepath.Glob(filepath.Join(dir, pattern))
+		if err != nil || len(found) != 1 {
+			t.Fatalf("%s: got %q, %v, want one", pattern, found, err)
+		}
+		if got, err := os.ReadFile(found[0]); err != nil || string(got) != want {
+			t.Errorf("%s: got %q, %v, want %q", pattern, got, err, want)
+		}
+	}
+}
+
+func wantWritable(t *testing.T, registry *prometheus.Registry, want int) {
+	t.Helper()
+	text := "# HELP wellkey_storage_writable Whether the last write to the data directory succeeded.\n" +
+		"# TYPE wellkey_storage_writable gauge\nwellkey_storage_writable " + fmt.Sprint(want) + "\n"
+	if err := testutil.GatherAndCompare(registry, strings.NewReader(text), "wellkey_storage_writable"); err != nil {
+		t.Error(err)
+	}
+}
