@@ -36,6 +36,7 @@ func TestDirectoryOnSharedDiskIsAStorage(t *testing.T) {
 
 // conform runs the suite where the file system lacks something.
 func conform(t *testing.T, without func(*storage.Directory)) {
+	t.Parallel() // They wait for the disk most of the time.
 	storagetest.Run(t, storagetest.Backend{
 		New: func(t *testing.T) string { return t.TempDir() },
 		Open: func(t *testing.T, address string) storagetest.Storage {
