@@ -28,6 +28,9 @@ const (
 func (m *Manager) attempt(ctx context.Context, c *client, forced bool) error {
 	ctx, cancel := attemptContext(ctx, c.wire)
 	defer cancel()
+	if err := m.checkLasting(ctx); err != nil {
+		return err
+	}
 	if err := m.ask(ctx, c); err != nil {
 		m.count()
 		return err
@@ -66,6 +69,25 @@ func (m *Manager) attempt(ctx context.Context, c *client, forced bool) error {
 		return err
 	}
 	return m.take(ctx, fresh)
+}
+
+// An ephemeralStorage can tell that it will not last. It is a consumer contract
+// for storage.Directory.
+type ephemeralStorage interface {
+	Ephemeral(ctx context.Context) (ephemeral bool, why string)
+}
+
+// checkLasting returns an error where the certificate and the ledger would be
+// lost with the container, and the CA counts.
+func (m *Manager) checkLasting(ctx context.Context) error {
+	storage, ok := m.cfg.Storage.(ephemeralStorage)
+	if !ok || m.cfg.AllowEphemeral || !m.counts {
+		return nil
+	}
+	if ephemeral, why := storage.Ephemeral(ctx); ephemeral {
+		return &holdError{ReasonEphemeral, m.cfg.Now().Add(lookAgain), "the data directory does not last: " + why}
+	}
+	return nil
 }
 
 // count counts an attempt.

@@ -46,6 +46,10 @@ type Config struct {
 	// listener that is switched off, and so is the challenge that needs it.
 	HTTPAddr, TLSAddr func() string
 
+	// AllowEphemeral lets certificates be ordered although the storage says that it
+	// will not last. A CA on this machine, and Let's Encrypt's staging, need it not.
+	AllowEphemeral bool
+
 	// ClockOffset tells by how much our clock was last found to be ahead of
 	// somebody else's than the CA's; false = not known. nil = nobody else.
 	ClockOffset func() (time.Duration, bool)
@@ -76,6 +80,7 @@ type Manager struct {
 	acme      atomic.Pointer[client] // nil unless Run runs
 	issuerKey string                 // certmagic's name of the CA
 	stage     *stage
+	counts    bool // the CA may have limits that last
 
 	// Only Run uses these.
 	stopping func() bool // whether Run is to end
@@ -118,7 +123,7 @@ func New(cfg Config) (*Manager, error) {
 	m := &Manager{cfg: cfg, directory: directory, state: state{failures: map[Reason]int{}}, log: cfg.Logger.Named("certs").With(zap.String("domain", cfg.Domain))}
 	m.domain = cfg.Domain
 	m.issuerKey = (&certmagic.ACMEIssuer{CA: directory.URL}).IssuerKey()
-	m.stage = newStage(cfg.Storage, cfg.Domain)
+	m.stage, m.counts = newStage(cfg.Storage, cfg.Domain), directory.production()
 	m.metrics, err = newMetrics(cfg.Registerer, cfg.Domain, m.Status)
 	if err != nil {
 		return nil, fmt.Errorf("registering certificate metrics: %w", err)

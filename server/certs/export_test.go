@@ -48,6 +48,12 @@ type noStorage struct{ certmagic.Storage }
 
 func (noStorage) Store(context.Context, string, []byte) error { return nil }
 
+// CACounts makes m treat its CA as one with limits that last.
+func (m *Manager) CACounts() { m.counts = true }
+
+// Production reports whether a CA may have limits that last.
+func Production(d Directory) bool { return d.production() }
+
 // Hold is why nothing is ordered.
 func Hold(reason Reason) error { return &holdError{reason: reason, text: "not now"} }
 

@@ -138,7 +138,10 @@ var damages = []struct {
 	{"lock empty", 1, func(s *scene) { s.forget(); s.lock("") }},
 	{"lock NUL", 1, func(s *scene) { s.forget(); s.lock("\x00\x00\x00\x00") }},
 	{"lock cut", 1, func(s *scene) { s.forget(); s.lock(`{"created":"2026-`) }},
-	{"lock of the future", 1, func(s *scene) { s.forget(); s.lock(`{"created":"2099-01-01T00:00:00Z","updated":"2099-01-01T00:00:00Z"}`) }},
+	{"lock of the future", 1, func(s *scene) {
+		s.forget()
+		s.lock(`{"created":"2099-01-01T00:00:00Z","updated":"2099-01-01T00:00:00Z"}`)
+	}},
 	{"issuance is a file", 1, func(s *scene) { s.forget(); s.flat(filepath.Join(s.dir, "issuance")) }},
 	{"one copy of the record cut", 1, func(s *scene) {
 		s.forget()

@@ -40,6 +40,7 @@ const (
 	ReasonBudget       Reason = "issuance_budget"
 	ReasonCrashLoop    Reason = "crash_loop"
 	ReasonClock        Reason = "clock"
+	ReasonEphemeral    Reason = "ephemeral_storage"
 	ReasonOther        Reason = "other"
 )
 
@@ -98,6 +99,8 @@ func explanations() []explanation {
 			"wait; or, if you know why they were used up, run: wellkey renew --now"},
 		{ReasonCrashLoop, nil, "wellkey was killed several times in a row, so it waits a minute before it asks the CA", "find out what ends it: memory, a health check, or a supervisor"},
 		{ReasonClock, nil, "the clock of this host is wrong, so nothing is ordered by it", "set the clock, and keep it right with NTP"},
+		{ReasonEphemeral, nil, "the data directory does not last, so each start would order another certificate, and the CA gives 5 a week",
+			"give data_dir a volume that lasts, in Compose: volumes: [\"wellkey:/data\"], and at the top level: volumes: {wellkey: {}}; or, if you know better, set allow_ephemeral_storage to true"},
 		{ReasonOther, nil, "not known", "nothing: wellkey tries again; the text may say more"},
 	}
 }

@@ -58,6 +58,7 @@ func TestReasons(t *testing.T) {
 		{certs.Unfit(errors.New("other name")), nil, certs.ReasonUnfit},
 		{certs.Hold(certs.ReasonBudget), nil, certs.ReasonBudget},
 		{certs.Hold(certs.ReasonClock), nil, certs.ReasonClock},
+		{certs.Hold(certs.ReasonEphemeral), nil, certs.ReasonEphemeral},
 		{certs.Hold(certs.ReasonCrashLoop), nil, certs.ReasonCrashLoop},
 		{errors.New("never seen"), nil, certs.ReasonOther},
 		{problem("somethingNew", "never seen", 400), nil, certs.ReasonOther},

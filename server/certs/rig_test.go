@@ -45,6 +45,7 @@ type rig struct {
 	ca        *testca.CA
 	dir       string // of the storage
 	http, tls net.Listener
+	counts    bool         // its CA is treated as one with limits that last
 	ahead     atomic.Int64 // of the real clock, both ours and the CA's: waits add to it
 }
 
@@ -134,6 +135,9 @@ func (r *rig) start(t *testing.T, cfg certs.Config) *run {
 	var err error
 	if m.Manager, err = certs.New(cfg); err != nil {
 		t.Fatal(err)
+	}
+	if r.counts {
+		m.CACounts()
 	}
 	var servers []*http.Server
 	ended := make(chan error, 3)
