@@ -171,10 +171,10 @@ func (m *Manager) take(ctx context.Context, fresh resource) error {
 	m.rec.Unlinked = false
 	m.held, m.unsaved = &fresh, &fresh
 	m.plan(s)
-	m.adopt(s, "certificate obtained")
 	m.succeeded(ctx)
+	m.save(ctx) // if it can be; whoever acts on the new certificate shall not lose it
+	m.adopt(s, "certificate obtained")
 	m.keepRecord(ctx)
-	m.save(ctx)
 	return nil
 }
 
