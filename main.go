@@ -9,6 +9,7 @@
 //	wellkey keygen             make a key where there is none
 //	wellkey status             show how a running wellkey stands, and the pairing link
 //	wellkey rotate             replace the key, after which owners must pair again
+//	wellkey renew --now        order a certificate, whatever the schedule says
 //	wellkey healthcheck        ask a running wellkey whether it is alive
 //	wellkey version            print the version
 //	wellkey completion SHELL   print a script that completes commands and flags

@@ -50,7 +50,7 @@ func checkCertificate(s certs.Status, now time.Time) Check {
 // anybody here.
 func passes(r certs.Reason) bool {
 	switch r {
-	case certs.ReasonServer, certs.ReasonTimeout, certs.ReasonRateLimited, certs.ReasonRequest, certs.ReasonOther:
+	case certs.ReasonServer, certs.ReasonTimeout, certs.ReasonRateLimited, certs.ReasonRequest, certs.ReasonBudget, certs.ReasonCrashLoop, certs.ReasonOther:
 		return true
 	}
 	return false

@@ -206,6 +206,9 @@ func certificateFacts(s SiteView, now time.Time) []fact {
 	if c.Directory != "" && (!c.Have || c.LastError != nil) {
 		facts = append(facts, fact{Name: "Asked of", Text: c.Directory, Code: true})
 	}
+	if c.Budget != nil && c.Budget.Remaining < 2 { // else it is no matter
+		facts = append(facts, fact{Name: "Issuance budget", Text: fmt.Sprint(c.Budget.Remaining)})
+	}
 	if c.LastError != nil {
 		facts = append(facts, fact{Name: "Last failure", Time: momentOf(c.LastError.At, now)},
 			fact{Name: "Reason code", Text: string(c.LastError.Reason), Code: true})

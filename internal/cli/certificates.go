@@ -36,7 +36,8 @@ func newCertificates(s *config.Settings, store certmagic.Storage, registry prome
 	c := certs.Config{
 		Domain: s.Domain, Storage: store,
 		Directory: s.ACME.Directory, Email: s.ACME.Email, Profile: s.ACME.Profile, Roots: s.ACME.Roots,
-		Logger: log, Registerer: registry, OnChange: onChange,
+		AllowEphemeral: s.ACME.AllowEphemeral,
+		Logger:         log, Registerer: registry, OnChange: onChange,
 	}
 	if s.ACME.EABKeyID != "" {
 		c.EAB = &certs.EAB{KeyID: s.ACME.EABKeyID, MACKey: s.ACME.EABHMACKey}

@@ -43,7 +43,7 @@ func build(settings *config.Settings, log *zap.Logger) (*daemon, error) {
 	d := &daemon{log: log}
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	store, err := storage.Open(filepath.Join(settings.DataDir, "state"), log)
+	store, err := storage.New(storage.Config{Path: filepath.Join(settings.DataDir, "state"), Registerer: registry, Logger: log})
 	if err != nil {
 		return nil, err
 	}

@@ -83,6 +83,8 @@ type ACME struct {
 	Roots      *x509.CertPool // for the authority's own API; nil is the system's
 	EABKeyID   string         // external account binding, or ""
 	EABHMACKey secret.Text    // base64url without padding; set if EABKeyID is
+
+	AllowEphemeral bool // order although the data directory does not last
 }
 
 // Tesla holds addresses that replace Tesla's own, for tests and simulators.

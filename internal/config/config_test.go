@@ -117,8 +117,10 @@ var got = map[string]func(*config.Settings) any{
 	"probe_port":             func(s *config.Settings) any { return s.Probe.Port },
 	"probe_http_port":        func(s *config.Settings) any { return s.Probe.HTTPPort },
 	"probe_allow_private":    func(s *config.Settings) any { return s.Probe.AllowPrivate },
-	"log_level":              func(s *config.Settings) any { return s.Log.Level },
-	"log_format":             func(s *config.Settings) any { return s.Log.Format },
+
+	"allow_ephemeral_storage": func(s *config.Settings) any { return s.ACME.AllowEphemeral },
+	"log_level":               func(s *config.Settings) any { return s.Log.Level },
+	"log_format":              func(s *config.Settings) any { return s.Log.Format },
 }
 
 // precedence has, by setting, a value for file, environment and flag, and what
@@ -161,8 +163,10 @@ var precedence = map[string]struct {
 	"probe_port":             {"1", "2", "65535", [3]any{1, 2, 65535}, nil},
 	"probe_http_port":        {"1", "2", "65535", [3]any{1, 2, 65535}, nil},
 	"probe_allow_private":    {"true", "false", "true", [3]any{true, false, true}, nil},
-	"log_level":              {"debug", "warn", "error", [3]any{"debug", "warn", "error"}, nil},
-	"log_format":             {"json", "console", "auto", [3]any{"json", "console", "auto"}, nil},
+
+	"allow_ephemeral_storage": {"true", "false", "true", [3]any{true, false, true}, nil},
+	"log_level":               {"debug", "warn", "error", [3]any{"debug", "warn", "error"}, nil},
+	"log_format":              {"json", "console", "auto", [3]any{"json", "console", "auto"}, nil},
 }
 
 func hex(c byte) string { return strings.Repeat(string(c), 64) }
@@ -218,7 +222,7 @@ func TestDefaults(t *testing.T) {
 		"credentials_file": "/home/user/.local/share/wellkey/credentials.yaml",
 		"http_addr":        ":80", "https_addr": ":443", "admin_addr": "127.0.0.1:9090",
 		"tls": "acme", "acme_directory": "https://acme-v02.api.letsencrypt.org/directory", "acme_profile": "classic",
-		"acme_roots": ".", "probe_roots": ".", "probe_resolvers": "[]", "probe_port": 443, "probe_http_port": 80, "probe_allow_private": false,
+		"acme_roots": ".", "probe_roots": ".", "probe_resolvers": "[]", "probe_port": 443, "probe_http_port": 80, "probe_allow_private": false, "allow_ephemeral_storage": false,
 		"log_level": "info", "log_format": "auto",
 	}
 	for name, value := range got {

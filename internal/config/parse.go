@@ -27,12 +27,15 @@ func path(field func(*Settings) *string) func(*Settings, string) (string, string
 	}
 }
 
-func setAllowPrivate(s *Settings, text string) (what, fix string) {
-	if text != "true" && text != "false" {
-		return quote(text) + " is neither true nor false", "Write true or false"
+// yes returns what sets a setting that is true or false.
+func yes(field func(*Settings) *bool) func(*Settings, string) (what, fix string) {
+	return func(s *Settings, text string) (what, fix string) {
+		if text != "true" && text != "false" {
+			return quote(text) + " is neither true nor false", "Write true or false"
+		}
+		*field(s) = text == "true"
+		return "", ""
 	}
-	s.Probe.AllowPrivate = text == "true"
-	return "", ""
 }
 
 // choose refuses a text that is none of choices.

@@ -99,6 +99,8 @@ func certificateRows() []row {
 			help: "HMAC key of that binding, in base64url"},
 		{name: "acme_eab_hmac_key_file", kind: kindPath, example: "/run/secrets/eab",
 			help: "file that holds it"},
+		{name: "allow_ephemeral_storage", kind: kindBool, standard: "false", example: "true", set: yes(func(s *Settings) *bool { return &s.ACME.AllowEphemeral }),
+			help: "true orders certificates although data_dir is lost with the container"},
 	}
 }
 
@@ -120,7 +122,7 @@ func outsideRows() []row {
 			help: "port that the look from outside dials"},
 		{name: "probe_http_port", kind: kindNumber, standard: "80", example: "8080", set: port(func(s *Settings) *int { return &s.Probe.HTTPPort }),
 			help: "port at which doctor looks for plain HTTP"},
-		{name: "probe_allow_private", kind: kindBool, standard: "false", example: "true", set: setAllowPrivate,
+		{name: "probe_allow_private", kind: kindBool, standard: "false", example: "true", set: yes(func(s *Settings) *bool { return &s.Probe.AllowPrivate }),
 			help: "true lets the look from outside dial private addresses"},
 	}
 }

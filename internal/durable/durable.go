@@ -13,6 +13,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 )
 
@@ -89,6 +90,37 @@ func Remove(path string) error {
 		return fmt.Errorf("removing %q: %w", path, err)
 	}
 	return syncDir(filepath.Dir(path))
+}
+
+// RemoveAll deletes what is at path, with all below it, durably. A path that is
+// not there is no error.
+func RemoveAll(path string) error {
+	if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
+		return nil
+	}
+	if err := os.RemoveAll(path); err != nil {
+		return fmt.Errorf("removing %q: %w", path, err)
+	}
+	if err := syncDir(filepath.Dir(path)); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil // Somebody deletes more than we, at the same time.
+}
+
+// Rename moves what is at from to the name to, on the same file system, durably.
+// A file at to is replaced.
+func Rename(from, to string) error {
+	if err := os.Rename(from, to); err != nil {
+		return fmt.Errorf("moving %q: %w", from, err)
+	}
+	// The new name first: after a crash there may be two, but never none.
+	return errors.Join(syncDir(filepath.Dir(to)), syncDir(filepath.Dir(from)))
+}
+
+// IsTemp tells whether name, without a directory, is one of those that a crash
+// may leave behind.
+func IsTemp(name string) bool {
+	return strings.HasPrefix(name, ".") && strings.Contains(name, ".tmp-")
 }
 
 // writeTemp returns the name of a new file beside path that holds data, synced.

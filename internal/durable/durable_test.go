@@ -210,3 +210,51 @@ func wantNames(t *testing.T, dir string, names ...string) {
 		t.Errorf("got files %q, want %q", got, names)
 	}
 }
+
+func TestRemoveAll(t *testing.T) {
+	dir := t.TempDir()
+	if err := durable.MkdirAll(filepath.Join(dir, "a", "b"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := durable.WriteFile(filepath.Join(dir, "f"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{"a", "a", "missing/below", "f/below"} { // The second time it is gone already.
+		if err := durable.RemoveAll(filepath.Join(dir, path)); err != nil {
+			t.Errorf("%s: %v", path, err)
+		}
+	}
+	wantNames(t, dir, "f")
+}
+
+func TestRename(t *testing.T) {
+	dir := t.TempDir()
+	for _, sub := range []string{"from", "to"} {
+		if err := durable.MkdirAll(filepath.Join(dir, sub), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	from, to := filepath.Join(dir, "from", "f"), filepath.Join(dir, "to", "g")
+	for _, content := range []string{"first", "second"} {
+		if err := durable.WriteFile(from, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := durable.Rename(from, to); err != nil {
+			t.Fatal(err)
+		}
+		want(t, to, content, 0o600)
+	}
+	wantNames(t, filepath.Dir(from))
+	if err := durable.Rename(from, to); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("got %v, want fs.ErrNotExist", err)
+	}
+	want(t, to, "second", 0o600)
+}
+
+func TestIsTemp(t *testing.T) {
+	for name, want := range map[string]bool{".f.tmp-1": true, "f": false, ".hidden": false, "f.tmp-1": false} {
+		if got := durable.IsTemp(name); got != want {
+			t.Errorf("%s: got %v, want %v", name, got, want)
+		}
+	}
+}

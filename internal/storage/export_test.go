@@ -1,4 +1,47 @@
 package storage
 
+import "syscall"
+
+// WithoutFlock makes d behave as on a file system without flock(2).
+func (d *Directory) WithoutFlock() {
+	d.guard = func(string) (*guard, error) { return nil, nil }
+}
+
+// WithoutLinks makes d behave as on a file system without hard links.
+func (d *Directory) WithoutLinks() {
+	d.link = func(string, string) error { return syscall.EPERM }
+}
+
+// HangLocks makes one lock hang, just before it is done, until release is closed,
+// and closes done then.
+func (d *Directory) HangLocks(release <-chan struct{}, done chan<- struct{}) {
+	link := d.link
+	d.link = func(from, to string) error {
+		<-release
+		defer close(done)
+		return link(from, to)
+	}
+}
+
+// OnSharedDisk makes d behave as on a file system that other machines write, too.
+func (d *Directory) OnSharedDisk() {
+	open := d.guard
+	d.guard = func(key string) (*guard, error) {
+		g, err := open(key)
+		if g != nil {
+			g.local = false
+		}
+		return g, err
+	}
+}
+
 // Explain lets tests see errors that root never meets.
 var Explain = explain
+
+// EphemeralPlace judges a directory on file systems that a test has not got.
+func EphemeralPlace(dir, kind, mountinfo string, container, empty bool) string {
+	return place{dir, kind, parseMounts(mountinfo), container, empty}.ephemeral()
+}
+
+// MaxCalls is how many goroutines a hanging disk may hold.
+const MaxCalls = maxCalls

@@ -3,85 +3,122 @@
 // "registrations/example.com/eu.json". All backends are certmagic's Storage,
 // so that certificates and everything else live in one place.
 //
-// The directory backend writes files with mode 0600 below a directory of mode
-// 0700, each replaced atomically. Whoever can read the directory has the
+// The directory backend has the layout of certmagic.FileStorage: a key is the
+// path of a file. Files have mode 0600, directories 0700, and each file is
+// replaced atomically and durably. Whoever can read the directory has the
 // private keys of the certificates, and can act for the ACME account.
+//
+// What is damaged is moved to "quarantine/<UTC time>/<key>", never read again.
+// Every call ends within a deadline, also where the disk or a network share
+// hangs: the caller gets an error, and serves on from memory.
 package storage
 
 import (
-	"bytes"
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
-	"syscall"
+	"sync"
+	"time"
 
-	"github.com/caddyserver/certmagic"
+	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
+
+	"wellkey/internal/durable"
 )
 
-// A Directory keeps state in files. It is safe for concurrent use, also by
-// several processes of one host.
-type Directory struct {
-	certmagic.FileStorage
+// A Config says where a Directory is, and how patient it is.
+type Config struct {
+	Path       string
+	Timeout    time.Duration         // of every call; 0 = 10 s
+	Refresh    time.Duration         // of a lock that is held; 0 = 5 s, as certmagic does
+	Registerer prometheus.Registerer // nil = none
+	Logger     *zap.Logger           // nil = none
 }
 
-// Open makes dir if it does not exist, proves that it can be written, and
-// returns it. The error is for the operator: it names the path, what is wrong
-// and the fix.
-func Open(dir string, logger *zap.Logger) (*Directory, error) {
-	if logger == nil {
-		logger = zap.NewNop()
-	}
-	dir, err := filepath.Abs(dir)
+// A Directory keeps state in files. It is safe for concurrent use, also by
+// several processes and hosts.
+type Directory struct {
+	path    string
+	timeout time.Duration
+	refresh time.Duration
+	log     *zap.Logger
+	metrics *metrics
+	empty   bool // nothing was there at start
+	self    process
+	guard   func(key string) (*guard, error) // openGuard
+	link    func(from, to string) error      // os.Link
+
+	slots  chan struct{}  // one for each call whose I/O goes on
+	writes [64]sync.Mutex // one value is written at a time, by hash of its key
+
+	mu      sync.Mutex
+	held    map[string][]*held     // by path of the lock: the one that holds it, after those that lost it
+	seen    map[string]observation // locks that we wait for, by path
+	orphans map[string]bool        // tokens of ours whose record could not be deleted
+}
+
+// maxCalls bounds the goroutines that a hanging disk can hold.
+const maxCalls = 32
+
+// Open is New for the directory at path with all else as it is by default.
+func Open(path string, logger *zap.Logger) (*Directory, error) {
+	return New(Config{Path: path, Logger: logger})
+}
+
+// New makes the directory if it does not exist, proves that it can be written,
+// and returns it. The error is for the operator: it names the path, what is
+// wrong and the fix.
+func New(cfg Config) (*Directory, error) {
+	path, err := filepath.Abs(cfg.Path)
 	if err != nil {
-		return nil, fmt.Errorf("resolving data directory %q: %w", dir, err)
+		return nil, fmt.Errorf("resolving data directory %q: %w", cfg.Path, err)
 	}
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, explain(dir, err)
+	if cfg.Logger == nil {
+		cfg.Logger = zap.NewNop()
 	}
-	d := &Directory{certmagic.FileStorage{Path: dir}}
-	if err := d.Writable(context.Background()); err != nil {
+	d := &Directory{
+		path:    path,
+		timeout: cfg.Timeout,
+		refresh: cfg.Refresh,
+		log:     cfg.Logger.Named("storage"),
+		metrics: newMetrics(cfg.Registerer),
+		self:    thisProcess(),
+		link:    os.Link,
+		slots:   make(chan struct{}, maxCalls),
+		held:    map[string][]*held{},
+		seen:    map[string]observation{},
+		orphans: map[string]bool{},
+	}
+	d.guard = d.openGuard
+	if d.timeout == 0 {
+		d.timeout = 10 * time.Second
+	}
+	if d.refresh == 0 {
+		d.refresh = 5 * time.Second
+	}
+	ctx := context.Background()
+	d.empty, err = do(ctx, d, "opening", d.prepare, nil)
+	if err != nil {
+		return nil, d.explain(err)
+	}
+	if err := d.Writable(ctx); err != nil {
 		return nil, err
 	}
-	logger.Named("storage").Debug("data directory is writable", zap.String("path", dir))
+	d.log.Debug("data directory is writable", zap.String("path", path))
 	return d, nil
 }
 
-// Writable writes a value, reads it back and deletes it. The error is one for
-// the operator, as of Open.
-func (d *Directory) Writable(ctx context.Context) error {
-	key, value := "probe/"+rand.Text(), []byte(rand.Text())
-	if err := d.Store(ctx, key, value); err != nil {
-		return explain(d.Path, err)
+// prepare makes the directory, and says whether it was empty.
+func (d *Directory) prepare(context.Context) (empty bool, err error) {
+	entries, err := os.ReadDir(d.path)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return false, err
 	}
-	got, err := d.Load(ctx, key)
-	if err := errors.Join(err, d.Delete(ctx, key)); err != nil {
-		return explain(d.Path, err)
-	}
-	if !bytes.Equal(got, value) {
-		return fmt.Errorf("data directory %q gives back other bytes than were written: the file system or the disk is faulty; use another volume", d.Path)
-	}
-	return nil
+	return len(entries) == 0, durable.MkdirAll(d.path, 0o700)
 }
 
-// explain turns what the operating system said about dir into words for the
-// operator.
-func explain(dir string, err error) error {
-	uid := os.Getuid()
-	fix := "choose another with data_dir"
-	switch {
-	case errors.Is(err, fs.ErrPermission):
-		fix = fmt.Sprintf("give it to the user that runs wellkey: chown -R %d %s on the host, or securityContext.fsGroup in Kubernetes", uid, dir)
-	case errors.Is(err, syscall.EROFS):
-		fix = "it is mounted read-only: mount a writable volume there (without :ro or readOnly)"
-	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
-		fix = "the disk or quota is full: free some space"
-	case errors.Is(err, syscall.ENOTDIR), errors.Is(err, fs.ErrExist):
-		fix = "a part of this path is a file: move it away or choose another directory with data_dir"
-	}
-	return fmt.Errorf("data directory %q cannot be used by uid %d%s: %w; %s", dir, uid, owner(dir), err, fix)
-}
+// String names the directory, for logs.
+func (d *Directory) String() string { return "directory " + d.path }

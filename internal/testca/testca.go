@@ -12,8 +12,10 @@ import (
 	"fmt"
 	"io"
 	"log"
+	"maps"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"strings"
 	"sync/atomic"
@@ -50,6 +52,7 @@ type Config struct {
 	Profiles []Profile
 	EAB      map[string]string // key id → MAC key in base64url; if there are any, new accounts must be bound to one
 	Log      io.Writer         // Pebble's own log; nil = none
+	Date     func() time.Time  // what the API says in its Date headers; nil = the real time. Certificates begin at the real time
 }
 
 // A Profile is a kind of certificate that clients may ask for by name. An order
@@ -195,6 +198,32 @@ func (c *CA) Intercept(f func(http.ResponseWriter, *http.Request) (handled bool)
 	c.intercept.Store(&f)
 }
 
+// Answer lets f change the bodies of good answers at path, or below it; a nil f
+// ends that.
+func (c *CA) Answer(path string, f func(good []byte) []byte) {
+	if f == nil {
+		c.Intercept(nil)
+		return
+	}
+	c.Intercept(func(w http.ResponseWriter, r *http.Request) bool {
+		if !strings.HasPrefix(r.URL.Path, path) {
+			return false
+		}
+		answer := httptest.NewRecorder()
+		(*c.pebble.Load()).ServeHTTP(answer, r)
+		body := answer.Body.Bytes()
+		if answer.Code < http.StatusBadRequest {
+			body = f(body)
+		}
+		header := w.Header()
+		maps.Copy(header, answer.Header())
+		header.Del("Content-Length")
+		w.WriteHeader(answer.Code)
+		_, _ = w.Write(body) // a client that went away
+		return true
+	})
+}
+
 // handle counts and passes one request.
 func (c *CA) handle(w http.ResponseWriter, r *http.Request) {
 	switch {
@@ -202,6 +231,9 @@ func (c *CA) handle(w http.ResponseWriter, r *http.Request) {
 		c.orders.Add(1)
 	case strings.HasPrefix(r.URL.Path, FinalizePath):
 		c.finalized.Add(1)
+	}
+	if c.cfg.Date != nil {
+		w.Header().Set("Date", c.cfg.Date().UTC().Format(http.TimeFormat))
 	}
 	if f := c.intercept.Load(); f != nil && (*f)(w, r) {
 		return

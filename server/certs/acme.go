@@ -3,7 +3,6 @@ package certs
 import (
 	"context"
 	"crypto/tls"
-	"log/slog"
 	"net"
 	"net/http"
 	"strconv"
@@ -13,7 +12,6 @@ import (
 	"github.com/mholt/acmez/v3"
 	"github.com/mholt/acmez/v3/acme"
 	"go.uber.org/zap"
-	"go.uber.org/zap/exp/zapslog"
 	"go.uber.org/zap/zapcore"
 )
 
@@ -70,7 +68,7 @@ func (m *Manager) connect() *client {
 		// Let's Encrypt has no OCSP any more, and certmagic would wait for a
 		// silent responder without limit.
 		OCSP:    certmagic.OCSPConfig{DisableStapling: true},
-		Storage: m.cfg.Storage,
+		Storage: m.stage,
 		Logger:  c.log,
 	})
 	c.iss = certmagic.NewACMEIssuer(c.cfg, m.issuer(c.log, c.solves))
@@ -127,27 +125,6 @@ func splitAddr(addr string) (host string, port int) {
 	host, text, _ := net.SplitHostPort(addr) // a listener's own address is well-formed, or ""
 	port, _ = strconv.Atoi(text)
 	return host, port
-}
-
-// chooseProfile sets the profile of the next order: ours if the CA offers it,
-// else none, since an order for another one always fails.
-func (m *Manager) chooseProfile(ctx context.Context, c *client) error {
-	reader := acme.Client{
-		Directory:  m.directory.URL,
-		HTTPClient: c.http,
-		Logger:     slog.New(zapslog.NewHandler(c.log.Core())), // so that the wire reads along
-	}
-	directory, err := reader.GetDirectory(ctx)
-	if err != nil {
-		return err
-	}
-	c.iss.Profile = ""
-	if directory.Meta != nil {
-		if _, offered := directory.Meta.Profiles[m.cfg.Profile]; offered {
-			c.iss.Profile = m.cfg.Profile
-		}
-	}
-	return nil
 }
 
 // close ends what connect began.

@@ -46,11 +46,20 @@ type Config struct {
 	// listener that is switched off, and so is the challenge that needs it.
 	HTTPAddr, TLSAddr func() string
 
+	// AllowEphemeral lets certificates be ordered although the storage says that it
+	// will not last. A CA on this machine, and Let's Encrypt's staging, need it not.
+	AllowEphemeral bool
+
+	// ClockOffset tells by how much our clock was last found to be ahead of
+	// somebody else's than the CA's; false = not known. nil = nobody else.
+	ClockOffset func() (time.Duration, bool)
+
 	Logger     *zap.Logger                                // nil = none
 	Registerer prometheus.Registerer                      // nil = no metrics
 	OnChange   func()                                     // called after another certificate is served; nil = nobody
 	Now        func() time.Time                           // nil = time.Now
 	Wait       func(context.Context, time.Duration) error // nil = a timer; returns the context's error when that is done
+	Poll       time.Duration                              // how often to look whether a renewal was asked for; 0 = 2 s
 }
 
 // An EAB binds an ACME account to one at the CA's own portal (RFC 8555, section
@@ -69,6 +78,22 @@ type Manager struct {
 	log       *zap.Logger
 	metrics   *metrics
 	acme      atomic.Pointer[client] // nil unless Run runs
+	issuerKey string                 // certmagic's name of the CA
+	stage     *stage
+	counts    bool // the CA may have limits that last
+
+	// Only Run uses these.
+	stopping func() bool // whether Run is to end
+	rec      record
+	opened   bool      // rec was read
+	stale    bool      // rec is not stored as it is
+	started  time.Time // when rec was read
+	looked   time.Time // when an absent CA was last looked for
+	held     *resource // what is served, if it is of our CA; nil = none
+	unsaved  *resource // what is only in memory; nil = nothing
+	saving   bool      // storing it failed before
+	waiting  Reason    // what held the last step back; "" = nothing
+	deaf     bool      // word that was left cannot be taken up
 
 	mu    sync.Mutex // guards state
 	state state
@@ -80,7 +105,9 @@ type state struct {
 	failures map[Reason]int
 	renewal  time.Time
 	next     time.Time
-	last     *Failure // nil after a success
+	last     *Failure       // nil after a success
+	ledger   *ledger        // nil before it was read
+	offset   *time.Duration // of our clock against the CA's; nil = not known
 }
 
 // New checks cfg. It reads and starts nothing; Run does.
@@ -95,6 +122,8 @@ func New(cfg Config) (*Manager, error) {
 	}
 	m := &Manager{cfg: cfg, directory: directory, state: state{failures: map[Reason]int{}}, log: cfg.Logger.Named("certs").With(zap.String("domain", cfg.Domain))}
 	m.domain = cfg.Domain
+	m.issuerKey = (&certmagic.ACMEIssuer{CA: directory.URL}).IssuerKey()
+	m.stage, m.counts = newStage(cfg.Storage, cfg.Domain), directory.production()
 	m.metrics, err = newMetrics(cfg.Registerer, cfg.Domain, m.Status)
 	if err != nil {
 		return nil, fmt.Errorf("registering certificate metrics: %w", err)
@@ -117,6 +146,7 @@ func (cfg *Config) setDefaults() {
 	if cfg.Wait == nil {
 		cfg.Wait = wait
 	}
+	cfg.Poll = cmp.Or(cfg.Poll, 2*time.Second)
 }
 
 func (cfg *Config) check() error {

@@ -30,6 +30,19 @@ func directories() []Directory {
 	}
 }
 
+// production reports whether the CA may have limits that last: all but Let's
+// Encrypt's staging and what runs on this very machine, as in tests. A CA of the
+// operator's own may have none, but that we cannot know.
+func (d Directory) production() bool {
+	u, err := url.Parse(d.URL)
+	return err != nil || d.Name != "letsencrypt-staging" && !loopback(u.Hostname())
+}
+
+func loopback(host string) bool {
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
+}
+
 // ResolveDirectory returns the CA that name stands for: "letsencrypt",
 // "letsencrypt-staging", "zerossl", "google", or the URL of an ACME directory.
 func ResolveDirectory(name string) (Directory, error) {
@@ -44,9 +57,7 @@ func ResolveDirectory(name string) (Directory, error) {
 	if err != nil || u.Host == "" {
 		return Directory{}, fmt.Errorf("acme_directory %q is neither a URL nor one of %s", name, strings.Join(names, ", "))
 	}
-	ip := net.ParseIP(u.Hostname())
-	local := u.Hostname() == "localhost" || ip != nil && ip.IsLoopback()
-	if u.Scheme != "https" && !(u.Scheme == "http" && local) {
+	if u.Scheme != "https" && !(u.Scheme == "http" && loopback(u.Hostname())) {
 		return Directory{}, fmt.Errorf("acme_directory %q must begin with https://", name)
 	}
 	if u.User != nil {

@@ -31,7 +31,31 @@ func newMetrics(reg prometheus.Registerer, domain string, status func() Status) 
 	if reg == nil {
 		return m, nil
 	}
-	return m, errors.Join(reg.Register(m.attempts), reg.Register(m.failures), registerTimes(reg, domain, status))
+	gauges := acmeGauges{status,
+		prometheus.NewDesc("wellkey_acme_issuance_budget_remaining", "How many certificates wellkey may still ask the CA for now, by its own limits.", nil, nil),
+		prometheus.NewDesc("wellkey_clock_offset_seconds", "By how much the clock of this host is ahead of that of the CA or of Tesla.", nil, nil)}
+	return m, errors.Join(reg.Register(m.attempts), reg.Register(m.failures), reg.Register(gauges), registerTimes(reg, domain, status))
+}
+
+// acmeGauges is a collector of what else is in a status; what is not known is
+// left out.
+type acmeGauges struct {
+	status         func() Status
+	budget, offset *prometheus.Desc
+}
+
+// Describe implements prometheus.Collector.
+func (g acmeGauges) Describe(descs chan<- *prometheus.Desc) { descs <- g.budget; descs <- g.offset }
+
+// Collect implements prometheus.Collector.
+func (g acmeGauges) Collect(out chan<- prometheus.Metric) {
+	s := g.status()
+	if s.Budget != nil {
+		out <- prometheus.MustNewConstMetric(g.budget, prometheus.GaugeValue, float64(s.Budget.Remaining))
+	}
+	if s.ClockOffset != nil {
+		out <- prometheus.MustNewConstMetric(g.offset, prometheus.GaugeValue, *s.ClockOffset)
+	}
 }
 
 // times is a collector of the moments in a status; those that are not known are

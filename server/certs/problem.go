@@ -36,6 +36,11 @@ const (
 	ReasonUntrusted    Reason = "ca_untrusted"
 	ReasonNetwork      Reason = "network"
 	ReasonStorage      Reason = "storage"
+	ReasonUnfit        Reason = "unfit_certificate"
+	ReasonBudget       Reason = "issuance_budget"
+	ReasonCrashLoop    Reason = "crash_loop"
+	ReasonClock        Reason = "clock"
+	ReasonEphemeral    Reason = "ephemeral_storage"
 	ReasonOther        Reason = "other"
 )
 
@@ -88,9 +93,32 @@ func explanations() []explanation {
 			"for a private CA, set acme_roots to its root; else something on the way intercepts TLS, or this host's clock or root certificates are wrong"},
 		{ReasonNetwork, nil, "the CA cannot be reached from this host", "check this host's DNS, its way to the internet, and acme_directory"},
 		{ReasonStorage, nil, "the storage cannot be read or written", "check that the data directory is writable and has space"},
+		{ReasonUnfit, nil, "the CA gave a certificate that cannot be served, so the current one stays",
+			"nothing: wellkey tries again; the certificate is in quarantine in the data directory"},
+		{ReasonBudget, nil, "wellkey asked for as many certificates as it allows itself: 2 in 24 hours and 3 in 7 days, of the 5 a week that Let's Encrypt gives",
+			"wait; or, if you know why they were used up, run: wellkey renew --now"},
+		{ReasonCrashLoop, nil, "wellkey was killed several times in a row, so it waits a minute before it asks the CA", "find out what ends it: memory, a health check, or a supervisor"},
+		{ReasonClock, nil, "the clock of this host is wrong, so nothing is ordered by it", "set the clock, and keep it right with NTP"},
+		{ReasonEphemeral, nil, "the data directory does not last, so each start would order another certificate, and the CA gives 5 a week",
+			"give data_dir a volume that lasts, in Compose: volumes: [\"wellkey:/data\"], and at the top level: volumes: {wellkey: {}}; or, if you know better, set allow_ephemeral_storage to true"},
 		{ReasonOther, nil, "not known", "nothing: wellkey tries again; the text may say more"},
 	}
 }
+
+// A holdError is why no order is made now, though one is wanted, and until when.
+// It is no failure: the CA was not asked for anything.
+type holdError struct {
+	reason Reason
+	until  time.Time
+	text   string
+}
+
+func (e *holdError) Error() string { return e.text }
+
+// An unfitError is why a new certificate must not replace the current one.
+type unfitError struct{ error }
+
+func (e *unfitError) Unwrap() error { return e.error }
 
 // A localError is one that the CA has no part in.
 type localError struct{ error }
@@ -120,8 +148,14 @@ func classify(err error) Reason {
 		untrusted *tls.CertificateVerificationError
 		transport *url.Error
 		network   net.Error
+		hold      *holdError
+		unfit     *unfitError
 	)
 	switch text := err.Error(); {
+	case errors.As(err, &hold):
+		return hold.reason
+	case errors.As(err, &unfit):
+		return ReasonUnfit
 	case errors.As(err, &problem):
 		return classifyProblem(problem)
 	case errors.As(err, &local), strings.Contains(text, "failed storage check"), strings.Contains(text, "saving assets"),

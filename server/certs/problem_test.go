@@ -55,6 +55,11 @@ func TestReasons(t *testing.T) {
 		{asked(&net.OpError{Op: "dial", Err: errors.New("refused")}), nil, certs.ReasonNetwork},
 		{errors.New("failed storage check: no space - storage is probably misconfigured"), nil, certs.ReasonStorage},
 		{certs.LocalError(errors.New("unreadable")), nil, certs.ReasonStorage},
+		{certs.Unfit(errors.New("other name")), nil, certs.ReasonUnfit},
+		{certs.Hold(certs.ReasonBudget), nil, certs.ReasonBudget},
+		{certs.Hold(certs.ReasonClock), nil, certs.ReasonClock},
+		{certs.Hold(certs.ReasonEphemeral), nil, certs.ReasonEphemeral},
+		{certs.Hold(certs.ReasonCrashLoop), nil, certs.ReasonCrashLoop},
 		{errors.New("never seen"), nil, certs.ReasonOther},
 		{problem("somethingNew", "never seen", 400), nil, certs.ReasonOther},
 	} {
@@ -116,8 +121,8 @@ func TestRenewalTime(t *testing.T) {
 		"the CA wants it now": {begin.AddDate(0, 0, 3), begin.AddDate(0, 0, 3)},
 		"the CA is late":      {begin.AddDate(0, 0, 80), begin.AddDate(0, 0, 60)},
 	} {
-		if got := certs.RenewalTime(leaf, test.suggested); got.Sub(test.want) != time.Second {
-			t.Errorf("%s: got %v, want a second after %v", name, got, test.want)
+		if got := certs.RenewalTime(leaf, test.suggested); !got.Equal(test.want) {
+			t.Errorf("%s: got %v, want %v", name, got, test.want)
 		}
 	}
 }

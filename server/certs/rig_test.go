@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"path/filepath"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -44,7 +45,12 @@ type rig struct {
 	ca        *testca.CA
 	dir       string // of the storage
 	http, tls net.Listener
+	counts    bool         // its CA is treated as one with limits that last
+	ahead     atomic.Int64 // of the real clock, both ours and the CA's: waits add to it
 }
+
+// now is the time for us and the CA.
+func (r *rig) now() time.Time { return time.Now().Add(time.Duration(r.ahead.Load())) }
 
 func newRig(t *testing.T, domain string, cfg testca.Config) *rig {
 	t.Helper()
@@ -55,6 +61,7 @@ func newRig(t *testing.T, domain string, cfg testca.Config) *rig {
 	names.Set(domain, "A 127.0.0.1")
 	cfg.DNS = names.Addr()
 	r := &rig{domain: domain, dir: filepath.Join(t.TempDir(), "data"), http: listen(t), tls: listen(t)}
+	cfg.Date = r.now
 	cfg.HTTPPort, cfg.TLSPort = r.http.Addr().(*net.TCPAddr).Port, r.tls.Addr().(*net.TCPAddr).Port
 	if r.ca, err = testca.Start(cfg); err != nil {
 		t.Fatal(err)
@@ -93,6 +100,7 @@ func (r *rig) config(t *testing.T) certs.Config {
 		Domain: r.domain, Storage: r.storage(t), Directory: r.ca.Directory(), Roots: r.ca.APIRoots(),
 		HTTPAddr: func() string { return r.http.Addr().String() },
 		TLSAddr:  func() string { return r.tls.Addr().String() },
+		Now:      r.now,
 	}
 }
 
@@ -118,6 +126,7 @@ func (r *rig) start(t *testing.T, cfg certs.Config) *run {
 		}
 		select {
 		case <-m.goOn:
+			r.ahead.Add(int64(d))
 			return nil
 		case <-ctx.Done():
 			return ctx.Err()
@@ -126,6 +135,9 @@ func (r *rig) start(t *testing.T, cfg certs.Config) *run {
 	var err error
 	if m.Manager, err = certs.New(cfg); err != nil {
 		t.Fatal(err)
+	}
+	if r.counts {
+		m.CACounts()
 	}
 	var servers []*http.Server
 	ended := make(chan error, 3)
@@ -179,7 +191,7 @@ func (m *run) settle(t *testing.T) time.Duration {
 	select {
 	case d := <-m.waits:
 		return d
-	case <-time.After(time.Minute):
+	case <-time.After(20 * time.Second):
 		t.Fatal("the manager does not come to rest")
 		return 0
 	}

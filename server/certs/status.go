@@ -25,12 +25,26 @@ type Status struct {
 	Failures    map[Reason]int `json:"failures,omitempty"`  // since the start
 	NextAttempt time.Time      `json:"next_attempt,omitzero"`
 
+	Budget      *Budget  `json:"issuance_budget,omitempty"`      // nil while not known
+	ClockOffset *float64 `json:"clock_offset_seconds,omitempty"` // how far ahead our clock is; nil = not known
+
 	LastError *Failure `json:"last_error,omitempty"` // nil after a success
+}
+
+// A Budget is how many certificates wellkey may still ask the CA for, by its own
+// limits, which are below the CA's.
+type Budget struct {
+	Remaining  int       `json:"remaining"`
+	NextRefill time.Time `json:"next_refill,omitzero"` // when it becomes more; zero = it is whole, or not known
 }
 
 // Status returns the current state.
 func (m *Manager) Status() Status {
 	s := m.holder.status("acme")
+	if offset, known := m.clockOffset(); known {
+		seconds := offset.Seconds()
+		s.ClockOffset = &seconds
+	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	s.Directory, s.Attempts, s.Failures = m.directory.URL, m.state.attempts, maps.Clone(m.state.failures)
@@ -38,6 +52,10 @@ func (m *Manager) Status() Status {
 	if m.state.last != nil {
 		last := *m.state.last
 		s.LastError = &last
+	}
+	if l := m.state.ledger; l != nil {
+		now := m.cfg.Now()
+		s.Budget = &Budget{l.remaining(now, false), l.refill(now, false)}
 	}
 	return s
 }

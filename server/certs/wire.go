@@ -56,6 +56,13 @@ func (w *wire) note(entry zapcore.Entry, fields []zapcore.Field) {
 	}
 }
 
+// noteRetryAfter remembers when the CA wants to be asked again.
+func (w *wire) noteRetryAfter(header http.Header) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.retryAfter = parseRetryAfter(header.Get("Retry-After"), w.now())
+}
+
 // parseRetryAfter reads the header of RFC 9110, section 10.2.3; the zero time
 // means that it says nothing.
 func parseRetryAfter(value string, now time.Time) time.Time {

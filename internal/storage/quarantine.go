@@ -1,0 +1,134 @@
+package storage
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"go.uber.org/zap"
+
+	"wellkey/internal/durable"
+)
+
+// A Kind is what an item in quarantine was for: a label of
+// wellkey_storage_quarantined_total.
+type Kind string
+
+// All kinds.
+const (
+	KindCertificate Kind = "certificate"
+	KindKey         Kind = "key"
+	KindMetadata    Kind = "metadata"
+	KindAccount     Kind = "account"
+	KindLock        Kind = "lock"
+	KindState       Kind = "state"
+	KindOther       Kind = "other"
+)
+
+var kinds = []Kind{KindCertificate, KindKey, KindMetadata, KindAccount, KindLock, KindState, KindOther}
+
+// maxQuarantined is how many items stay in quarantine: enough to look into what
+// happened, few enough for a small disk. The oldest leave.
+const maxQuarantined = 100
+
+// quarantineTime sorts by name as by time, and is a file name everywhere.
+const quarantineTime = "20060102T150405.000000000Z"
+
+// Quarantine moves key, with all below it, to quarantine/<UTC time>/<key>,
+// durably, and logs why. The newest 100 such items are kept. A key that is not
+// there is no error: somebody else has moved it.
+func (d *Directory) Quarantine(ctx context.Context, key, reason string) error {
+	if _, err := d.file(key); err != nil {
+		return err
+	}
+	err := try(ctx, d, fmt.Sprintf("moving %q to quarantine", key), func(context.Context) error {
+		return d.quarantine(clean(key), reason)
+	})
+	if err != nil {
+		return d.explain(err)
+	}
+	return nil
+}
+
+// quarantine is Quarantine for those who wait for files already.
+func (d *Directory) quarantine(key, reason string) error {
+	from := d.under(key)
+	info, err := os.Lstat(from)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	kind := kindOf(key, info.IsDir())
+	now := time.Now().UTC().Format(quarantineTime)
+	to := path.Join("quarantine", now, key)
+	dir := filepath.Dir(d.under(to))
+	err = durable.MkdirAll(dir, 0o700)
+	if errors.Is(err, fs.ErrExist) || errors.Is(err, syscall.ENOTDIR) {
+		// The quarantine itself is a file. It makes way, too.
+		if err = durable.Rename(d.under("quarantine"), d.under("quarantine."+now)); err == nil {
+			err = durable.MkdirAll(dir, 0o700)
+		}
+	}
+	if err != nil {
+		return err
+	}
+	if err := durable.Rename(from, d.under(to)); errors.Is(err, fs.ErrNotExist) {
+		return nil
+	} else if err != nil {
+		return err
+	}
+	d.metrics.quarantined.WithLabelValues(string(kind)).Inc()
+	d.log.Warn("moved a damaged item to quarantine",
+		zap.String("key", key), zap.String("kind", string(kind)), zap.String("reason", reason), zap.String("moved_to", d.under(to)))
+	return d.prune()
+}
+
+// prune deletes the oldest items of the quarantine beyond maxQuarantined.
+func (d *Directory) prune() error {
+	dir := d.under("quarantine")
+	entries, err := os.ReadDir(dir) // sorted by name, that is by time
+	if err != nil || len(entries) <= maxQuarantined {
+		return err
+	}
+	for _, entry := range entries[:len(entries)-maxQuarantined] {
+		if err := os.RemoveAll(filepath.Join(dir, entry.Name())); err != nil {
+			return err
+		}
+	}
+	d.log.Warn("deleted the oldest items in quarantine", zap.Int("kept", maxQuarantined), zap.Int("deleted", len(entries)-maxQuarantined))
+	return nil
+}
+
+// kindOf tells what key is for, by the layout of certmagic and our own.
+func kindOf(key string, dir bool) Kind {
+	top, _, _ := strings.Cut(key, "/")
+	switch top {
+	case "locks":
+		return KindLock
+	case "acme":
+		return KindAccount
+	case "certificates":
+		switch ext := path.Ext(key); {
+		case dir || ext == ".crt":
+			return KindCertificate
+		case ext == ".key":
+			return KindKey
+		case ext == ".json":
+			return KindMetadata
+		}
+		return KindOther
+	}
+	if path.Ext(key) == ".json" || top == "registrations" {
+		return KindState
+	}
+	return KindOther
+}

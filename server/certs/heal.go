@@ -1,0 +1,167 @@
+package certs
+
+import (
+	"bytes"
+	"context"
+	"crypto"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"path"
+	"strings"
+	"syscall"
+
+	"github.com/caddyserver/certmagic"
+	"github.com/mholt/acmez/v3/acme"
+	"go.uber.org/zap"
+	"go.uber.org/zap/exp/zapslog"
+)
+
+// A quarantiner is a storage that can move an item, or all below it, out of the
+// way without reading it. It is a consumer contract for storage.Directory.
+type quarantiner interface {
+	Quarantine(ctx context.Context, key, reason string) error
+}
+
+// quarantine moves an item out of the way: it is bad, and would stop us for
+// ever. The storage logs it; one that has no quarantine loses the item.
+func (m *Manager) quarantine(ctx context.Context, key, reason string) error {
+	if q, ok := m.cfg.Storage.(quarantiner); ok {
+		return q.Quarantine(ctx, key, reason)
+	}
+	m.log.Warn("damaged item is deleted", zap.String("key", key), zap.String("reason", reason))
+	return m.cfg.Storage.Delete(ctx, key)
+}
+
+// fetch loads an item. Something that cannot be an item, such as a directory in
+// its place or a file in place of a directory above it, moves to quarantine, and
+// then the item does not exist.
+func (m *Manager) fetch(ctx context.Context, key string) ([]byte, error) {
+	data, err := m.cfg.Storage.Load(ctx, key)
+	if !obstructed(err) {
+		return data, err
+	}
+	why := err.Error()
+	if errors.Is(err, syscall.ENOTDIR) {
+		for info, statErr := m.cfg.Storage.Stat(ctx, key); (statErr != nil || !info.IsTerminal) && path.Dir(key) != "."; {
+			key = path.Dir(key)
+			info, statErr = m.cfg.Storage.Stat(ctx, key)
+		}
+	}
+	// What cannot be moved may be below a directory that cannot be entered.
+	quarantined := m.quarantine(ctx, key, why)
+	for ; quarantined != nil && path.Dir(key) != "."; quarantined = m.quarantine(ctx, key, why) {
+		key = path.Dir(key)
+	}
+	if quarantined != nil {
+		return nil, errors.Join(err, quarantined)
+	}
+	return nil, fs.ErrNotExist
+}
+
+// obstructed reports whether err means that there is something which is not an
+// item and never will be.
+func obstructed(err error) bool {
+	for _, kind := range []error{syscall.ENOTDIR, syscall.EISDIR, syscall.ELOOP, fs.ErrPermission} {
+		if errors.Is(err, kind) {
+			return true
+		}
+	}
+	return false
+}
+
+// accountKeys returns where certmagic stores our account at the CA.
+func (m *Manager) accountKeys() (registration, private string) {
+	email := m.cfg.Email
+	if email == "" {
+		email = noEmail
+	}
+	user := certmagic.StorageKeys.Safe(email)
+	name, _, _ := strings.Cut(email, "@")
+	name = certmagic.StorageKeys.Safe(name)
+	folder := path.Join("acme", certmagic.StorageKeys.Safe(m.issuerKey), "users", user)
+	return path.Join(folder, name+".json"), path.Join(folder, name+".key")
+}
+
+// mendAccount makes sure that the account which certmagic finds in the storage is
+// one that the CA knows. The key is the account; the rest is asked for again. An
+// account whose key is lost is replaced, once a day at most.
+func (m *Manager) mendAccount(ctx context.Context, c *client) error {
+	registration, private := m.accountKeys()
+	saved, err := m.fetch(ctx, registration)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return &localError{err}
+	}
+	keyPEM, keyErr := m.fetch(ctx, private)
+	if keyErr != nil && !errors.Is(keyErr, fs.ErrNotExist) {
+		return &localError{keyErr}
+	}
+	if err != nil && keyErr != nil {
+		return nil // certmagic makes the first one
+	}
+	key, err := decodeKey(keyPEM)
+	if err != nil {
+		return m.dropAccount(ctx, "the key of the account is missing or damaged")
+	}
+	account, err := c.account(ctx, key)
+	if problem := (acme.Problem{}); errors.As(err, &problem) && problem.Type == acme.ProblemTypeAccountDoesNotExist {
+		return m.dropAccount(ctx, "the CA does not know the account")
+	}
+	if err != nil {
+		return fmt.Errorf("looking up the account: %w", err)
+	}
+	var known acme.Account
+	if json.Unmarshal(saved, &known) == nil && known.Location == account.Location && known.Status == account.Status {
+		return nil
+	}
+	if m.cfg.Email != "" {
+		account.Contact = []string{"mailto:" + m.cfg.Email}
+	}
+	data, err := json.Marshal(account)
+	if err != nil {
+		return fmt.Errorf("encoding the account: %w", err)
+	}
+	if saved != nil {
+		if err := m.quarantine(ctx, registration, "the registration of the account is damaged or not that of its key"); err != nil {
+			return &localError{err}
+		}
+	}
+	m.log.Warn("account was found again at the CA by its key", zap.String("account", account.Location))
+	if err := m.cfg.Storage.Store(ctx, registration, data); err != nil {
+		return &localError{err}
+	}
+	return nil
+}
+
+func decodeKey(data []byte) (crypto.Signer, error) {
+	if len(bytes.TrimSpace(data)) == 0 {
+		return nil, errors.New("there is no key")
+	}
+	return certmagic.PEMDecodePrivateKey(data)
+}
+
+// account asks the CA for the account of a key; it makes none.
+func (c *client) account(ctx context.Context, key crypto.Signer) (acme.Account, error) {
+	reader := acme.Client{
+		Directory:  c.iss.CA,
+		HTTPClient: c.http,
+		Logger:     slog.New(zapslog.NewHandler(c.log.Core())), // so that the wire reads along
+	}
+	return reader.GetAccount(ctx, acme.Account{PrivateKey: key})
+}
+
+// dropAccount gives up an account, so that certmagic makes another.
+func (m *Manager) dropAccount(ctx context.Context, why string) error {
+	now := m.cfg.Now()
+	if again := m.rec.AccountMade.Add(day); !m.rec.AccountMade.IsZero() && now.Before(again) {
+		return &holdError{ReasonAccount, again, why + ", and another account was made within a day"}
+	}
+	registration, _ := m.accountKeys()
+	if err := m.quarantine(ctx, path.Dir(registration), why); err != nil {
+		return &localError{err}
+	}
+	m.rec.AccountMade, m.rec.Unlinked = now, true
+	return nil
+}
