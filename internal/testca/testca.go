@@ -5,6 +5,7 @@
 package testca
 
 import (
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
@@ -22,6 +23,7 @@ import (
 	"time"
 
 	"github.com/letsencrypt/pebble/v2/ca"
+	"github.com/letsencrypt/pebble/v2/core"
 	"github.com/letsencrypt/pebble/v2/db"
 	"github.com/letsencrypt/pebble/v2/va"
 	"github.com/letsencrypt/pebble/v2/wfe"
@@ -238,8 +240,50 @@ func (c *CA) handle(w http.ResponseWriter, r *http.Request) {
 	if f := c.intercept.Load(); f != nil && (*f)(w, r) {
 		return
 	}
+	if serial, ok := strings.CutPrefix(r.URL.Path, CertificatePath); ok {
+		c.awaitRecord(r.Context(), serial)
+	}
 	(*c.pebble.Load()).ServeHTTP(w, r)
 }
+
+// awaitRecord waits until Pebble knows by which order the certificate was issued.
+// It notes that a moment after the order is shown as valid, and would fail a
+// renewal that comes in between.
+func (c *CA) awaitRecord(ctx context.Context, serial string) {
+	ctx, cancel := context.WithTimeout(ctx, recordPatience)
+	defer cancel()
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for {
+		if order, err := c.db.GetOrderByIssuedSerial(serial); err == nil {
+			c.alias(order, serial)
+			return
+		}
+		select {
+		case <-ctx.Done():
+			return // an unknown certificate: Pebble says so
+		case <-tick.C:
+		}
+	}
+}
+
+// alias records the order under the name by which clients know a serial number
+// that begins with a set bit: they send its DER form (RFC 9773, section 4.1), which
+// has a zero byte in front, and Pebble compares without.
+func (c *CA) alias(order *core.Order, serial string) {
+	if serial[0] < '8' {
+		return
+	}
+	order.RLock()
+	defer order.RUnlock()
+	_ = c.db.AddOrderByIssuedSerial(&core.Order{ // its only error is that of an order without certificate
+		Order: order.Order, ID: order.ID, AccountID: order.AccountID,
+		CertificateObject: &core.Certificate{ID: "00" + serial},
+	})
+}
+
+// recordPatience is far more than Pebble needs.
+const recordPatience = 2 * time.Second
 
 // Orders returns how many new-order requests came, intercepted ones included.
 func (c *CA) Orders() int { return int(c.orders.Load()) }
