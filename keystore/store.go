@@ -48,6 +48,7 @@ type Status struct {
 	Private     bool      // the key file holds the private half
 	Quirks      []Quirk   // of the key file
 	LoadedAt    time.Time // when the current key was read; zero if there is none
+	ReadAt      time.Time // when the key file was last read anew and found good, or missing where none was expected
 	LastError   string    // what is wrong with the key file now, while the last good key is served; "" if nothing
 	LastErrorAt time.Time // when that was noticed
 	Warnings    []string  // what somebody should look at, in whole sentences
@@ -229,7 +230,7 @@ func (s *Store) adopt(parsed Parsed, warnings []string) {
 // hold makes key the current one, and tells whom it concerns if it is new.
 func (s *Store) hold(key Key, status Status) {
 	last := s.current.Load()
-	status.LoadedAt = last.status.LoadedAt
+	status.LoadedAt, status.ReadAt = last.status.LoadedAt, time.Now()
 	if key != last.key {
 		status.LoadedAt = time.Now()
 	}

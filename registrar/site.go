@@ -24,6 +24,7 @@ type site struct {
 	report    *reach.Report // guarded by mu; the last look
 	lookedAt  keystore.Key  // guarded by mu; the key that the last look was for
 	nextLook  time.Time     // guarded by mu
+	reachable time.Time     // guarded by mu; when a look last found the key
 	looks     int           // guarded by mu; looks in a row that were not "reachable"
 	doubted   bool          // guarded by mu; something changed here since the last look began
 	keyReason string        // guarded by mu; why there is no key yet
@@ -102,7 +103,7 @@ func (s *site) look(ctx context.Context, key keystore.Key) time.Time {
 	changed := !fresh || was.Verdict != report.Verdict || was.Reason != report.Reason
 	s.looks++
 	if report.Verdict == reach.Reachable {
-		s.looks = 0
+		s.looks, s.reachable = 0, report.At
 	}
 	wait := jitter(lookAgain)
 	if s.looks > 0 {

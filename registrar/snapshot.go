@@ -20,7 +20,8 @@ type SiteSnapshot struct {
 	Key      keystore.Key  // what is hosted; zero: nothing yet
 	Look     *reach.Report // the last look from outside at this key; nil: none yet
 	NextLook time.Time
-	KeyNote  *Note // why there is no key; nil when there is one
+	LastGood time.Time // when a look last found the key that was hosted then; zero: never in this process
+	KeyNote  *Note     // why there is no key; nil when there is one
 	Regions  []RegionSnapshot
 }
 
@@ -60,7 +61,7 @@ func (s *site) snapshot() SiteSnapshot {
 	app := s.Application()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	out := SiteSnapshot{Domain: s.Domain, Key: key}
+	out := SiteSnapshot{Domain: s.Domain, Key: key, LastGood: s.reachable}
 	if s.report != nil && s.lookedAt == key {
 		report := *s.report
 		out.Look, out.NextLook = &report, s.nextLook

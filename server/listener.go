@@ -36,13 +36,14 @@ const (
 // A listener is one address with its routes and its limits.
 type listener struct {
 	*listen.Socket
-	name   string // "http" or "https"
-	routes routes
-	counts requestCounters
-	open   *connections
-	server *http.Server
-	owner  *Server
-	logger *zap.Logger
+	name      string // "http" or "https"
+	routes    routes
+	counts    requestCounters
+	durations requestDurations
+	open      *connections
+	server    *http.Server
+	owner     *Server
+	logger    *zap.Logger
 }
 
 func (s *Server) newListener(name, addr string) *listener {

@@ -3,6 +3,7 @@ package server
 import (
 	"net/http"
 	"strconv"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 )
@@ -75,12 +76,21 @@ func codeLabel(i int) string {
 // combinations that are not usual, which are looked up when they happen.
 type requestCounters [numRoutes][numMethods][len(codes) + 1]prometheus.Counter
 
+// requestDurations are the resolved histograms of one listener, nil for routes
+// that are not usual there.
+type requestDurations [numRoutes]prometheus.Observer
+
 type metrics struct {
 	requests        *prometheus.CounterVec
 	handshakeErrors *prometheus.CounterVec
 	rejected        *prometheus.CounterVec
+	durations       *prometheus.HistogramVec
 	panics          prometheus.Counter
 }
+
+// durationBuckets go from an answer out of memory to one that waits for a slow
+// client (writeTimeout).
+var durationBuckets = []float64{.0001, .0005, .001, .005, .025, .1, .5, 2.5, 10}
 
 // newMetrics returns the metrics of the listeners, registered unless registerer
 // is nil.
@@ -98,9 +108,15 @@ func newMetrics(registerer prometheus.Registerer, on []*listener, fetched *fetch
 			Name: "wellkey_connections_rejected_total",
 			Help: "Connections closed before they were served, since there were too many: in total, or from one address.",
 		}, []string{"listener", "reason"}),
+		durations: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name:    "wellkey_http_request_duration_seconds",
+			Help:    "How long the public listeners took from the header of a request to the end of its answer.",
+			Buckets: durationBuckets,
+		}, []string{"listener", "route"}),
 		panics: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "wellkey_http_panics_total",
-			Help: "Panics in handlers of the public listeners: each is a bug in wellkey.",
+			Name:        "wellkey_panics_total",
+			Help:        "Panics that were contained, by the part of wellkey: each is a bug in it.",
+			ConstLabels: prometheus.Labels{"part": "server"},
 		}),
 	}
 	for _, l := range on {
@@ -115,7 +131,7 @@ func newMetrics(registerer prometheus.Registerer, on []*listener, fetched *fetch
 	if registerer == nil {
 		return m, nil
 	}
-	collectors := append(fetchCollectors(fetched), m.requests, m.handshakeErrors, m.rejected, m.panics)
+	collectors := append(fetchCollectors(fetched), m.requests, m.durations, m.handshakeErrors, m.rejected, m.panics)
 	for _, l := range on {
 		collectors = append(collectors, boundCollector(l), openCollector(l))
 	}
@@ -131,6 +147,7 @@ func newMetrics(registerer prometheus.Registerer, on []*listener, fetched *fetch
 // start and the hot path looks nothing up.
 func (m *metrics) resolve(l *listener) {
 	usual := func(r route, by map[method][]int) {
+		l.durations[r] = m.durations.WithLabelValues(l.name, r.String())
 		for method, list := range by {
 			for _, code := range list {
 				i := codeIndex(code)
@@ -154,8 +171,13 @@ func (m *metrics) resolve(l *listener) {
 	}
 }
 
-// request counts one answer.
-func (m *metrics) request(l *listener, r route, method method, code int) {
+// request counts one answer and how long it took.
+func (m *metrics) request(l *listener, r route, method method, code int, took time.Duration) {
+	if duration := l.durations[r]; duration != nil {
+		duration.Observe(took.Seconds())
+	} else {
+		m.durations.WithLabelValues(l.name, r.String()).Observe(took.Seconds())
+	}
 	i := codeIndex(code)
 	if counter := l.counts[r][method][i]; counter != nil {
 		counter.Inc()

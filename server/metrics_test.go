@@ -27,7 +27,8 @@ func registryOf(config server.Config) *prometheus.Registry {
 	return config.Registerer.(*prometheus.Registry)
 }
 
-// series returns the value of every series, by its name and labels.
+// series returns the value of every series, by its name and labels; of a
+// histogram how often it was observed.
 func series(t *testing.T, gatherer prometheus.Gatherer) map[string]float64 {
 	t.Helper()
 	families, err := gatherer.Gather()
@@ -39,7 +40,7 @@ func series(t *testing.T, gatherer prometheus.Gatherer) map[string]float64 {
 			for _, pair := range m.GetLabel() {
 				labels = append(labels, pair.GetName()+"="+pair.GetValue())
 			}
-			all[family.GetName()+"{"+strings.Join(labels, ",")+"}"] = m.GetCounter().GetValue() + m.GetGauge().GetValue()
+			all[family.GetName()+"{"+strings.Join(labels, ",")+"}"] = m.GetCounter().GetValue() + m.GetGauge().GetValue() + float64(m.GetHistogram().GetSampleCount())
 		}
 	}
 	return all
@@ -55,8 +56,8 @@ func TestMetricsAreWellFormed(t *testing.T) {
 	}
 	families, err := registryOf(config).Gather()
 	must(t, err)
-	if len(families) != 8 {
-		t.Errorf("got %d metrics, want 8", len(families))
+	if len(families) != 9 {
+		t.Errorf("got %d metrics, want 9", len(families))
 	}
 }
 
@@ -94,8 +95,11 @@ func TestCounts(t *testing.T) {
 		"wellkey_key_fetches_total{client=wellkey}":                                      1,
 		"wellkey_key_fetches_total{client=other}":                                        3,
 		"wellkey_listener_bound{listener=http}":                                          1,
+		"wellkey_http_request_duration_seconds{listener=https,route=key}":                8,
+		"wellkey_http_request_duration_seconds{listener=https,route=other}":              1,
+		"wellkey_http_request_duration_seconds{listener=http,route=redirect}":            1,
 		"wellkey_listener_bound{listener=https}":                                         1,
-		"wellkey_http_panics_total{}":                                                    0,
+		"wellkey_panics_total{part=server}":                                              0,
 	} {
 		if value, ok := got[name]; !ok || value != want {
 			t.Errorf("%s: got %v (there: %v), want %v", name, value, ok, want)
@@ -305,7 +309,7 @@ func TestPanics(t *testing.T) {
 			}
 			got := series(t, registryOf(config))
 			for name, want := range map[string]float64{
-				"wellkey_http_panics_total{}": 1,
+				"wellkey_panics_total{part=server}":                                         1,
 				"wellkey_http_requests_total{code=500,listener=https,method=GET,route=key}": 1,
 			} {
 				if got[name] != want {

@@ -66,21 +66,18 @@ func (t routes) choose(challenges bool, r *http.Request) choice {
 // ServeHTTP answers one request, counts it, and contains a panic.
 func (l *listener) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	chosen := l.routes.choose(true, r)
-	log := l.logger.Check(zap.DebugLevel, "request")
-	var start time.Time
-	if log != nil {
-		start = time.Now()
-	}
+	start := time.Now()
 	code := l.contain(chosen.answer, w, r)
-	l.owner.metrics.request(l, chosen.route, methodOf(r.Method), code)
-	if log != nil {
+	took := time.Since(start)
+	l.owner.metrics.request(l, chosen.route, methodOf(r.Method), code, took)
+	if log := l.logger.Check(zap.DebugLevel, "request"); log != nil {
 		log.Write(
 			zap.String("route", chosen.route.String()),
 			zap.String("method", methodOf(r.Method).String()),
 			zap.String("path", quote(r.URL.EscapedPath())),
 			zap.String("remote", r.RemoteAddr),
 			zap.Int("code", code),
-			zap.Duration("duration", time.Since(start)),
+			zap.Duration("duration", took),
 		)
 	}
 }

@@ -43,6 +43,9 @@ type Config struct {
 		Listeners() []listen.State
 		KeyFetches() []server.Fetch
 	}
+	// Reloads tells of each part of what is read from files, and followed, whether
+	// it is good; nil = nothing is.
+	Reloads func() []Reload
 	// Stopping reports whether the process was told to stop, so is not ready
 	// for new visitors.
 	Stopping func() bool
@@ -82,7 +85,7 @@ func newAdmin(c Config, now func() time.Time) (*Admin, error) {
 	if a.page, err = newPage(); err != nil {
 		return nil, fmt.Errorf("reading the embedded status page: %w", err)
 	}
-	if err := c.Registry.Register(newCollector(a.Status)); err != nil {
+	if err := c.Registry.Register(newCollector(a.Status, c.Reloads)); err != nil {
 		return nil, fmt.Errorf("registering the metrics of the status: %w", err)
 	}
 	a.socket = listen.New("admin", c.Addr, log)

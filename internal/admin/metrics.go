@@ -13,82 +13,123 @@ import (
 
 // A collector makes metrics of the status at the moment of a scrape, so they
 // never lag behind it. Its labels are the configured domains and regions, and
-// closed sets.
+// closed sets. What is not known (yet) is absent, since neither 0 nor 1 would be
+// true; series of closed sets are there from the start.
 type collector struct {
-	status func() Status
+	status  func() Status
+	reloads func() []Reload // nil = none
+	all     []*prometheus.Desc
 
-	build, ready, key, keyGood                        *prometheus.Desc
-	probe, probeVerdict, probeTime, probeDuration     *prometheus.Desc
-	registration, match, answered, registered, nextAt *prometheus.Desc
+	build, ready, key, keyGood, served                     *prometheus.Desc
+	reloadGood, reloadAt                                   *prometheus.Desc
+	probe, probeGood, probeVerdict, probeDuration          *prometheus.Desc
+	probeTime, probeNext                                   *prometheus.Desc
+	registration, match, answered, registered, since, next *prometheus.Desc
 }
 
-func newCollector(status func() Status) *collector {
+func newCollector(status func() Status, reloads func() []Reload) *collector {
+	c := &collector{status: status, reloads: reloads}
 	desc := func(name, help string, labels ...string) *prometheus.Desc {
-		return prometheus.NewDesc("wellkey_"+name, help, labels, nil)
+		d := prometheus.NewDesc("wellkey_"+name, help, labels, nil)
+		c.all = append(c.all, d)
+		return d
 	}
-	return &collector{
-		status:        status,
-		build:         desc("build_info", "Version of wellkey and of Go; always 1.", "version", "go_version"),
-		ready:         desc("ready", "Whether the key can be served: 1 or 0."),
-		key:           desc("key_info", "The key that is hosted, by fingerprint and origin; always 1.", "domain", "fingerprint", "origin"),
-		keyGood:       desc("key_file_good", "Whether the key file is as good as the key that is served: 0 after a bad change.", "domain"),
-		probe:         desc("probe_success", "Whether the last look from outside found the key: 1 or 0, absent before the first look; an inconclusive look counts as 0, see wellkey_probe_verdict.", "domain"),
-		probeVerdict:  desc("probe_verdict", "Verdict of the last look from outside: 1 for the one that holds, none before the first look.", "domain", "verdict"),
-		probeTime:     desc("probe_last_timestamp_seconds", "When the last look from outside began.", "domain"),
-		probeDuration: desc("probe_duration_seconds", "How long the last look from outside took.", "domain"),
-		registration:  desc("registration_status", "State of the registration: 1 for the one that holds.", "domain", "region", "state"),
-		match:         desc("registration_key_match", "Whether Tesla's last answer was the key that is hosted: 1 or 0.", "domain", "region"),
-		answered:      desc("registration_last_answer_timestamp_seconds", "When Tesla last said which key it has.", "domain", "region"),
-		registered:    desc("registration_last_success_timestamp_seconds", "When a registration of our own was last accepted and read back.", "domain", "region"),
-		nextAt:        desc("registration_next_step_timestamp_seconds", "When the registrar comes back to the registration.", "domain", "region"),
-	}
+	c.build = desc("build_info", "Version of wellkey and of Go; always 1.", "version", "go_version")
+	c.ready = desc("ready", "Whether the key can be served: 1 or 0.")
+	c.key = desc("key_info", "The key that is hosted, by fingerprint and origin; always 1.", "domain", "fingerprint", "origin")
+	c.keyGood = desc("key_file_good", "Whether the key file is as good as the key that is served: 0 after a bad change, and while there is no key.", "domain")
+	c.served = desc("tls_certificate_served", "Whether there is a certificate to serve, in date or not: 1 or 0; absent where a proxy in front ends TLS.", "domain")
+	c.reloadGood = desc("config_last_reload_successful", "Whether the files of a part are good as they are now: 1, or 0 while the last good state is in use instead.", "part")
+	c.reloadAt = desc("config_last_reload_success_timestamp_seconds", "When the files of a part were last read anew and good: at the start, after a change, or on SIGHUP.", "part")
+	c.probe = desc("probe_success", "Whether the key could be fetched from outside, by who looked: 1 or 0; absent while not known. Of loop, an inconclusive look counts as 0, see wellkey_probe_verdict.", "domain", "vantage")
+	c.probeGood = desc("probe_last_success_timestamp_seconds", "When we were last found from outside, by who looked: loop is wellkey itself, acme the validation of the certificate authority, tesla an accepted registration.", "domain", "vantage")
+	c.probeVerdict = desc("probe_verdict", "Verdict of our own last look from outside: 1 for the one that holds, none before the first look.", "domain", "verdict")
+	c.probeDuration = desc("probe_duration_seconds", "How long our own last look from outside took.", "domain", "vantage")
+	c.probeTime = desc("probe_last_run_timestamp_seconds", "When our own last look from outside began.", "domain", "vantage")
+	c.probeNext = desc("probe_next_run_timestamp_seconds", "When our own next look from outside is planned.", "domain", "vantage")
+	c.registration = desc("registration_status", "State of the registration: 1 for the one that holds.", "domain", "region", "state")
+	c.match = desc("registration_key_match", "Whether Tesla's last answer was the key that is hosted: 1 or 0.", "domain", "region")
+	c.answered = desc("registration_last_answer_timestamp_seconds", "When Tesla last said which key it has.", "domain", "region")
+	c.registered = desc("registration_last_success_timestamp_seconds", "When a registration of our own was last accepted and read back.", "domain", "region")
+	c.since = desc("registration_state_since_timestamp_seconds", "When the present state of the registration began, in this process.", "domain", "region")
+	c.next = desc("registration_next_step_timestamp_seconds", "When the registrar comes back to the registration; absent while it waits for a change.", "domain", "region")
+	return c
 }
 
 // Describe implements prometheus.Collector.
 func (c *collector) Describe(out chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{c.build, c.ready, c.key, c.keyGood, c.probe, c.probeVerdict, c.probeTime, c.probeDuration,
-		c.registration, c.match, c.answered, c.registered, c.nextAt} {
+	for _, d := range c.all {
 		out <- d
 	}
 }
 
-// Collect implements prometheus.Collector.
-func (c *collector) Collect(out chan<- prometheus.Metric) {
-	gauge := func(d *prometheus.Desc, value float64, labels ...string) {
-		out <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, value, labels...)
+// A sink takes what is collected.
+type sink chan<- prometheus.Metric
+
+func (out sink) gauge(d *prometheus.Desc, value float64, labels ...string) {
+	out <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, value, labels...)
+}
+
+// at is for moments; one that is not known is left out.
+func (out sink) at(d *prometheus.Desc, t time.Time, labels ...string) {
+	if !t.IsZero() {
+		out.gauge(d, float64(t.UnixMilli())/1000, labels...)
 	}
-	at := func(d *prometheus.Desc, t time.Time, labels ...string) {
-		if !t.IsZero() {
-			gauge(d, float64(t.UnixMilli())/1000, labels...)
+}
+
+// Collect implements prometheus.Collector.
+func (c *collector) Collect(metrics chan<- prometheus.Metric) {
+	out, s := sink(metrics), c.status()
+	out.gauge(c.build, 1, s.Version, runtime.Version())
+	out.gauge(c.ready, one(s.Ready))
+	if c.reloads != nil {
+		for _, r := range c.reloads() {
+			out.gauge(c.reloadGood, one(r.Good), r.Part)
+			out.at(c.reloadAt, r.At, r.Part)
 		}
 	}
-	s := c.status()
-	gauge(c.build, 1, s.Version, runtime.Version())
-	gauge(c.ready, one(s.Ready))
 	for _, site := range s.Sites {
 		if site.Key.Fingerprint != "" {
-			gauge(c.key, 1, site.Domain, site.Key.Fingerprint, site.Key.Origin)
+			out.gauge(c.key, 1, site.Domain, site.Key.Fingerprint, site.Key.Origin)
 		}
-		gauge(c.keyGood, one(site.Key.LastBadChange == "" && site.Key.Origin != string(keystore.OriginNone)), site.Domain)
-		for _, v := range reach.Verdicts() {
-			gauge(c.probeVerdict, one(site.Reachability != nil && site.Reachability.Verdict == v), site.Domain, string(v))
+		out.gauge(c.keyGood, one(site.Key.LastBadChange == "" && site.Key.Origin != string(keystore.OriginNone)), site.Domain)
+		if site.Certificate.Source != "off" {
+			out.gauge(c.served, one(site.Certificate.Have), site.Domain)
 		}
-		if l := site.Reachability; l != nil { // before the first look, neither 0 nor 1 would be true
-			gauge(c.probe, one(l.Verdict == reach.Reachable), site.Domain)
-			at(c.probeTime, l.At, site.Domain)
-			gauge(c.probeDuration, l.Duration, site.Domain)
-		}
+		c.collectProbes(out, site)
 		for _, r := range site.Registrations {
-			region := string(r.Region)
-			for _, state := range registrar.States() {
-				gauge(c.registration, one(r.State == state), site.Domain, region, string(state))
-			}
-			gauge(c.match, one(r.RegisteredFingerprint != "" && r.RegisteredFingerprint == site.Key.Fingerprint), site.Domain, region)
-			at(c.answered, r.AnsweredAt, site.Domain, region)
-			at(c.registered, r.RegisteredAt, site.Domain, region)
-			at(c.nextAt, r.Next, site.Domain, region)
+			c.collectRegistration(out, site, r)
 		}
 	}
+}
+
+func (c *collector) collectProbes(out sink, site SiteView) {
+	for _, v := range reach.Verdicts() {
+		out.gauge(c.probeVerdict, one(site.Reachability != nil && site.Reachability.Verdict == v), site.Domain, string(v))
+	}
+	if l := site.Reachability; l != nil {
+		out.gauge(c.probeDuration, l.Duration, site.Domain, vantageLoop)
+		out.at(c.probeTime, l.At, site.Domain, vantageLoop)
+		out.at(c.probeNext, l.Next, site.Domain, vantageLoop)
+	}
+	for _, e := range evidenceOf(site) {
+		if e.known {
+			out.gauge(c.probe, one(e.good), site.Domain, e.vantage)
+		}
+		out.at(c.probeGood, e.last, site.Domain, e.vantage)
+	}
+}
+
+func (c *collector) collectRegistration(out sink, site SiteView, r Registration) {
+	region := string(r.Region)
+	for _, state := range registrar.States() {
+		out.gauge(c.registration, one(r.State == state), site.Domain, region, string(state))
+	}
+	out.gauge(c.match, one(r.RegisteredFingerprint != "" && r.RegisteredFingerprint == site.Key.Fingerprint), site.Domain, region)
+	out.at(c.answered, r.AnsweredAt, site.Domain, region)
+	out.at(c.registered, r.RegisteredAt, site.Domain, region)
+	out.at(c.since, r.Since, site.Domain, region)
+	out.at(c.next, r.Next, site.Domain, region)
 }
 
 func one(yes bool) float64 {

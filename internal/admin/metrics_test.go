@@ -6,6 +6,7 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus"
@@ -15,6 +16,7 @@ import (
 	"wellkey/registrar"
 	"wellkey/registrar/fleetapi"
 	"wellkey/registrar/reach"
+	"wellkey/server/certs"
 )
 
 // gather returns what a scrape gets, in the text format.
@@ -76,7 +78,8 @@ func TestMetricsBeforeTheStart(t *testing.T) {
 			t.Errorf("there is no %s in\n%s", line, got)
 		}
 	}
-	for _, absent := range []string{"wellkey_key_info", "wellkey_probe_success", "wellkey_probe_last", "wellkey_registration_last", "wellkey_registration_next"} {
+	for _, absent := range []string{"wellkey_key_info", `wellkey_probe_success{domain="keys.example.com",vantage="loop"}`, `wellkey_probe_success{domain="keys.example.com",vantage="tesla"}`,
+		"wellkey_probe_last_run", "wellkey_registration_last", "wellkey_registration_next"} {
 		if strings.Contains(got, absent) {
 			t.Errorf("%s is there before it can be known", absent)
 		}
@@ -90,10 +93,16 @@ func TestMetricsFollow(t *testing.T) {
 		change func(w *world)
 		want   string
 	}{
-		{"unreachable", func(w *world) { w.sites[0].Look.Verdict = reach.Unreachable }, `wellkey_probe_success{domain="keys.example.com"} 0`},
+		{"unreachable", func(w *world) { w.sites[0].Look.Verdict = reach.Unreachable }, `wellkey_probe_success{domain="keys.example.com",vantage="loop"} 0`},
 		{"inconclusive", func(w *world) { w.sites[0].Look.Verdict = reach.Inconclusive }, `wellkey_probe_verdict{domain="keys.example.com",verdict="inconclusive"} 1`},
 		{"bad key file", func(w *world) { w.keys[domain] = keystore.Status{Origin: keystore.OriginFile, LastError: "bad"} }, `wellkey_key_file_good{domain="keys.example.com"} 0`},
 		{"other key", func(w *world) { w.sites[0].Regions[0].Registered = keyOf(t, otherPoint) }, `wellkey_registration_key_match{domain="keys.example.com",region="na"} 0`},
+		{"not found by the CA", func(w *world) { w.fail(certs.ReasonConnection, noon) }, `wellkey_probe_success{domain="keys.example.com",vantage="acme"} 0`},
+		{"not found by Tesla", func(w *world) {
+			w.sites[0].Regions[1].Failure = &registrar.Failure{At: noon, Reason: string(fleetapi.KeyDownloadFailed)}
+		}, `wellkey_probe_success{domain="keys.example.com",vantage="tesla"} 0`},
+		{"no certificate", func(w *world) { w.certs[domain] = certs.Status{Source: "acme"} }, `wellkey_tls_certificate_served{domain="keys.example.com"} 0`},
+		{"good credentials", func(w *world) { w.reloads[1].Good = true }, `wellkey_config_last_reload_successful{part="credentials"} 1`},
 		{"stopping", func(w *world) { w.stopping = true }, "wellkey_ready 0"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -107,6 +116,50 @@ func TestMetricsFollow(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestEvidence shows what somebody else's look counts for, and what does not.
+func TestEvidence(t *testing.T) {
+	const acme, tesla = `wellkey_probe_success{domain="keys.example.com",vantage="acme"}`, `wellkey_probe_success{domain="keys.example.com",vantage="tesla"}`
+	earlier := noon.Add(-100 * 24 * time.Hour)
+	for _, test := range []struct {
+		name   string
+		change func(w *world)
+		series string
+		want   string // "" = absent
+	}{
+		{"validated", func(*world) {}, acme, "1"},
+		{"never validated", func(w *world) { w.certs[domain] = certs.Status{Source: "acme"} }, acme, ""},
+		{"the CA has trouble of its own", func(w *world) { w.fail(certs.ReasonServer, noon) }, acme, ""},
+		{"the CA did not find us, and did since", func(w *world) { w.fail(certs.ReasonDNS, earlier) }, acme, "1"},
+		{"registered", func(*world) {}, tesla, "1"},
+		{"registered by somebody else", func(w *world) {
+			w.sites[0].Regions = []registrar.RegionSnapshot{{Region: fleetapi.NA, State: registrar.Registered}}
+		}, tesla, ""},
+		{"Tesla is down", func(w *world) {
+			w.sites[0].Regions[0].Failure = &registrar.Failure{At: noon, Reason: string(fleetapi.Unavailable)}
+		}, tesla, "1"},
+		{"Tesla did not find us, and did since", func(w *world) {
+			w.sites[0].Regions[0].Failure = &registrar.Failure{At: earlier, Reason: string(fleetapi.KeyDownloadFailed)}
+		}, tesla, "1"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			w := newWorld(t, domain)
+			test.change(w)
+			_, after, there := strings.Cut(gather(t, w), "\n"+test.series+" ")
+			got, _, _ := strings.Cut(after, "\n")
+			if got != test.want || there != (test.want != "") {
+				t.Errorf("%s is %q, want %q", test.series, got, test.want)
+			}
+		})
+	}
+}
+
+// fail makes the last attempt at a certificate a failed one.
+func (w *world) fail(reason certs.Reason, at time.Time) {
+	s := w.certs[domain]
+	s.LastError = &certs.Failure{At: at, Reason: reason}
+	w.certs[domain] = s
 }
 
 // TestMetricsAreBounded shows that nothing but the settings makes more series:

@@ -84,6 +84,7 @@ type Reachability struct {
 	Reason    string            `json:"reason,omitempty"`
 	At        time.Time         `json:"at"`
 	Next      time.Time         `json:"next,omitzero"`
+	LastGood  time.Time         `json:"last_good,omitzero"` // when a look last found the key, in this process
 	Duration  float64           `json:"duration_seconds"`
 	Addresses []Address         `json:"addresses"`
 	Findings  []finding.Finding `json:"findings"`
@@ -190,7 +191,7 @@ func viewLook(s registrar.SiteSnapshot) *Reachability {
 		return nil
 	}
 	out := &Reachability{
-		Verdict: s.Look.Verdict, Reason: s.Look.Reason, At: s.Look.At, Next: s.NextLook, Duration: s.Look.Duration.Seconds(),
+		Verdict: s.Look.Verdict, Reason: s.Look.Reason, At: s.Look.At, Next: s.NextLook, LastGood: s.LastGood, Duration: s.Look.Duration.Seconds(),
 		Addresses: []Address{}, Findings: append([]finding.Finding{}, s.Look.Findings...), deciding: s.Look.Deciding(),
 	}
 	for _, a := range s.Look.Addresses {

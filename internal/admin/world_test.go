@@ -47,6 +47,7 @@ type world struct {
 	certs     map[string]certs.Status
 	listeners []listen.State
 	fetches   []server.Fetch
+	reloads   []admin.Reload
 	stopping  bool
 }
 
@@ -72,16 +73,21 @@ func newWorld(t testing.TB, domains ...string) *world {
 			{Client: "other"},
 		},
 	}
+	w.reloads = []admin.Reload{
+		{Part: admin.PartKey, Good: true, At: noon.Add(-50 * time.Hour)},
+		{Part: admin.PartCredentials, Good: false, At: noon.Add(-49 * time.Hour)},
+	}
 	key := keyOf(t, hostedPoint)
 	for _, domain := range domains {
 		w.sites = append(w.sites, registrar.SiteSnapshot{
-			Domain: domain, Key: key, Look: reachable(domain), NextLook: noon.Add(19 * time.Hour),
+			Domain: domain, Key: key, Look: reachable(domain), NextLook: noon.Add(19 * time.Hour), LastGood: noon.Add(-5 * time.Hour),
 			Regions: []registrar.RegionSnapshot{registered(fleetapi.NA, key), registered(fleetapi.EU, key)},
 		})
 		w.keys[domain] = keystore.Status{Origin: keystore.OriginGenerated, Path: "/data/key.pem", Private: true, LoadedAt: noon.Add(-50 * time.Hour)}
 		w.certs[domain] = certs.Status{
 			Source: "acme", Have: true, NotBefore: noon.Add(-20 * 24 * time.Hour), NotAfter: noon.Add(70 * 24 * time.Hour), Renewal: noon.Add(40 * 24 * time.Hour),
 			Issuer: "E7", Serial: "4f1a2b", Directory: "https://acme-v02.api.letsencrypt.org/directory", Attempts: 1, NextAttempt: noon.Add(6 * time.Hour),
+			ValidatedAt: noon.Add(-20 * 24 * time.Hour),
 		}
 	}
 	return w
@@ -136,6 +142,7 @@ func (w *world) adminWith(t testing.TB, registry *prometheus.Registry) *admin.Ad
 	c := admin.Config{
 		Addr: "127.0.0.1:0", Version: "1.2.3", Registry: registry,
 		Registrar: w, Server: w, Stopping: func() bool { return w.stopping },
+		Reloads: func() []admin.Reload { return w.reloads },
 	}
 	for _, s := range w.sites {
 		c.Sites = append(c.Sites, admin.Site{

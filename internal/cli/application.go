@@ -29,8 +29,10 @@ type application struct {
 	onChange func()
 	current  atomic.Pointer[registrar.Application]
 
-	mu   sync.Mutex // held while reloading; guards used
-	used fleetapi.Credentials
+	mu     sync.Mutex // held while reloading; guards what follows
+	used   fleetapi.Credentials
+	readAt time.Time // when the files were last read anew and found good
+	bad    bool      // they are not good now
 }
 
 func (a *application) get() registrar.Application { return *a.current.Load() }
@@ -39,7 +41,7 @@ func (a *application) get() registrar.Application { return *a.current.Load() }
 func newApplication(settings *config.Settings, template fleetapi.Config, log *zap.Logger) (*application, error) {
 	a := &application{settings: settings, template: template, log: log.Named("credentials"), onChange: func() {}}
 	a.current.Store(&registrar.Application{})
-	err := a.reload()
+	err := a.reload(true)
 	if err == nil && a.used.IsZero() {
 		a.log.Info("no credentials yet", zap.Strings("files", settings.Application.Files()),
 			zap.String("fix", "Make the application at developer.tesla.com, with the allowed origin https://"+settings.Domain+
@@ -60,7 +62,7 @@ func (a *application) run(ctx context.Context) error {
 		case <-ticker.C:
 		}
 		fault := ""
-		if err := a.reload(); err != nil {
+		if err := a.reload(false); err != nil {
 			fault = err.Error()
 		}
 		if fault != "" && fault != last {
@@ -71,31 +73,51 @@ func (a *application) run(ctx context.Context) error {
 }
 
 // reload reads the credentials and, where they changed, makes a client of them.
-func (a *application) reload() error {
+// Always tells that somebody wants to know, so that the time counts also where
+// nothing changed.
+func (a *application) reload(always bool) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	changed, err := a.take()
+	if err == nil && (always || changed || a.bad) {
+		a.readAt = time.Now()
+	}
+	a.bad = err != nil
+	return err
+}
+
+// state returns whether the files are good, and when they were last read anew
+// and were.
+func (a *application) state() (good bool, at time.Time) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return !a.bad, a.readAt
+}
+
+// take is reload with mu held.
+func (a *application) take() (changed bool, err error) {
 	id, key, err := config.LoadCredentials(a.settings)
 	if err != nil {
-		return err
+		return false, err
 	}
 	credentials := fleetapi.Credentials{ClientID: id, ClientSecret: key}
 	if credentials == a.used {
-		return nil
+		return false, nil
 	}
 	if credentials.IsZero() {
-		return errors.New("the client id or the client secret has vanished: write them again")
+		return false, errors.New("the client id or the client secret has vanished: write them again")
 	}
 	c := a.template
 	c.Credentials = credentials
 	client, err := fleetapi.New(c)
 	if err != nil {
-		return err
+		return false, err
 	}
 	a.used = credentials
 	a.current.Store(&registrar.Application{ClientID: id, Digest: digest(credentials), API: client})
 	a.log.Info("credentials in use", zap.String("client_id", id))
 	a.onChange()
-	return nil
+	return true, nil
 }
 
 // digest tells credentials apart without revealing them: it is kept on disk to

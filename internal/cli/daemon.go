@@ -34,19 +34,21 @@ type daemon struct {
 	application  *application
 	registrar    *registrar.Registrar
 	admin        *admin.Admin // nil: switched off
+	watchStorage func(context.Context) error
 	stopping     atomic.Bool
 }
 
 // build makes the parts in the order in which they need each other: storage,
 // key, certificates, public face, the look from outside, Tesla, admin.
-func build(settings *config.Settings, log *zap.Logger) (*daemon, error) {
+func build(settings *config.Settings, log *zap.Logger, more ...prometheus.Collector) (*daemon, error) {
 	d := &daemon{log: log}
 	registry := prometheus.NewRegistry()
-	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	registry.MustRegister(append(more, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))...)
 	store, err := storage.New(storage.Config{Path: filepath.Join(settings.DataDir, "state"), Registerer: registry, Logger: log})
 	if err != nil {
 		return nil, err
 	}
+	d.watchStorage = watchStorage(store, proveStorage, log)
 	tellFormerDomains(store, settings.Domain, log)
 	wake := func() { d.registrar.Wake(settings.Domain) }
 	d.keys, err = keystore.Open(keystore.Config{
@@ -69,7 +71,7 @@ func build(settings *config.Settings, log *zap.Logger) (*daemon, error) {
 		return nil, err
 	}
 	look := proberConfig(settings, log)
-	look.Token = token
+	look.Token, look.Registerer = token, registry
 	prober, err := reach.New(look)
 	if err != nil {
 		return nil, err
@@ -133,6 +135,7 @@ func (d *daemon) adminConfig(settings *config.Settings, registry *prometheus.Reg
 		Registrar: d.registrar,
 		Server:    d.server,
 		Stopping:  d.stopping.Load,
+		Reloads:   d.reloads,
 	}
 }
 
@@ -155,6 +158,7 @@ func (d *daemon) actors() []actor {
 		{"credentials", d.application.run},
 		{"key file", d.keys.Run},
 		{"reload on SIGHUP", d.reloadOnHangup},
+		{"proof of the storage", d.watchStorage},
 	}
 	if d.admin != nil {
 		actors = append(actors, actor{"admin listener", d.admin.Run})
@@ -174,7 +178,7 @@ func (d *daemon) reloadOnHangup(ctx context.Context) error {
 			return nil
 		case <-hangup:
 		}
-		err := errors.Join(d.keys.Reload(), d.application.reload())
+		err := errors.Join(d.keys.Reload(), d.application.reload(true))
 		if files, ok := d.certificates.(interface{ Reload() error }); ok {
 			err = errors.Join(err, files.Reload())
 		}

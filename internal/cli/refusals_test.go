@@ -166,7 +166,7 @@ func (c refusalTest) wantTold(s admin.Status, log *testworld.Log) {
 	m := c.metrics()
 	for series, want := range map[string]string{
 		fmt.Sprintf(`wellkey_registration_status{domain=%q,region="na",state=%q}`, c.Domain, c.want): "1",
-		fmt.Sprintf(`wellkey_fleetapi_failures_total{reason=%q,region="na"}`, c.row.Code):            "1",
+		fmt.Sprintf(`wellkey_tesla_api_failures_total{reason=%q,region="na"}`, c.row.Code):           "1",
 	} {
 		again := !c.row.Local && c.op != fleetapi.OpToken && c.row.Examples[0].Status == 401 && m[series] == "2" // with a new token
 		if m[series] != want && !again {

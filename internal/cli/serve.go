@@ -7,6 +7,7 @@ import (
 	"os/signal"
 	"syscall"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/spf13/cobra"
 	"go.uber.org/zap"
 
@@ -43,14 +44,15 @@ environment, that over the file, and that over the default.
 				_, err := fmt.Fprintf(p.Stdout, "the settings are good: %s in %v\n", settings.Domain, settings.Regions)
 				return err
 			}
-			log := newLogger(settings.Log, p.Stderr, p.Environ)
+			counted := newLogCount()
+			log := newLogger(settings.Log, p.Stderr, p.Environ).WithOptions(zap.Hooks(counted.hook))
 			defer func() { _ = log.Sync() }()                                   // standard error cannot always be synced
 			undo, err := zap.RedirectStdLogAt(log.Named("std"), zap.DebugLevel) // some of certmagic's challenge solvers use it
 			if err != nil {
 				return err
 			}
 			defer undo()
-			return serve(cmd.Context(), settings, log)
+			return serve(cmd.Context(), settings, log, counted)
 		},
 	}
 	cmd.Flags().BoolVar(&check, "check-config", false, "check the settings, say what is wrong, and exit")
@@ -58,8 +60,9 @@ environment, that over the file, and that over the default.
 	return cmd
 }
 
-// serve runs the program until ctx is done or a signal tells it to stop.
-func serve(ctx context.Context, settings *config.Settings, log *zap.Logger) error {
+// serve runs the program until ctx is done or a signal tells it to stop. The
+// metrics in more are shown beside its own.
+func serve(ctx context.Context, settings *config.Settings, log *zap.Logger, more ...prometheus.Collector) error {
 	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // a second signal ends the process at once
 	defer stop()
@@ -69,7 +72,7 @@ func serve(ctx context.Context, settings *config.Settings, log *zap.Logger) erro
 	for _, w := range settings.Warnings {
 		log.Warn("setting to look at", zap.String("warning", w))
 	}
-	d, err := build(settings, log)
+	d, err := build(settings, log, more...)
 	if err != nil {
 		return err
 	}

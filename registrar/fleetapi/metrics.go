@@ -24,15 +24,15 @@ var classes = []string{"1xx", "2xx", "3xx", "4xx", "5xx", "error"}
 func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 	m := &metrics{
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "wellkey_fleetapi_requests_total",
+			Name: "wellkey_tesla_api_requests_total",
 			Help: "Requests to Tesla by operation, region and class of status (error: no answer).",
 		}, []string{"operation", "region", "code"}),
 		failures: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "wellkey_fleetapi_failures_total",
+			Name: "wellkey_tesla_api_failures_total",
 			Help: "Requests to Tesla that did not succeed, by region and reason code of the catalogue.",
 		}, []string{"region", "reason"}),
 		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Name:    "wellkey_fleetapi_request_duration_seconds",
+			Name:    "wellkey_tesla_api_request_duration_seconds",
 			Help:    "How long requests to Tesla took, by operation.",
 			Buckets: []float64{.1, .25, .5, 1, 2.5, 5, 10, 15, 30}, // the last two are the deadlines
 		}, []string{"operation"}),

@@ -36,13 +36,13 @@ func TestMetrics(t *testing.T) {
 		t.Errorf("got %d series, %v, want the %d of the start", after, err, before)
 	}
 	for _, line := range []string{
-		`wellkey_fleetapi_requests_total{code="2xx",operation="token",region="eu"} 2`,
-		`wellkey_fleetapi_requests_total{code="4xx",operation="register",region="eu"} 3`,
-		`wellkey_fleetapi_requests_total{code="error",operation="token",region="na"} 1`,
-		`wellkey_fleetapi_requests_total{code="5xx",operation="public_key",region="cn"} 0`,
-		`wellkey_fleetapi_failures_total{reason="domain_taken",region="eu"} 3`,
-		`wellkey_fleetapi_failures_total{reason="key_taken",region="eu"} 0`,
-		`wellkey_fleetapi_request_duration_seconds_count{operation="register"} 3`,
+		`wellkey_tesla_api_requests_total{code="2xx",operation="token",region="eu"} 2`,
+		`wellkey_tesla_api_requests_total{code="4xx",operation="register",region="eu"} 3`,
+		`wellkey_tesla_api_requests_total{code="error",operation="token",region="na"} 1`,
+		`wellkey_tesla_api_requests_total{code="5xx",operation="public_key",region="cn"} 0`,
+		`wellkey_tesla_api_failures_total{reason="domain_taken",region="eu"} 3`,
+		`wellkey_tesla_api_failures_total{reason="key_taken",region="eu"} 0`,
+		`wellkey_tesla_api_request_duration_seconds_count{operation="register"} 3`,
 	} {
 		if text := metricsText(t, reg); !strings.Contains(text, line+"\n") {
 			t.Errorf("no line %s in\n%s", line, text)
@@ -52,7 +52,7 @@ func TestMetrics(t *testing.T) {
 
 func TestMetricsRefuseAForeignCollector(t *testing.T) {
 	reg := prometheus.NewRegistry()
-	reg.MustRegister(prometheus.NewGauge(prometheus.GaugeOpts{Name: "wellkey_fleetapi_requests_total", Help: "another"}))
+	reg.MustRegister(prometheus.NewGauge(prometheus.GaugeOpts{Name: "wellkey_tesla_api_requests_total", Help: "another"}))
 	_, err := fleetapi.New(fleetapi.Config{Credentials: fleetapi.Credentials{ClientID: "a", ClientSecret: aSecret}, Registerer: reg})
 	if err == nil || !strings.HasPrefix(err.Error(), "registering metrics: ") {
 		t.Errorf("got %v", err)

@@ -21,6 +21,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
 
 	"wellkey/internal/finding"
@@ -33,16 +34,17 @@ const Path = "/.well-known/appspecific/com.tesla.3p.public-key.pem"
 
 // A Config says how to look. The zero value looks as the public internet does.
 type Config struct {
-	Resolvers    []string          // IP addresses or host:port; empty = three public resolvers
-	Roots        *x509.CertPool    // whom to trust; nil = the system's roots
-	Port         int               // of HTTPS; 0 = 443
-	HTTPPort     int               // of plain HTTP, for Examine; 0 = 80
-	AllowPrivate bool              // connect to addresses that are not public, too
-	Token        *probetoken.Token // whom to recognise as this very process; nil = nobody
-	CA           string            // for Examine: the CA in use, as CAA records name it ("letsencrypt.org"); "" = unknown
-	UserAgent    string            // "" = "wellkey"
-	Timeout      time.Duration     // for a whole look; 0 = 10 s
-	Logger       *zap.Logger       // nil = none
+	Resolvers    []string              // IP addresses or host:port; empty = three public resolvers
+	Roots        *x509.CertPool        // whom to trust; nil = the system's roots
+	Port         int                   // of HTTPS; 0 = 443
+	HTTPPort     int                   // of plain HTTP, for Examine; 0 = 80
+	AllowPrivate bool                  // connect to addresses that are not public, too
+	Token        *probetoken.Token     // whom to recognise as this very process; nil = nobody
+	CA           string                // for Examine: the CA in use, as CAA records name it ("letsencrypt.org"); "" = unknown
+	UserAgent    string                // "" = "wellkey"
+	Timeout      time.Duration         // for a whole look; 0 = 10 s
+	Logger       *zap.Logger           // nil = none
+	Registerer   prometheus.Registerer // nil = no metrics
 }
 
 // A Prober looks at domains. It is safe for concurrent use and holds nothing
@@ -50,6 +52,7 @@ type Config struct {
 type Prober struct {
 	config Config
 	log    *zap.Logger
+	panics prometheus.Counter
 }
 
 // A Report is what one look at a domain gave. It is not changed after it was
@@ -115,7 +118,17 @@ func New(config Config) (*Prober, error) {
 	if len(faults) > 0 {
 		return nil, errors.Join(faults...)
 	}
-	return &Prober{config: config, log: config.Logger.Named("reach")}, nil
+	p := &Prober{config: config, log: config.Logger.Named("reach"), panics: prometheus.NewCounter(prometheus.CounterOpts{
+		Name:        "wellkey_panics_total",
+		Help:        "Panics that were contained, by the part of wellkey: each is a bug in it.", // as in package server, where the other part counts
+		ConstLabels: prometheus.Labels{"part": "reach"},
+	})}
+	if config.Registerer != nil {
+		if err := config.Registerer.Register(p.panics); err != nil {
+			return nil, fmt.Errorf("registering metrics: %w", err)
+		}
+	}
+	return p, nil
 }
 
 // resolverAddress returns text as host:port, with port 53 where it names none.
@@ -168,6 +181,7 @@ func (p *Prober) report(ctx context.Context, l look) Report {
 func (p *Prober) contain(f func()) {
 	defer func() {
 		if r := recover(); r != nil {
+			p.panics.Inc()
 			p.log.Error("looking from outside panicked", zap.Any("panic", r), zap.ByteString("stack", debug.Stack()))
 		}
 	}()

@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest/observer"
 
@@ -235,7 +237,8 @@ func TestDecide(t *testing.T) {
 func TestPanicIsContained(t *testing.T) {
 	core, logs := observer.New(zap.ErrorLevel)
 	w := newWorld(t)
-	w.config.Logger = zap.New(core)
+	registry := prometheus.NewRegistry()
+	w.config.Logger, w.config.Registerer = zap.New(core), registry
 	ran := make([]bool, 3)
 	w.prober().Together(len(ran), func(i int) {
 		if i == 1 {
@@ -248,5 +251,9 @@ func TestPanicIsContained(t *testing.T) {
 	}
 	if entries := logs.TakeAll(); len(entries) != 1 || entries[0].Message != "looking from outside panicked" || entries[0].LoggerName != "reach" {
 		t.Errorf("log = %+v", entries)
+	}
+	if err := testutil.GatherAndCompare(registry, strings.NewReader("# HELP wellkey_panics_total Panics that were contained, by the part of wellkey: each is a bug in it.\n"+
+		"# TYPE wellkey_panics_total counter\nwellkey_panics_total{part=\"reach\"} 1\n")); err != nil {
+		t.Error(err)
 	}
 }

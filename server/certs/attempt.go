@@ -117,6 +117,10 @@ func (m *Manager) spendAndOrder(ctx context.Context, c *client, s stored, forced
 		return resource{}, &localError{err}
 	}
 	fresh, err := m.order(ctx, c, s)
+	if at := c.wire.validation(); !at.IsZero() {
+		m.rec.Validated = at // stored with what comes next
+		m.publish()
+	}
 	if _, finalizing := c.wire.read(); err != nil && !finalizing {
 		m.rec.Ledger.refund()
 		m.keepRecord(ctx)

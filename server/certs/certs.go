@@ -108,6 +108,8 @@ type state struct {
 	last     *Failure       // nil after a success
 	ledger   *ledger        // nil before it was read
 	offset   *time.Duration // of our clock against the CA's; nil = not known
+
+	validated time.Time // when the CA last reached us; zero = not known
 }
 
 // New checks cfg. It reads and starts nothing; Run does.

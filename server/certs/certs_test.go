@@ -60,6 +60,9 @@ func TestObtainByEachChallenge(t *testing.T) {
 			if changes != 1 || r.ca.Finalized() != 1 {
 				t.Errorf("got %d changes and %d certificates, want 1 and 1", changes, r.ca.Finalized())
 			}
+			if at := status.ValidatedAt; at.Before(leaf.NotBefore) || at.After(time.Now()) {
+				t.Errorf("the CA validated at %v, want a moment within the test", at)
+			}
 			checkMetrics(t, cfg.Registerer.(*prometheus.Registry))
 		})
 	}
@@ -87,7 +90,7 @@ func TestRestartOrdersNothing(t *testing.T) {
 	r := newRig(t, "restart.test", testca.Config{})
 	first := r.start(t, r.config(t))
 	first.settle(t)
-	want := r.leaf(t, first, time.Now()).SerialNumber
+	want, validated := r.leaf(t, first, time.Now()).SerialNumber, first.Status().ValidatedAt
 	first.stop()
 	// What a killed process leaves: a lock that still looks fresh.
 	lock, err := json.Marshal(map[string]time.Time{"created": time.Now(), "updated": time.Now()})
@@ -109,6 +112,9 @@ func TestRestartOrdersNothing(t *testing.T) {
 	}
 	if got := r.leaf(t, second, time.Now()).SerialNumber; got.Cmp(want) != 0 {
 		t.Errorf("got serial %x, want %x", got, want)
+	}
+	if got := second.Status().ValidatedAt; validated.IsZero() || !got.Equal(validated) {
+		t.Errorf("the CA validated at %v, want still %v", got, validated)
 	}
 	if n := requests.Load(); n != 0 {
 		t.Errorf("got %d requests to the CA, want none", n)

@@ -44,6 +44,7 @@ type Files struct {
 	mu      sync.Mutex // guards what follows
 	seen    [sha256.Size]byte
 	suspect [sha256.Size]byte // bad content that may be half of a change
+	readAt  time.Time         // when the files were last taken over, or looked at on demand, and good
 	last    *Failure
 }
 
@@ -86,7 +87,7 @@ func NewFiles(cfg FilesConfig) (*Files, error) {
 	if err != nil {
 		return nil, err
 	}
-	f.seen = sum
+	f.seen, f.readAt = sum, cfg.Now()
 	f.serve(cert)
 	if cfg.Registerer != nil {
 		if err := registerTimes(cfg.Registerer, cfg.Domain, f.Status); err != nil {
@@ -119,6 +120,9 @@ func (f *Files) reload(sure bool) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if sum == f.seen && (err == nil) == (f.last == nil) {
+		if sure && err == nil {
+			f.readAt = f.cfg.Now()
+		}
 		return err
 	}
 	if err != nil {
@@ -130,7 +134,7 @@ func (f *Files) reload(sure bool) error {
 		f.record(err)
 		return err
 	}
-	f.seen, f.suspect, f.last = sum, sum, nil
+	f.seen, f.suspect, f.last, f.readAt = sum, sum, nil, f.cfg.Now()
 	if f.serve(cert) {
 		f.log.Info("certificate loaded", zap.String("issuer", issuerName(cert.Leaf)), zap.String("serial", serial(cert.Leaf)), zap.Time("not_after", cert.Leaf.NotAfter))
 		f.cfg.OnChange()
@@ -206,6 +210,7 @@ func (f *Files) Status() Status {
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	s.ReadAt = f.readAt
 	if f.last != nil {
 		last := *f.last
 		s.LastError = &last

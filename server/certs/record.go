@@ -33,6 +33,7 @@ type record struct {
 	// failed before may go well, so it is tried at once.
 	Settings string `json:"settings"`
 
+	Validated   time.Time `json:"validated_at,omitzero"` // the CA last reached us
 	AccountMade time.Time `json:"account_made,omitzero"` // the last account that replaced a damaged one
 	Unlinked    bool      `json:"unlinked,omitempty"`    // the CA refuses to hear what a renewal replaces
 
@@ -138,8 +139,8 @@ func (m *Manager) keepRecord(ctx context.Context) {
 
 // publish shows the record to Status.
 func (m *Manager) publish() {
-	copied := m.rec.Ledger
-	m.update(func(s *state) { s.ledger = &copied })
+	copied, validated := m.rec.Ledger, m.rec.Validated
+	m.update(func(s *state) { s.ledger, s.validated = &copied, validated })
 }
 
 // closeRecord notes that we stopped by ourselves.

@@ -18,12 +18,15 @@ type Status struct {
 	Serial    string    `json:"serial,omitempty"` // in hexadecimal
 	Warning   string    `json:"warning,omitempty"`
 
+	ReadAt time.Time `json:"read_at,omitzero"` // only for "files": when they were last read anew and found good
+
 	// Only for "acme".
 	Directory   string         `json:"directory,omitempty"` // the CA that is asked
 	Renewal     time.Time      `json:"renewal,omitzero"`    // planned
 	Attempts    int            `json:"attempts,omitempty"`  // since the start
 	Failures    map[Reason]int `json:"failures,omitempty"`  // since the start
 	NextAttempt time.Time      `json:"next_attempt,omitzero"`
+	ValidatedAt time.Time      `json:"validated_at,omitzero"` // when the CA last found us from outside
 
 	Budget      *Budget  `json:"issuance_budget,omitempty"`      // nil while not known
 	ClockOffset *float64 `json:"clock_offset_seconds,omitempty"` // how far ahead our clock is; nil = not known
@@ -48,7 +51,7 @@ func (m *Manager) Status() Status {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	s.Directory, s.Attempts, s.Failures = m.directory.URL, m.state.attempts, maps.Clone(m.state.failures)
-	s.Renewal, s.NextAttempt = m.state.renewal, m.state.next
+	s.Renewal, s.NextAttempt, s.ValidatedAt = m.state.renewal, m.state.next, m.state.validated
 	if m.state.last != nil {
 		last := *m.state.last
 		s.LastError = &last

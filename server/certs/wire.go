@@ -6,15 +6,18 @@ import (
 	"sync"
 	"time"
 
+	"github.com/mholt/acmez/v3/acme"
 	"go.uber.org/zap/zapcore"
 )
 
 // A wire remembers what certmagic learns from the CA but tells only its log:
-// when to come again, and that an order is being finalized.
+// when to come again, that it has reached us, and that an order is being
+// finalized.
 type wire struct {
 	now        func() time.Time
 	mu         sync.Mutex // guards what follows
 	retryAfter time.Time
+	validated  time.Time // when the CA last found the answer to a challenge here
 	finalizing bool
 }
 
@@ -22,13 +25,21 @@ type wire struct {
 func (w *wire) reset() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.retryAfter, w.finalizing = time.Time{}, false
+	w.retryAfter, w.validated, w.finalizing = time.Time{}, time.Time{}, false
 }
 
 func (w *wire) read() (retryAfter time.Time, finalizing bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.retryAfter, w.finalizing
+}
+
+// validation returns when the CA found the answer to a challenge here, in this
+// attempt; zero = it did not, or went by what it found earlier.
+func (w *wire) validation() time.Time {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.validated
 }
 
 // note takes what is of interest out of one log entry. The entries are those of
@@ -39,6 +50,12 @@ func (w *wire) note(entry zapcore.Entry, fields []zapcore.Field) {
 	switch entry.Message {
 	case "validations succeeded; finalizing order":
 		w.finalizing = true
+	case "authorization finalized":
+		for _, field := range fields {
+			if field.Key == "authz_status" && field.String == acme.StatusValid {
+				w.validated = w.now()
+			}
+		}
 	case "http request":
 		var status int64
 		var header http.Header
