@@ -40,12 +40,13 @@ var small = []string{"wellkey/internal/durable", "wellkey/internal/finding", "we
 // leaves. Of keystore, reach and the server share the word Key.
 var rules = []rule{
 	{folder: "wellkey/internal/listen"},
+	{folder: "wellkey/internal/schedule"},
 	{folder: "wellkey/internal/tty"},
 	{folder: "wellkey/internal/storage"},
 	{folder: "wellkey/keystore"},
 	{folder: "wellkey/registrar/fleetapi"},
 	{folder: "wellkey/registrar/reach", may: []string{"wellkey/keystore"}},
-	{folder: "wellkey/registrar", may: []string{"wellkey/keystore"}},
+	{folder: "wellkey/registrar", may: []string{"wellkey/keystore", "wellkey/internal/schedule"}},
 	{folder: "wellkey/server", may: []string{"wellkey/keystore", "wellkey/internal/listen"}},
 	{folder: "wellkey/internal/config", may: []string{"wellkey/keystore", "wellkey/registrar/fleetapi"}},
 	{folder: "wellkey/internal/doctor", may: []string{"wellkey/keystore", "wellkey/registrar", "wellkey/internal/config"}},

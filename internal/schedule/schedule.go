@@ -1,0 +1,205 @@
+// Package schedule runs any number of recurring jobs with few workers. A wake makes
+// a job due at once; each time it has run, it says when it wants to run again.
+//
+// Jobs that are due run in the order in which they became due, whoever they belong
+// to, so that one with much to do, or one that always fails, never starves the
+// others: it stands at the end of the line again each time it has run. A job never
+// runs twice at a time.
+package schedule
+
+import (
+	"container/heap"
+	"context"
+	"sync"
+	"time"
+)
+
+// A Queue runs jobs while its Run does. Its methods are safe for concurrent use.
+type Queue struct {
+	workers int
+	changed chan struct{} // holds at most one: something is due earlier than it was, or a worker is free
+
+	mu      sync.Mutex
+	line    line   // guarded by mu; the jobs that wait for their time or a worker
+	number  uint64 // guarded by mu; of the last job that became due
+	running int    // guarded by mu
+}
+
+// New returns a Queue that runs up to workers jobs at a time. It starts nothing.
+func New(workers int) *Queue { return &Queue{workers: workers, changed: make(chan struct{}, 1)} }
+
+// A Job is a recurring piece of work. Its methods are safe for concurrent use.
+type Job struct {
+	queue *Queue
+	run   func(context.Context) time.Time
+
+	// Guarded by queue.mu.
+	due     time.Time
+	number  uint64
+	place   int // in the line; -1 = it is not there
+	cancel  context.CancelFunc
+	ended   chan struct{} // not nil while it runs; closed when that run has ended
+	woken   bool          // while it ran
+	removed bool
+}
+
+// Job makes a job of run, which rests until it is woken. Run returns when it wants
+// to run again; the zero time = only when it is woken. Its context ends with
+// Queue.Run, and when the job is removed.
+func (q *Queue) Job(run func(context.Context) time.Time) *Job {
+	return &Job{queue: q, run: run, place: -1}
+}
+
+// Wake makes the job due at once; one that runs now runs once more after that. It
+// does not block. The nil job has nothing to wake.
+func (j *Job) Wake() {
+	if j == nil {
+		return
+	}
+	j.queue.mu.Lock()
+	defer j.queue.mu.Unlock()
+	now := time.Now()
+	switch {
+	case j.ended != nil:
+		j.woken = true
+	case j.place < 0 || j.due.After(now):
+		j.queue.put(j, now)
+	}
+}
+
+// Remove takes the job out and ends its context. It returns when the job does not
+// run any more and never will again, so it must not be called by the job itself.
+func (j *Job) Remove() {
+	q := j.queue
+	q.mu.Lock()
+	j.removed = true
+	if j.place >= 0 {
+		heap.Remove(&q.line, j.place)
+	}
+	ended := j.ended
+	if ended != nil {
+		j.cancel()
+	}
+	q.mu.Unlock()
+	if ended != nil {
+		<-ended
+	}
+}
+
+// Run runs the jobs until ctx is done, and returns nil after the last one that
+// was running has ended.
+func (q *Queue) Run(ctx context.Context) error {
+	var running sync.WaitGroup
+	defer running.Wait()
+	for ctx.Err() == nil {
+		next := q.start(ctx, &running)
+		var due <-chan time.Time
+		if !next.IsZero() {
+			due = time.After(time.Until(next))
+		}
+		select {
+		case <-ctx.Done():
+		case <-q.changed:
+		case <-due:
+		}
+	}
+	return nil
+}
+
+// start starts what is due while a worker is free. It returns when the next job
+// is due; zero = a change will tell.
+func (q *Queue) start(ctx context.Context, running *sync.WaitGroup) (next time.Time) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for len(q.line) > 0 && q.running < q.workers {
+		j := q.line[0]
+		if j.due.After(time.Now()) {
+			return j.due
+		}
+		heap.Pop(&q.line)
+		q.running++
+		jobContext, cancel := context.WithCancel(ctx)
+		j.cancel, j.ended, j.woken = cancel, make(chan struct{}), false
+		running.Go(func() {
+			defer cancel()
+			q.settle(j, j.run(jobContext))
+		})
+	}
+	return time.Time{}
+}
+
+// settle takes back a job that has run.
+func (q *Queue) settle(j *Job, next time.Time) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.running--
+	close(j.ended)
+	j.ended, j.cancel = nil, nil
+	switch {
+	case j.removed:
+	case j.woken:
+		q.put(j, time.Now())
+	case !next.IsZero():
+		q.put(j, next)
+	}
+	q.tell()
+}
+
+// put lines the job up, or moves it to another time. It is called with mu held.
+func (q *Queue) put(j *Job, due time.Time) {
+	if j.removed {
+		return
+	}
+	q.number++
+	j.due, j.number = due, q.number
+	if j.place < 0 {
+		heap.Push(&q.line, j)
+	} else {
+		heap.Fix(&q.line, j.place)
+	}
+	q.tell()
+}
+
+func (q *Queue) tell() {
+	select {
+	case q.changed <- struct{}{}:
+	default:
+	}
+}
+
+// A line is a heap of jobs, the one that is due first at its top.
+type line []*Job
+
+// Len implements heap.Interface.
+func (l line) Len() int { return len(l) }
+
+// Less implements heap.Interface.
+func (l line) Less(a, b int) bool {
+	if !l[a].due.Equal(l[b].due) {
+		return l[a].due.Before(l[b].due)
+	}
+	return l[a].number < l[b].number
+}
+
+// Swap implements heap.Interface.
+func (l line) Swap(a, b int) {
+	l[a], l[b] = l[b], l[a]
+	l[a].place, l[b].place = a, b
+}
+
+// Push implements heap.Interface.
+func (l *line) Push(x any) {
+	j := x.(*Job)
+	j.place = len(*l)
+	*l = append(*l, j)
+}
+
+// Pop implements heap.Interface.
+func (l *line) Pop() any {
+	last := len(*l) - 1
+	j := (*l)[last]
+	(*l)[last] = nil // else it would keep a removed job alive
+	*l = (*l)[:last]
+	j.place = -1
+	return j
+}
