@@ -41,9 +41,9 @@ func (s *site) show(r *region, d decision) {
 	if !d.Next.IsZero() {
 		fields = append(fields, zap.Time("next", d.Next))
 	}
-	r.log.Log(levelOf(d), "registration", fields...)
+	s.regionLog(r).Log(levelOf(d), "registration", fields...)
 	if complete {
-		s.log.Info("registered in every region; owners can pair their cars", zap.String("pairing_link", r.name.PairingLink(s.Domain)))
+		s.log().Info("registered in every region; owners can pair their cars", zap.String("pairing_link", r.name.PairingLink(s.Domain)))
 	}
 }
 
@@ -57,7 +57,7 @@ func (s *site) logReplacement(r *region, app Application, key keystore.Key) {
 		return
 	}
 	if former := answer.Registered(); !former.IsZero() && former != key {
-		r.log.Warn("replacing the registered key, as the operator accepted; every owner must pair again",
+		s.regionLog(r).Warn("replacing the registered key, as the operator accepted; every owner must pair again",
 			zap.String("fingerprint", key.Fingerprint()), zap.String("former_fingerprint", former.Fingerprint()))
 	}
 }
@@ -94,11 +94,11 @@ func (s *site) logLook(report reach.Report) {
 	fields := noteFields(Note{Reason: report.Reason, Seen: found.Seen, Cause: found.Cause, Fix: found.Fix})
 	switch report.Verdict {
 	case reach.Reachable:
-		s.log.Info("key reachable from outside", zap.Int("addresses", len(report.Addresses)))
+		s.log().Info("key reachable from outside", zap.Int("addresses", len(report.Addresses)))
 	case reach.Unreachable:
-		s.log.Error("key not reachable from outside", fields...)
+		s.log().Error("key not reachable from outside", fields...)
 	default:
-		s.log.Warn("reachability inconclusive from here", fields...)
+		s.log().Warn("reachability inconclusive from here", fields...)
 	}
 }
 

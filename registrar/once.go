@@ -26,18 +26,10 @@ func Once(ctx context.Context, s Site, prober Prober, log *zap.Logger) SiteSnaps
 	}
 	var g errgroup.Group
 	for _, r := range one.regions {
-		g.Go(func() error { one.steps(ctx, r); return nil })
+		g.Go(func() error { one.reconcile(ctx, r); return nil })
 	}
-	_ = g.Wait() // the steps return no error
+	_ = g.Wait() // they return none
 	return one.snapshot()
-}
-
-// steps runs the reconcile step until it says to wait. It comes to an end: every
-// request is followed by an answer or a failure, and both forbid the next one
-// for minutes.
-func (s *site) steps(ctx context.Context, r *region) {
-	for ctx.Err() == nil && s.step(ctx, r).Action != wait {
-	}
 }
 
 // forgetful is a storage of nothing.

@@ -7,6 +7,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"wellkey/internal/schedule"
 	"wellkey/keystore"
 	"wellkey/registrar/fleetapi"
 )
@@ -14,29 +15,27 @@ import (
 // region is the registration of one site in one region at work.
 type region struct {
 	name   fleetapi.Region
-	log    *zap.Logger
-	wake   chan struct{} // holds at most one
-	record record        // guarded by site.mu
-	shown  decision      // guarded by site.mu; the last decision
-	since  time.Time     // guarded by site.mu; when its state and reason began
+	job    *schedule.Job
+	record record    // guarded by site.mu
+	shown  decision  // guarded by site.mu; the last decision
+	since  time.Time // guarded by site.mu; when its state and reason began
 }
 
-func newRegion(name fleetapi.Region, log *zap.Logger) *region {
-	return &region{
-		name:  name,
-		log:   log.With(zap.String("region", string(name))),
-		wake:  make(chan struct{}, 1),
-		shown: decision{Action: wait, State: Pending, Reason: ReasonStarting},
-	}
+func newRegion(name fleetapi.Region) *region {
+	return &region{name: name, shown: decision{Action: wait, State: Pending, Reason: ReasonStarting}}
 }
 
-// regionLoop runs the reconcile step until ctx is done.
-func (s *site) regionLoop(ctx context.Context, r *region) {
+// reconcile runs the step until it says to wait, and returns until when; zero when
+// a change will wake us. It comes to an end: every request is followed by an answer
+// or a failure, and both forbid the next one for minutes.
+func (s *site) reconcile(ctx context.Context, r *region) time.Time {
+	s.loadRecords(ctx)
 	for ctx.Err() == nil {
 		if d := s.step(ctx, r); d.Action == wait {
-			rest(ctx, r.wake, d.Next)
+			return d.Next
 		}
 	}
+	return time.Time{}
 }
 
 // step observes, decides, and acts, unless the decision is to wait.
@@ -94,7 +93,7 @@ func (s *site) ask(ctx context.Context, r *region, app Application, key keystore
 		}
 	})
 	if key.IsZero() {
-		signal(s.wake) // the answer may tell which key to restore, or that one may be made
+		s.host.Wake() // the answer may tell which key to restore, or that one may be made
 	}
 }
 
@@ -191,7 +190,7 @@ func (s *site) fail(ctx context.Context, r *region, app Application, key keystor
 		}
 		rec.Failure = f
 	})
-	r.log.Debug("request failed", failureFields(f)...)
+	s.regionLog(r).Debug("request failed", failureFields(f)...)
 }
 
 // storeTimeout bounds a storage that hangs, as a network file system may.
@@ -207,14 +206,24 @@ func (s *site) update(ctx context.Context, r *region, change func(*record)) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeTimeout)
 	defer cancel()
 	if err := storeRecord(ctx, s.storage, s.Domain, r.name, rec); err != nil {
-		r.log.Warn("registration record not stored; after a restart Tesla is asked again", zap.Error(err))
+		s.regionLog(r).Warn("registration record not stored; after a restart Tesla is asked again", zap.Error(err))
 	}
 }
 
-func (s *site) load(ctx context.Context, r *region) {
+// loadRecords reads what is remembered of all regions, once: what to do about a
+// missing key depends on every one of them.
+func (s *site) loadRecords(ctx context.Context) {
+	s.load.Do(func() {
+		for _, r := range s.regions {
+			s.loadRecord(ctx, r)
+		}
+	})
+}
+
+func (s *site) loadRecord(ctx context.Context, r *region) {
 	rec, err := loadRecord(ctx, s.storage, s.Domain, r.name)
 	if err != nil {
-		r.log.Warn("registration record not readable; asking Tesla again", zap.Error(err))
+		s.regionLog(r).Warn("registration record not readable; asking Tesla again", zap.Error(err))
 	}
 	key := s.Keys.Key()
 	s.mu.Lock()

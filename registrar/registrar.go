@@ -1,9 +1,10 @@
 // Package registrar keeps the registrations of domains with Tesla true: for
 // every site and region it observes, decides, acts and waits.
 //
-// One goroutine a site looks at the domain from outside and sees to it that
-// there is a key; one goroutine a region runs the reconcile step (decide) and
-// carries out its one action. Regions do not wait for each other. The package
+// One job a site looks at the domain from outside and sees to it that there is a
+// key; one job a region runs the reconcile step (decide) and carries out its one
+// action. A bounded number of them run side by side, in the order in which they
+// became due, so neither regions nor sites wait for one that hangs. The package
 // never calls the server: it sees the domain only as Tesla does, from outside.
 //
 // What Tesla answered and what failed is kept in the storage, so that a restart
@@ -15,10 +16,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 
 	"go.uber.org/zap"
-	"golang.org/x/sync/errgroup"
 
+	"wellkey/internal/schedule"
 	"wellkey/keystore"
 	"wellkey/registrar/fleetapi"
 	"wellkey/registrar/reach"
@@ -73,10 +75,18 @@ type Config struct {
 	Logger  *zap.Logger // nil logs nothing
 }
 
+// workers is how many looks and requests are made side by side. Each mostly waits
+// for the network, up to half a minute.
+const workers = 64
+
 // A Registrar keeps the registrations of its sites true. All its methods are
 // safe for concurrent use.
 type Registrar struct {
-	sites []*site
+	config Config // without its sites
+	queue  *schedule.Queue
+
+	mu    sync.Mutex
+	sites map[string]*site // guarded by mu; by domain
 }
 
 // New returns a Registrar for the sites of c. It starts nothing.
@@ -88,34 +98,60 @@ func New(c Config) (*Registrar, error) {
 		c.Logger = zap.NewNop()
 	}
 	c.Logger = c.Logger.Named("registrar")
-	r := &Registrar{}
+	r := &Registrar{config: c, queue: schedule.New(workers), sites: map[string]*site{}}
+	r.config.Sites = nil
 	for _, s := range c.Sites {
-		if s.Domain == "" || len(s.Regions) == 0 || s.Keys == nil || s.Application == nil || s.Certificate == nil {
-			return nil, fmt.Errorf("making a registrar: site %q is incomplete", s.Domain)
+		if err := r.Add(s); err != nil {
+			return nil, err
 		}
-		r.sites = append(r.sites, newSite(s, c))
 	}
 	return r, nil
 }
 
-// Run keeps the registrations true until ctx is done. It returns nil after the
-// last goroutine and the last request have ended.
-func (r *Registrar) Run(ctx context.Context) error {
-	var g errgroup.Group
-	for _, s := range r.sites {
-		g.Go(func() error { s.run(ctx); return nil })
+// Add takes in another site, while Run runs or before it.
+func (r *Registrar) Add(s Site) error {
+	if s.Domain == "" || len(s.Regions) == 0 || s.Keys == nil || s.Application == nil || s.Certificate == nil {
+		return fmt.Errorf("making a registrar: site %q is incomplete", s.Domain)
 	}
-	return g.Wait()
+	added := newSite(s, r.config)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.sites[s.Domain] != nil {
+		return fmt.Errorf("making a registrar: site %q is there twice", s.Domain)
+	}
+	r.sites[s.Domain] = added
+	added.start(r.queue)
+	return nil
 }
+
+// Remove ends the work for a domain and returns when none is under way any more.
+// What is remembered of it stays in the storage, and the registration with Tesla.
+// It reports whether there was such a site.
+func (r *Registrar) Remove(domain string) bool {
+	r.mu.Lock()
+	removed := r.sites[domain]
+	delete(r.sites, domain)
+	r.mu.Unlock()
+	if removed == nil {
+		return false
+	}
+	removed.end()
+	return true
+}
+
+// Run keeps the registrations true until ctx is done. It returns nil after the
+// last request has ended.
+func (r *Registrar) Run(ctx context.Context) error { return r.queue.Run(ctx) }
 
 // Wake tells that the key, the certificate or the credentials of a site may
 // have changed: the site is reconsidered at once, and looked at again if the last
 // look found a fault. It does not block.
 func (r *Registrar) Wake(domain string) {
-	for _, s := range r.sites {
-		if s.Domain == domain {
-			s.doubtLook()
-			s.wakeAll()
-		}
+	r.mu.Lock()
+	s := r.sites[domain]
+	r.mu.Unlock()
+	if s != nil {
+		s.doubtLook()
+		s.wake()
 	}
 }

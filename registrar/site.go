@@ -6,19 +6,20 @@ import (
 	"time"
 
 	"go.uber.org/zap"
-	"golang.org/x/sync/errgroup"
 
+	"wellkey/internal/schedule"
 	"wellkey/keystore"
 	"wellkey/registrar/reach"
 )
 
-// site is one domain at work. run owns its goroutines.
+// site is one domain at work. The jobs that start makes do all of it.
 type site struct {
 	Site
 	prober  Prober
 	storage Storage
-	log     *zap.Logger
-	wake    chan struct{} // holds at most one
+	logger  *zap.Logger // without the domain
+	host    *schedule.Job
+	load    sync.Once // the records of all regions
 
 	mu        sync.Mutex
 	report    *reach.Report // guarded by mu; the last look
@@ -33,51 +34,58 @@ type site struct {
 }
 
 func newSite(s Site, c Config) *site {
-	out := &site{
-		Site:    s,
-		prober:  c.Prober,
-		storage: c.Storage,
-		log:     c.Logger.With(zap.String("domain", s.Domain)),
-		wake:    make(chan struct{}, 1),
-	}
+	out := &site{Site: s, prober: c.Prober, storage: c.Storage, logger: c.Logger}
 	if s.Accept == nil {
 		out.Accept = func(keystore.Key, keystore.Key) bool { return false }
 	}
 	for _, name := range s.Regions {
-		out.regions = append(out.regions, newRegion(name, out.log))
+		out.regions = append(out.regions, newRegion(name))
 	}
 	return out
 }
 
-// run works until ctx is done and returns after its goroutines have ended.
-func (s *site) run(ctx context.Context) {
-	for _, r := range s.regions {
-		s.load(ctx, r)
-	}
-	var g errgroup.Group
-	g.Go(func() error { s.hostLoop(ctx); return nil })
-	for _, r := range s.regions {
-		g.Go(func() error { s.regionLoop(ctx, r); return nil })
-	}
-	_ = g.Wait() // the loops return no error
+// log returns the logger of the site. Thousands of sites log seldom, so it is made
+// when it is needed, as that of a region is.
+func (s *site) log() *zap.Logger { return s.logger.With(zap.String("domain", s.Domain)) }
+
+func (s *site) regionLog(r *region) *zap.Logger {
+	return s.log().With(zap.String("region", string(r.name)))
 }
 
-func (s *site) wakeAll() {
-	signal(s.wake)
+// start makes the jobs of the site and wakes them.
+func (s *site) start(q *schedule.Queue) {
+	s.host = q.Job(s.attend)
 	for _, r := range s.regions {
-		signal(r.wake)
+		r.job = q.Job(func(ctx context.Context) time.Time { return s.reconcile(ctx, r) })
+	}
+	s.wake()
+}
+
+// end takes the jobs back, and returns when none of them runs.
+func (s *site) end() {
+	s.host.Remove()
+	for _, r := range s.regions {
+		r.job.Remove()
 	}
 }
 
-// hostLoop sees to it that there is a key, and looks at it from outside.
-func (s *site) hostLoop(ctx context.Context) {
-	for ctx.Err() == nil {
-		next := s.settleKey()
-		if key := s.Keys.Key(); !key.IsZero() && s.Certificate() {
-			next = s.look(ctx, key)
-		}
-		rest(ctx, s.wake, next)
+// wake makes all jobs of the site due. One that Once works on has none.
+func (s *site) wake() {
+	s.host.Wake()
+	for _, r := range s.regions {
+		r.job.Wake()
 	}
+}
+
+// attend sees to it that there is a key, and looks at it from outside. It returns
+// when to come back; zero when a change will wake us.
+func (s *site) attend(ctx context.Context) time.Time {
+	s.loadRecords(ctx)
+	next := s.settleKey()
+	if key := s.Keys.Key(); !key.IsZero() && s.Certificate() {
+		next = s.look(ctx, key)
+	}
+	return next
 }
 
 // look looks from outside if it is time to, or if the key is not the one that
@@ -115,7 +123,7 @@ func (s *site) look(ctx context.Context, key keystore.Key) time.Time {
 
 	if changed {
 		s.logLook(report)
-		s.wakeAll()
+		s.wake()
 	}
 	return next
 }
@@ -126,7 +134,7 @@ func (s *site) lookSoon() {
 	s.mu.Lock()
 	s.nextLook = time.Time{}
 	s.mu.Unlock()
-	signal(s.wake)
+	s.host.Wake()
 }
 
 // doubtLook notes that something changed here, which may be what a look found
@@ -174,7 +182,7 @@ func (s *site) settleKey() time.Time {
 	if err != nil {
 		return time.Now().Add(retryKey)
 	}
-	s.wakeAll()
+	s.wake()
 	return time.Time{}
 }
 
@@ -191,33 +199,10 @@ func (s *site) setKeyProblem(reason string, err error) {
 	switch {
 	case !changed:
 	case err != nil:
-		s.log.Error("key could not be made", zap.Error(err), zap.Duration("retry_in", retryKey))
+		s.log().Error("key could not be made", zap.Error(err), zap.Duration("retry_in", retryKey))
 	case reason == ReasonRegionsDisagree:
-		s.log.Error("no key to serve", reasonFields(reason)...)
+		s.log().Error("no key to serve", reasonFields(reason)...)
 	case reason == ReasonAsking:
-		s.log.Info("no key yet: asking Tesla before one is made", reasonFields(reason)...)
-	}
-}
-
-// signal wakes the receiver of wake, now or as soon as it looks.
-func signal(wake chan struct{}) {
-	select {
-	case wake <- struct{}{}:
-	default:
-	}
-}
-
-// rest returns when ctx is done, at a wake, or at next; a zero next never comes.
-func rest(ctx context.Context, wake <-chan struct{}, next time.Time) {
-	var due <-chan time.Time
-	if !next.IsZero() {
-		t := time.NewTimer(time.Until(next))
-		defer t.Stop()
-		due = t.C
-	}
-	select {
-	case <-ctx.Done():
-	case <-wake:
-	case <-due:
+		s.log().Info("no key yet: asking Tesla before one is made", reasonFields(reason)...)
 	}
 }

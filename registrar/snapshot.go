@@ -1,6 +1,9 @@
 package registrar
 
 import (
+	"maps"
+	"slices"
+	"strings"
 	"time"
 
 	"wellkey/keystore"
@@ -47,11 +50,15 @@ type Note struct {
 	Fix    string `json:"fix,omitempty"`
 }
 
-// Snapshot returns the present state of all sites.
+// Snapshot returns the present state of all sites, in the order of their domains.
 func (r *Registrar) Snapshot() Snapshot {
-	var out Snapshot
-	for _, s := range r.sites {
-		out.Sites = append(out.Sites, s.snapshot())
+	r.mu.Lock()
+	sites := slices.Collect(maps.Values(r.sites))
+	r.mu.Unlock()
+	slices.SortFunc(sites, func(a, b *site) int { return strings.Compare(a.Domain, b.Domain) })
+	out := Snapshot{Sites: make([]SiteSnapshot, len(sites))}
+	for i, s := range sites {
+		out.Sites[i] = s.snapshot()
 	}
 	return out
 }
