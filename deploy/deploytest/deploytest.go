@@ -1,0 +1,131 @@
+// Package deploytest is what the tests of the files under deploy share: the
+// programs that read such files as their users do, and what is true of the image
+// and of the settings.
+package deploytest
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"maps"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+
+	"wellkey/internal/admin"
+	"wellkey/internal/cli"
+	"wellkey/internal/config"
+	"wellkey/registrar"
+)
+
+// Root returns the directory of the repository.
+func Root(t testing.TB) string {
+	t.Helper()
+	_, file, _, ok := runtime.Caller(0)
+	if !ok || !filepath.IsAbs(file) {
+		t.Fatal("the tests of deploy want the sources where they were compiled: do not build them with -trimpath")
+	}
+	return filepath.Dir(filepath.Dir(filepath.Dir(file)))
+}
+
+// Read returns the text of a file of the repository.
+func Read(t testing.TB, path string) string {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(Root(t), path))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+// Check runs a go command in deploy/check, the module of the programs that are
+// too large for the module of wellkey: "run ./compose", "tool helm". Paths in args
+// must be absolute. The error holds what the program said.
+func Check(t testing.TB, stdin string, args ...string) (stdout string, err error) {
+	t.Helper()
+	cmd := exec.Command("go", append([]string{"-C", filepath.Join(Root(t), "deploy/check")}, args...)...)
+	cmd.Env = append(os.Environ(), "GOFLAGS=-buildvcs=false", "GOWORK=off")
+	cmd.Stdin = strings.NewReader(stdin)
+	var out, said bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &said
+	if err := cmd.Run(); err != nil {
+		return out.String(), fmt.Errorf("%s: %w\n%s", strings.Join(args, " "), err, said.String())
+	}
+	return out.String(), nil
+}
+
+// An Image is what the Dockerfile says of the image.
+type Image struct {
+	Env    map[string]string
+	Ports  []string
+	Volume string
+	User   string
+}
+
+// ReadImage reads the Dockerfile. That the image is as it says is checked by
+// .ci/image, which builds it.
+func ReadImage(t testing.TB) Image {
+	t.Helper()
+	text := Read(t, "Dockerfile")
+	word := func(instruction string) string {
+		m := regexp.MustCompile(`(?m)^` + instruction + ` +(.*)$`).FindStringSubmatch(text)
+		if m == nil {
+			t.Fatalf("the Dockerfile has no %s", instruction)
+		}
+		return m[1]
+	}
+	image := Image{Env: map[string]string{}, Ports: strings.Fields(word("EXPOSE")), Volume: word("VOLUME"), User: word("USER")}
+	for _, m := range regexp.MustCompile(`(WELLKEY_[A-Z_]+)=(\S+)`).FindAllStringSubmatch(text, -1) {
+		image.Env[m[1]] = m[2]
+	}
+	return image
+}
+
+// Environ returns the environment of a container of the image, which gives own
+// variables besides.
+func (i Image) Environ(own map[string]string) []string {
+	environ := []string{"PATH=/"}
+	for name, value := range i.With(own) {
+		environ = append(environ, name+"="+value)
+	}
+	return environ
+}
+
+// With returns the variables of the image and of its container.
+func (i Image) With(own map[string]string) map[string]string {
+	all := maps.Clone(i.Env)
+	maps.Copy(all, own)
+	return all
+}
+
+// Registered reports whether Tesla has the key on record in every region.
+func Registered(s admin.Status) bool {
+	if len(s.Sites) != 1 || len(s.Sites[0].Registrations) == 0 {
+		return false
+	}
+	return !slices.ContainsFunc(s.Sites[0].Registrations, func(r admin.Registration) bool { return r.State != registrar.Registered })
+}
+
+// CheckConfig gives an environment and the arguments of a container to the program
+// and returns why it would not start.
+func CheckConfig(environ, args []string) error {
+	var said bytes.Buffer
+	if len(args) == 0 {
+		args = []string{"serve"}
+	}
+	code := cli.Run(context.Background(), cli.Process{Args: append(args, "--check-config"), Environ: environ, Stdout: &said, Stderr: &said})
+	if code != 0 {
+		return fmt.Errorf("exit status %d:\n%s", code, said.String())
+	}
+	return nil
+}
+
+// Settings returns the environment variables of all settings.
+func Settings() []string {
+	return regexp.MustCompile(`\bWELLKEY_[A-Z0-9_]+`).FindAllString(config.HelpTable(), -1)
+}
