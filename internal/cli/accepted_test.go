@@ -46,7 +46,7 @@ func TestAccepted(t *testing.T) {
 	}
 	core, logs := observer.New(zapcore.ErrorLevel)
 	store := &memory{}
-	settings := &config.Settings{Domain: "example.com"}
+	settings := &config.Settings{Site: config.Site{Domain: "example.com"}}
 	allows := accepted(settings, store, zap.New(core))
 	want := func(name string, key, over keystore.Key, want bool) {
 		t.Helper()

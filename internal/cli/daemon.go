@@ -53,7 +53,7 @@ func build(settings *config.Settings, log *zap.Logger, more ...prometheus.Collec
 	wake := func() { d.registrar.Wake(settings.Domain) }
 	d.keys, err = keystore.Open(keystore.Config{
 		Path:         settings.KeyFile,
-		RestoredPath: filepath.Join(settings.DataDir, "restored-key.pem"),
+		RestoredPath: filepath.Join(settings.Dir, "restored-key.pem"),
 		Logger:       log,
 		OnChange:     func(keystore.Key) { wake() },
 	})

@@ -60,7 +60,7 @@ func (k *keygen) run(ctx context.Context) error {
 	case err != nil && k.out == "":
 		return &usageError{fmt.Errorf("the settings are wrong, so no key was made (--out FILE needs none):\n%w", err)}
 	case err == nil && (k.out == "" || samePath(k.out, settings.KeyFile)):
-		c.Path, c.RestoredPath = settings.KeyFile, filepath.Join(settings.DataDir, "restored-key.pem")
+		c.Path, c.RestoredPath = settings.KeyFile, filepath.Join(settings.Dir, "restored-key.pem")
 		if err := sameUser(settings); err != nil {
 			return err
 		}

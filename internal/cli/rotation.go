@@ -54,9 +54,9 @@ func openRotation(ctx context.Context, p Process, s *config.Settings, onlyLook b
 	}
 	if r.files, err = keystore.NewRotation(keystore.RotationConfig{
 		Path:         s.KeyFile,
-		RestoredPath: filepath.Join(s.DataDir, "restored-key.pem"),
-		StagedPath:   filepath.Join(s.DataDir, "staged-key.pem"),
-		ArchiveDir:   filepath.Join(s.DataDir, "archive"),
+		RestoredPath: filepath.Join(s.Dir, "restored-key.pem"),
+		StagedPath:   filepath.Join(s.Dir, "staged-key.pem"),
+		ArchiveDir:   filepath.Join(s.Dir, "archive"),
 	}); err != nil {
 		return nil, err
 	}

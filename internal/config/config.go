@@ -26,12 +26,8 @@ import (
 // Settings are the settings of one process, checked and with their defaults
 // filled in. They hold no secret that prints.
 type Settings struct {
-	Domain      string            // bare, lower-case, in Punycode where it is not ASCII
-	Application Application       // what Tesla's portal gave
-	Regions     []fleetapi.Region // at least one, in the order given
-	KeyFile     string            // always set, but see LoadFor; the file need not exist
-	AcceptKey   string            // fingerprint as 64 lower-case hexadecimal characters, or ""
-	DataDir     string            // always set, but see LoadFor; the directory need not exist
+	Site
+	DataDir string // always set, but see LoadFor; the directory need not exist
 
 	HTTPAddr, HTTPSAddr, AdminAddr string // host:port; "" is switched off
 
@@ -44,6 +40,16 @@ type Settings struct {
 	// Warnings are whole sentences about settings that work but that somebody
 	// should look at. They are no faults.
 	Warnings []string
+}
+
+// A Site is one domain with its key, application and regions.
+type Site struct {
+	Domain      string            // bare, lower-case, in Punycode where it is not ASCII
+	Application Application       // what Tesla's portal gave
+	Regions     []fleetapi.Region // at least one, in the order given
+	Dir         string            // for the files of this site alone; always set, but see LoadFor
+	KeyFile     string            // always set, but see LoadFor; the file need not exist
+	AcceptKey   string            // fingerprint as 64 lower-case hexadecimal characters, or ""
 }
 
 // An Application is what Tesla's portal gave for the domain, or the files where

@@ -35,8 +35,8 @@ func (d *draft) finishApplication() {
 	if !d.sound("client_id", "client_id_file", "client_secret", "client_secret_file", "credentials_file") {
 		return
 	}
-	if !id && !key && !d.given("credentials_file") && d.settings.DataDir != "" {
-		a.CredentialsFile = filepath.Join(d.settings.DataDir, "credentials.yaml")
+	if !id && !key && !d.given("credentials_file") && d.settings.Dir != "" {
+		a.CredentialsFile = filepath.Join(d.settings.Dir, "credentials.yaml")
 	}
 	_, _, warnings, faults := a.load()
 	d.settings.Warnings = append(d.settings.Warnings, warnings...)

@@ -60,8 +60,9 @@ func (d *draft) finishDirectories(environ []string) {
 				"Set it to a directory that outlives restarts")
 		}
 	}
-	if !d.given("key_file") && s.DataDir != "" {
-		s.KeyFile = filepath.Join(s.DataDir, "key.pem")
+	s.Dir = s.DataDir
+	if !d.given("key_file") && s.Dir != "" {
+		s.KeyFile = filepath.Join(s.Dir, "key.pem")
 	}
 }
 
