@@ -15,6 +15,7 @@ package config
 
 import (
 	"crypto/x509"
+	"net/netip"
 	"slices"
 
 	"go.uber.org/zap/zapcore"
@@ -30,6 +31,11 @@ type Settings struct {
 	DataDir string // always set, but see LoadFor; the directory need not exist
 
 	HTTPAddr, HTTPSAddr, AdminAddr string // host:port; "" is switched off
+
+	TrustedProxies []netip.Prefix // whose word about the client counts
+	ProxyProtocol  bool           // connections from TrustedProxies begin with a PROXY header
+	Upstream       Upstream
+	Passthrough    Passthrough
 
 	TLS   TLS
 	ACME  ACME

@@ -18,7 +18,8 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// inputs are what a user gives. $DIR in any text is a directory with files.
+// inputs are what a user gives. $DIR in any text is a directory with files, and
+// $ROOT a certificate in PEM.
 type inputs struct {
 	args  []string
 	env   []string
@@ -31,7 +32,12 @@ type inputs struct {
 func load(t *testing.T, in inputs) (*config.Settings, []string) {
 	t.Helper()
 	dir := t.TempDir()
-	fill := func(s string) string { return strings.ReplaceAll(s, "$DIR", dir) }
+	fill := func(s string) string {
+		if strings.Contains(s, "$ROOT") {
+			s = strings.ReplaceAll(s, "$ROOT", rootPEM(t))
+		}
+		return strings.ReplaceAll(s, "$DIR", dir)
+	}
 	for name, text := range in.files {
 		write(t, filepath.Join(dir, name), fill(text))
 	}
@@ -119,8 +125,17 @@ var got = map[string]func(*config.Settings) any{
 	"probe_allow_private":    func(s *config.Settings) any { return s.Probe.AllowPrivate },
 
 	"allow_ephemeral_storage": func(s *config.Settings) any { return s.ACME.AllowEphemeral },
-	"log_level":               func(s *config.Settings) any { return s.Log.Level },
-	"log_format":              func(s *config.Settings) any { return s.Log.Format },
+
+	"trusted_proxies":            func(s *config.Settings) any { return s.TrustedProxies },
+	"proxy_protocol":             func(s *config.Settings) any { return s.ProxyProtocol },
+	"upstream":                   func(s *config.Settings) any { return s.Upstream },
+	"upstream_roots":             func(s *config.Settings) any { return filepath.Base(s.Upstream.RootsFile) },
+	"upstream_skip_verify":       func(s *config.Settings) any { return s.Upstream.SkipVerify },
+	"passthrough":                func(s *config.Settings) any { return s.Passthrough.Routes },
+	"passthrough_proxy_protocol": func(s *config.Settings) any { return s.Passthrough.ProxyProtocol },
+
+	"log_level":  func(s *config.Settings) any { return s.Log.Level },
+	"log_format": func(s *config.Settings) any { return s.Log.Format },
 }
 
 // precedence has, by setting, a value for file, environment and flag, and what
@@ -165,8 +180,17 @@ var precedence = map[string]struct {
 	"probe_allow_private":    {"true", "false", "true", [3]any{true, false, true}, nil},
 
 	"allow_ephemeral_storage": {"true", "false", "true", [3]any{true, false, true}, nil},
-	"log_level":               {"debug", "warn", "error", [3]any{"debug", "warn", "error"}, nil},
-	"log_format":              {"json", "console", "auto", [3]any{"json", "console", "auto"}, nil},
+
+	"trusted_proxies":            {"10.0.0.2", "172.16.0.0/12, ::ffff:192.0.2.1", "fd00::/8", [3]any{"[10.0.0.2/32]", "[172.16.0.0/12 192.0.2.1/32]", "[fd00::/8]"}, nil},
+	"proxy_protocol":             {"on", "off", "on", [3]any{true, false, true}, []string{"WELLKEY_TRUSTED_PROXIES=10.0.0.2"}},
+	"upstream":                   {"http://App:8080/", "https://app", "unix:///run/a//app.sock", [3]any{"http://app:8080", "https://app", "unix:/run/a/app.sock"}, nil},
+	"upstream_roots":             {"$DIR/a.pem", "$DIR/b.pem", "$DIR/c.pem", [3]any{"a.pem", "b.pem", "c.pem"}, []string{"WELLKEY_UPSTREAM=https://app"}},
+	"upstream_skip_verify":       {"true", "false", "true", [3]any{true, false, true}, []string{"WELLKEY_UPSTREAM=https://app"}},
+	"passthrough":                {"a.example.com=a:1", "*.example.com = [::1]:8443, b.example.com=b:2", "*=c:3", [3]any{"[a.example.com=a:1]", "[*.example.com=[::1]:8443 b.example.com=b:2]", "[*=c:3]"}, nil},
+	"passthrough_proxy_protocol": {"true", "false", "true", [3]any{true, false, true}, []string{"WELLKEY_PASSTHROUGH=*=c:3"}},
+
+	"log_level":  {"debug", "warn", "error", [3]any{"debug", "warn", "error"}, nil},
+	"log_format": {"json", "console", "auto", [3]any{"json", "console", "auto"}, nil},
 }
 
 func hex(c byte) string { return strings.Repeat(string(c), 64) }
@@ -223,6 +247,7 @@ func TestDefaults(t *testing.T) {
 		"http_addr":        ":80", "https_addr": ":443", "admin_addr": "127.0.0.1:9090",
 		"tls": "acme", "acme_directory": "https://acme-v02.api.letsencrypt.org/directory", "acme_profile": "classic",
 		"acme_roots": ".", "probe_roots": ".", "probe_resolvers": "[]", "probe_port": 443, "probe_http_port": 80, "probe_allow_private": false, "allow_ephemeral_storage": false,
+		"trusted_proxies": "[]", "proxy_protocol": false, "upstream_roots": ".", "upstream_skip_verify": false, "passthrough": "[]", "passthrough_proxy_protocol": false,
 		"log_level": "info", "log_format": "auto",
 	}
 	for name, value := range got {
@@ -244,7 +269,7 @@ func TestEveryExampleIsRight(t *testing.T) {
 		in := inputs{env: []string{"WELLKEY_DOMAIN=example.com", "WELLKEY_" + strings.ToUpper(name) + "=" + example}}
 		_, faults := load(t, in)
 		for _, fault := range faults {
-			alone := strings.Contains(fault, "is set without") || strings.Contains(fault, "but tls is") ||
+			alone := strings.Contains(fault, "is set without") || strings.Contains(fault, "is on, but nobody") || strings.Contains(fault, "but tls is") ||
 				strings.Contains(fault, "there is no file") || strings.Contains(fault, "tls is files")
 			if !alone {
 				t.Error(fault)

@@ -1,6 +1,7 @@
 package config_test
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -447,7 +448,7 @@ var faultRows = []struct {
 }
 
 func TestFaults(t *testing.T) {
-	for _, row := range faultRows {
+	for _, row := range slices.Concat(faultRows, shapeFaultRows) {
 		t.Run(row.name, func(t *testing.T) {
 			if row.name != "no domain" && !strings.Contains(strings.Join(row.in.args, " ")+row.in.yaml+strings.Join(row.in.env, " "), "domain") {
 				row.in.env = append(row.in.env, "WELLKEY_DOMAIN=example.com")

@@ -21,6 +21,7 @@ func (d *draft) finish(environ []string) {
 	d.finishDirectories(environ)
 	d.finishTLS()
 	d.finishListeners()
+	d.finishShapes()
 	d.finishACME()
 	d.finishApplication()
 	for _, region := range fleetapi.Regions() {

@@ -32,7 +32,7 @@ const (
 
 // table returns all settings, in the order in which they are shown.
 func table() []row {
-	return slices.Concat(mainRows(), listenerRows(), certificateRows(), outsideRows())
+	return slices.Concat(mainRows(), listenerRows(), shapeRows(), certificateRows(), outsideRows())
 }
 
 func mainRows() []row {
@@ -74,6 +74,25 @@ func listenerRows() []row {
 			help: "debug, info, warn or error"},
 		{name: "log_format", kind: kindText, standard: "auto", example: "json", set: setLogFormat,
 			help: "json, console, or auto: console on a terminal, json elsewhere"},
+	}
+}
+
+func shapeRows() []row {
+	return []row{
+		{name: "trusted_proxies", kind: kindList, example: "10.0.0.2,172.16.0.0/12", set: setTrustedProxies,
+			help: "addresses of proxies in front, whose word about the client counts; nobody else's does"},
+		{name: "proxy_protocol", kind: kindText, standard: "off", example: "on", set: setProxyProtocol,
+			help: "on: connections from trusted_proxies to the public listeners begin with a PROXY header, v1 or v2"},
+		{name: "upstream", kind: kindURL, example: "http://app:8080", set: setUpstream,
+			help: "your application, which gets every request that is not for the key; http, https or unix:/path"},
+		{name: "upstream_roots", kind: kindPath, derived: "the system's", example: "/certs/ca.pem", set: roots(func(s *Settings) (*string, pool) { return &s.Upstream.RootsFile, &s.Upstream.Roots }),
+			help: "root certificates in PEM that vouch for an https upstream"},
+		{name: "upstream_skip_verify", kind: kindBool, standard: "false", example: "true", set: yes(func(s *Settings) *bool { return &s.Upstream.SkipVerify }),
+			help: "true takes any certificate of an https upstream, such as the self-signed one of tesla-http-proxy"},
+		{name: "passthrough", kind: kindList, example: "telemetry.example.com=fleet-telemetry:443", set: setPassthrough,
+			help: "name=host:port: HTTPS connections for other names than domain go there untouched; *.example.com and * are names too"},
+		{name: "passthrough_proxy_protocol", kind: kindBool, standard: "false", example: "true", set: yes(func(s *Settings) *bool { return &s.Passthrough.ProxyProtocol }),
+			help: "true sends a PROXY v2 header to the targets of passthrough, so that they see the client"},
 	}
 }
 
