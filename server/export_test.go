@@ -3,6 +3,9 @@ package server
 import (
 	"net"
 	"net/http"
+	"net/netip"
+
+	"wellkey/server/peer"
 )
 
 // HTTPSHandler returns what answers the requests of the HTTPS listener.
@@ -28,8 +31,7 @@ type Connections struct{ *connections }
 
 // NewConnections returns one that allows so many in total and from one address.
 func NewConnections(total, perAddress int) Connections {
-	c := newConnections(func(string) {})
-	c.total, c.perAddress = total, perAddress
+	c := newConnections(limits{connections: total, perAddress: perAddress}, peer.Trusted{netip.MustParsePrefix("198.51.100.0/24")}, func(string) {})
 	return Connections{c}
 }
 

@@ -1,6 +1,8 @@
 package server
 
 import (
+	"context"
+	"net"
 	"net/http"
 	"time"
 
@@ -9,28 +11,53 @@ import (
 	"wellkey/internal/listen"
 )
 
-// The limits of a connection. A visit is one small GET, so each is far above
-// what an honest client needs and far below what an idle one would like.
+// Limits of every listener. A visit is one small GET, so each is far above what an
+// honest client needs and far below what an idle one would like.
 const (
 	// The header of a request is one packet; net/http also takes the smallest
 	// timeout as the deadline of the TLS handshake.
 	readHeaderTimeout = 5 * time.Second
-	// Bodies are not read, so this bounds only how long one may be discarded.
+	// Bodies are not read, so this bounds only how long one may be discarded. What
+	// goes to an application has deadlines of its own; see upstream.
 	readTimeout = 10 * time.Second
 	// 178 bytes, to a client that may sit behind a lossy mobile network.
 	writeTimeout = 10 * time.Second
-	// A phone that comes back does so within seconds; an idle connection costs
-	// some 35 kB.
-	idleTimeout = 30 * time.Second
+)
+
+// limits are those that depend on what is served.
+type limits struct {
+	// How many connections a listener holds open, and of one client. An idle one
+	// costs some 35 kB in net/http.
+	connections, perAddress int
+	// A phone that comes back does so within seconds; a browser with an
+	// application open does for longer.
+	idleTimeout time.Duration
 	// Browsers send 1-2 KiB, with the cookies of another app on the same domain
-	// perhaps 6 KiB.
-	maxHeaderBytes = 8 << 10
-	// One visitor asks for one thing; browsers open 6 or so side by side. The
-	// default of Go is 250, each with a goroutine.
-	maxConcurrentStreams = 32
-	// The smallest windows that net/http takes: bodies are not read, and what a
-	// client may send unread is held in memory.
-	maxReceiveBuffer = 64 << 10
+	// perhaps 6 KiB; applications take more.
+	headerBytes int
+	// One visitor asks for one thing; browsers that load an application ask for
+	// dozens. The default of Go is 250, each with a goroutine.
+	streams int
+	// What a client may send unread is held in memory.
+	receivePerConnection, receivePerStream int
+	// A client that opens its window by single bytes is gone after this.
+	writeByteTimeout time.Duration
+}
+
+var (
+	// All connections together stay below 40 MB, and one client alone cannot take
+	// them all. The windows are the smallest that net/http takes.
+	keyLimits = limits{
+		connections: 1024, perAddress: 64, idleTimeout: 30 * time.Second, headerBytes: 8 << 10, streams: 32,
+		receivePerConnection: 64 << 10, receivePerStream: 64 << 10, writeByteTimeout: writeTimeout,
+	}
+	// With an application behind: twice the connections, since some are websockets
+	// that stay, a household or an office behind one address, large cookies, and
+	// windows in which an upload over a slow link does not starve.
+	upstreamLimits = limits{
+		connections: 2048, perAddress: 256, idleTimeout: 2 * time.Minute, headerBytes: 32 << 10, streams: 128,
+		receivePerConnection: 1 << 20, receivePerStream: 256 << 10, writeByteTimeout: time.Minute,
+	}
 )
 
 // A listener is one address with its routes and its limits.
@@ -46,32 +73,39 @@ type listener struct {
 	logger    *zap.Logger
 }
 
-func (s *Server) newListener(name, addr string) *listener {
+func (s *Server) newListener(name, addr string, limits limits) *listener {
 	l := &listener{
 		Socket: listen.New(name, addr, s.logger),
 		name:   name,
 		owner:  s,
 		logger: s.logger.With(zap.String("listener", name)),
 	}
-	l.open = newConnections(func(reason string) { s.metrics.rejected.WithLabelValues(l.name, reason).Inc() })
+	l.open = newConnections(limits, s.trusted, func(reason string) { s.metrics.rejected.WithLabelValues(l.name, reason).Inc() })
 	l.server = &http.Server{
 		Handler:           l,
 		ConnState:         l.open.state,
 		ReadHeaderTimeout: readHeaderTimeout,
 		ReadTimeout:       readTimeout,
 		WriteTimeout:      writeTimeout,
-		IdleTimeout:       idleTimeout,
-		MaxHeaderBytes:    maxHeaderBytes,
+		IdleTimeout:       limits.idleTimeout,
+		MaxHeaderBytes:    limits.headerBytes,
 		HTTP2: &http.HTTP2Config{
-			MaxConcurrentStreams:          maxConcurrentStreams,
-			MaxReceiveBufferPerConnection: maxReceiveBuffer,
-			MaxReceiveBufferPerStream:     maxReceiveBuffer,
-			// A client that opens its window by single bytes is gone after this.
-			WriteByteTimeout: writeTimeout,
+			MaxConcurrentStreams:          limits.streams,
+			MaxReceiveBufferPerConnection: limits.receivePerConnection,
+			MaxReceiveBufferPerStream:     limits.receivePerStream,
+			WriteByteTimeout:              limits.writeByteTimeout,
 		},
 		ErrorLog: newErrorLog(s, l.logger),
 		// "OPTIONS *" is answered like everything else that is not ours.
 		DisableGeneralOptionsHandler: true,
 	}
+	if s.upstream != nil {
+		l.server.ConnContext = func(ctx context.Context, conn net.Conn) context.Context {
+			return context.WithValue(ctx, connKey{}, conn)
+		}
+	}
 	return l
 }
+
+// connKey is the key of a request's connection in its context.
+type connKey struct{}

@@ -2,7 +2,7 @@ package server
 
 import (
 	"net/http"
-	"strconv"
+	"slices"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -18,13 +18,14 @@ const (
 	routeKey route = iota
 	routeChallenge
 	routeRedirect
+	routeUpstream
 	routeOther
 	numRoutes
 )
 
 // String returns the label of r.
 func (r route) String() string {
-	return [numRoutes]string{"key", "challenge", "redirect", "other"}[r]
+	return [numRoutes]string{"key", "challenge", "redirect", "upstream", "other"}[r]
 }
 
 // A method is a request method as it is counted.
@@ -51,30 +52,42 @@ func methodOf(name string) method {
 	}
 }
 
-// codes are the statuses that are counted under their own number. A challenge
-// handler may give others; they are counted as "other".
-var codes = [...]int{200, 304, 308, 400, 404, 405, 500, 503}
+// codes are the labels of statuses. What we answer ourselves is counted under its
+// own number; a challenge handler may give others, which are "other". Of an
+// application's answers the class is counted.
+var codes = [...]string{"200", "304", "308", "400", "404", "405", "429", "500", "503", "other", "1xx", "2xx", "3xx", "4xx", "5xx"}
 
-// codeIndex returns the index of code in codes, len(codes) for others.
-func codeIndex(code int) int {
-	for i, known := range codes {
-		if code == known {
-			return i
-		}
+// codeIndex returns the index in codes of a status on a route.
+func codeIndex(r route, code int) int {
+	if r == routeUpstream && code >= 100 && code < 600 {
+		return slices.Index(codes[:], "1xx") + code/100 - 1
 	}
-	return len(codes)
-}
-
-func codeLabel(i int) string {
-	if i == len(codes) {
-		return "other"
+	switch code {
+	case 200:
+		return 0
+	case 304:
+		return 1
+	case 308:
+		return 2
+	case 400:
+		return 3
+	case 404:
+		return 4
+	case 405:
+		return 5
+	case 429:
+		return 6
+	case 500:
+		return 7
+	case 503:
+		return 8
 	}
-	return strconv.Itoa(codes[i])
+	return 9
 }
 
 // requestCounters are the resolved counters of one listener. They are nil for
 // combinations that are not usual, which are looked up when they happen.
-type requestCounters [numRoutes][numMethods][len(codes) + 1]prometheus.Counter
+type requestCounters [numRoutes][numMethods][len(codes)]prometheus.Counter
 
 // requestDurations are the resolved histograms of one listener, nil for routes
 // that are not usual there.
@@ -150,14 +163,21 @@ func (m *metrics) resolve(l *listener) {
 		l.durations[r] = m.durations.WithLabelValues(l.name, r.String())
 		for method, list := range by {
 			for _, code := range list {
-				i := codeIndex(code)
-				l.counts[r][method][i] = m.requests.WithLabelValues(l.name, r.String(), method.String(), codeLabel(i))
+				i := codeIndex(r, code)
+				l.counts[r][method][i] = m.requests.WithLabelValues(l.name, r.String(), method.String(), codes[i])
 			}
 		}
 	}
 	if l.routes.key != nil {
 		usual(routeKey, map[method][]int{methodGet: {200, 304, 400, 503}, methodHead: {200, 304, 400, 503}, methodOther: {400, 405}})
 		usual(routeOther, map[method][]int{methodGet: {400, 404}, methodHead: {400, 404}, methodOther: {400, 404}})
+	}
+	if l.routes.upstream != nil {
+		classes := []int{100, 200, 300, 400, 500}
+		usual(routeUpstream, map[method][]int{methodGet: classes, methodHead: classes[1:], methodOther: classes[1:]})
+	}
+	if len(l.owner.trusted) > 0 && l.routes.redirect == nil {
+		usual(routeKey, map[method][]int{methodGet: {429}, methodHead: {429}, methodOther: {429}})
 	}
 	if l.routes.redirect != nil {
 		usual(routeRedirect, map[method][]int{methodGet: {308, 400}, methodHead: {308, 400}, methodOther: {400, 405}})
@@ -178,12 +198,12 @@ func (m *metrics) request(l *listener, r route, method method, code int, took ti
 	} else {
 		m.durations.WithLabelValues(l.name, r.String()).Observe(took.Seconds())
 	}
-	i := codeIndex(code)
+	i := codeIndex(r, code)
 	if counter := l.counts[r][method][i]; counter != nil {
 		counter.Inc()
 		return
 	}
-	m.requests.WithLabelValues(l.name, r.String(), method.String(), codeLabel(i)).Inc()
+	m.requests.WithLabelValues(l.name, r.String(), method.String(), codes[i]).Inc()
 }
 
 // fetchCollectors read what KeyFetches reads, so that both always agree.

@@ -2,8 +2,10 @@ package server
 
 import (
 	"fmt"
+	"net"
 	"net/http"
 	"net/url"
+	"path"
 	"runtime"
 	"strings"
 	"time"
@@ -18,16 +20,27 @@ const challengePrefix = "/.well-known/acme-challenge/"
 // routes are the answers of one listener. Each writes one answer and returns its
 // status. A nil route does not exist there.
 type routes struct {
-	challenge, key, redirect, other answer
+	challenge, key, redirect, upstream, other answer
 }
 
+// An answer returns the status that the visitor saw; a negative one broke off
+// after it, so that nothing more can be sent.
 type answer func(http.ResponseWriter, *http.Request) int
+
+// keyRoutes returns the routes of the listener that serves the key.
+func (s *Server) keyRoutes() routes {
+	all := routes{key: s.serveKey, other: serveNotFound}
+	if s.upstream != nil {
+		all.upstream = s.pass
+	}
+	return all
+}
 
 // httpRoutes returns the routes of the HTTP listener.
 func (s *Server) httpRoutes() routes {
 	all := routes{redirect: s.redirect}
 	if s.config.PlainHTTP {
-		all = routes{key: s.serveKey, other: serveNotFound}
+		all = s.keyRoutes()
 	}
 	if s.config.Certificates != nil {
 		rest := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { all.choose(false, r).answer(w, r) })
@@ -50,35 +63,51 @@ type choice struct {
 // choose returns the route of r. The path is compared as it was sent: nothing is
 // cleaned, decoded or redirected, so that exactly one path has the key.
 func (t routes) choose(challenges bool, r *http.Request) choice {
-	path := r.URL.EscapedPath()
+	sent := r.URL.EscapedPath()
 	switch {
-	case challenges && t.challenge != nil && strings.HasPrefix(path, challengePrefix):
+	case challenges && t.challenge != nil && strings.HasPrefix(sent, challengePrefix):
 		return choice{routeChallenge, t.challenge}
 	case t.redirect != nil:
 		return choice{routeRedirect, t.redirect}
-	case path == KeyPath:
+	case sent == KeyPath:
 		return choice{routeKey, t.key}
+	case t.upstream != nil && !reserved(r.URL.Path):
+		return choice{routeUpstream, t.upstream}
 	default:
 		return choice{routeOther, t.other}
 	}
+}
+
+// reserved reports whether a path, in whatever way it may be read, is one that no
+// application answers in our place: the key's, and those of challenges.
+func reserved(decoded string) bool {
+	if !strings.Contains(strings.ToLower(decoded), "well-known") {
+		return false
+	}
+	clean := strings.ToLower(path.Clean("/" + strings.ReplaceAll(decoded, `\`, "/")))
+	return strings.HasPrefix(clean, "/.well-known/appspecific/com.tesla.") || strings.HasPrefix(clean+"/", challengePrefix)
 }
 
 // ServeHTTP answers one request, counts it, and contains a panic.
 func (l *listener) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	chosen := l.routes.choose(true, r)
 	start := time.Now()
-	code := l.contain(chosen.answer, w, r)
-	took := time.Since(start)
-	l.owner.metrics.request(l, chosen.route, methodOf(r.Method), code, took)
+	code := l.contain(chosen, w, r)
+	took, status := time.Since(start), max(code, -code)
+	l.owner.metrics.request(l, chosen.route, methodOf(r.Method), status, took)
 	if log := l.logger.Check(zap.DebugLevel, "request"); log != nil {
 		log.Write(
 			zap.String("route", chosen.route.String()),
 			zap.String("method", methodOf(r.Method).String()),
 			zap.String("path", quote(r.URL.EscapedPath())),
 			zap.String("remote", r.RemoteAddr),
-			zap.Int("code", code),
+			zap.String("client", l.owner.trusted.Origin(r.RemoteAddr, r.Header).Client.String()),
+			zap.Int("code", status),
 			zap.Duration("duration", took),
 		)
+	}
+	if code < 0 {
+		panic(http.ErrAbortHandler) // net/http cuts the connection, so that the answer does not look whole
 	}
 }
 
@@ -86,7 +115,7 @@ func (l *listener) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // but without its words, which may hold what the client sent; only the runtime's
 // own are known not to. The client gets a 500, since nothing of ours calls out
 // after the first byte of an answer.
-func (l *listener) contain(do answer, w http.ResponseWriter, r *http.Request) (code int) {
+func (l *listener) contain(chosen choice, w http.ResponseWriter, r *http.Request) (code int) {
 	defer func() {
 		fault := recover()
 		if fault == nil {
@@ -100,12 +129,36 @@ func (l *listener) contain(do answer, w http.ResponseWriter, r *http.Request) (c
 		l.logger.Error("a handler panicked: this is a bug in wellkey, please report it", zap.String("panic", what), zap.Stack("stack"))
 		code = pageInternal.answer(w, r)
 	}()
-	if len(r.TransferEncoding) > 0 {
+	if len(r.TransferEncoding) > 0 && chosen.route != routeUpstream {
 		// A chunked body where none belongs is how requests are smuggled past a
 		// proxy in front of us; net/http lets it pass even with a length beside it.
 		return pageBadRequest.answer(w, r)
 	}
-	return do(w, r)
+	if len(l.owner.trusted) == 0 {
+		return chosen.answer(w, r)
+	}
+	leave, ok := l.open.enter(l.owner.trusted.Origin(r.RemoteAddr, r.Header))
+	if !ok {
+		return pageTooMany.answer(w, r)
+	}
+	defer leave()
+	return chosen.answer(w, r)
+}
+
+// pass gives a request to the application.
+func (s *Server) pass(w http.ResponseWriter, r *http.Request) int {
+	proto := "http"
+	if r.TLS != nil {
+		proto = "https"
+	}
+	code := s.upstream.Serve(w, r, s.trusted.Origin(r.RemoteAddr, r.Header), proto)
+	if code == http.StatusSwitchingProtocols {
+		conn, _ := r.Context().Value(connKey{}).(net.Conn)
+		for _, l := range s.listeners() {
+			l.open.forget(conn) // it was one of theirs
+		}
+	}
+	return code
 }
 
 // serveNotFound answers what is not ours.

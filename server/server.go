@@ -6,13 +6,14 @@
 //
 //	GET, HEAD  /.well-known/appspecific/com.tesla.3p.public-key.pem   the key
 //	any other method there                                            405
-//	anything else                                                     404
+//	anything else                                                     404, or the answer of the application (Config.Upstream)
 //
 // Over HTTP: ACME HTTP-01 challenges, and a redirect to HTTPS for all else.
 //
 // Nothing here comes from a file system and no path is ever cleaned or joined:
 // the key's path is compared as it was sent, and what is served was encoded from
-// a keystore.Key, which holds no private half. Request bodies are not read.
+// a keystore.Key, which holds no private half. Request bodies are not read, but
+// for those that go to the application.
 package server
 
 import (
@@ -21,6 +22,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/netip"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -29,6 +31,8 @@ import (
 
 	"wellkey/internal/listen"
 	"wellkey/keystore"
+	"wellkey/server/peer"
+	"wellkey/server/upstream"
 )
 
 // KeyPath is where Tesla looks for the public key of a domain.
@@ -70,6 +74,12 @@ type Config struct {
 	// Answer gives the answer to the challenge in a probe's header, or "" (see
 	// package probetoken). Nil leaves every probe unanswered.
 	Answer func(challenge string) string
+	// TrustedProxies are the addresses of proxies in front, whose word about the
+	// client counts.
+	TrustedProxies []netip.Prefix
+	// Upstream is the operator's application, which gets every request that is not
+	// ours; nil is none. Its Registerer and Logger are those given here.
+	Upstream *upstream.Config
 	// Registerer receives the metrics; nil keeps them unregistered.
 	Registerer prometheus.Registerer
 	// Logger may be nil.
@@ -87,7 +97,9 @@ type Server struct {
 	metrics     *metrics
 	fetches     fetches
 	keyPages    keyPages
-	http, https *listener // nil: switched off
+	trusted     peer.Trusted
+	upstream    *upstream.Proxy // nil: none
+	http, https *listener       // nil: switched off
 }
 
 // New returns a Server that does nothing yet.
@@ -103,8 +115,23 @@ func New(config Config) (*Server, error) {
 	if s.config.DrainTimeout == 0 {
 		s.config.DrainTimeout = 10 * time.Second
 	}
+	s.trusted = config.TrustedProxies
+	limits := keyLimits
+	if config.Upstream != nil {
+		application := *config.Upstream
+		application.Registerer, application.Logger = config.Registerer, s.logger
+		var err error
+		if s.upstream, err = upstream.New(application); err != nil {
+			return nil, err
+		}
+		limits = upstreamLimits
+	}
 	if config.HTTPAddr != "" {
-		s.http = s.newListener("http", config.HTTPAddr)
+		httpLimits := limits
+		if !config.PlainHTTP {
+			httpLimits = keyLimits // it only redirects
+		}
+		s.http = s.newListener("http", config.HTTPAddr, httpLimits)
 		s.http.routes = s.httpRoutes()
 	}
 	if config.HTTPSAddr != "" {
@@ -112,8 +139,8 @@ func New(config Config) (*Server, error) {
 		if err != nil {
 			return nil, err
 		}
-		s.https = s.newListener("https", config.HTTPSAddr)
-		s.https.routes = routes{key: s.serveKey, other: serveNotFound}
+		s.https = s.newListener("https", config.HTTPSAddr, limits)
+		s.https.routes = s.keyRoutes()
 		s.https.server.TLSConfig = tlsConfig
 	}
 	var err error
@@ -162,7 +189,11 @@ func (s *Server) Run(ctx context.Context) error {
 	for _, l := range s.listeners() {
 		group.Go(func() error { return l.Serve(ctx, l.server, s.config.DrainTimeout) })
 	}
-	return group.Wait()
+	err := group.Wait()
+	if s.upstream != nil {
+		s.upstream.Close()
+	}
+	return err
 }
 
 // Close gives up what Listen bound, for when Run will not be called.

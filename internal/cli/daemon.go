@@ -23,6 +23,7 @@ import (
 	"wellkey/registrar/fleetapi"
 	"wellkey/registrar/reach"
 	"wellkey/server"
+	"wellkey/server/upstream"
 )
 
 // A daemon is all the parts of the program that serves, wired but not started.
@@ -97,16 +98,26 @@ func build(settings *config.Settings, log *zap.Logger, more ...prometheus.Collec
 
 func (d *daemon) serverConfig(settings *config.Settings, token *probetoken.Token, registry *prometheus.Registry) server.Config {
 	return server.Config{
-		Domain:       settings.Domain,
-		HTTPAddr:     settings.HTTPAddr,
-		HTTPSAddr:    settings.HTTPSAddr,
-		PlainHTTP:    settings.TLS.Mode == config.TLSOff,
-		Key:          func(string) keystore.Key { return d.keys.Key() },
-		Certificates: d.certificates,
-		Answer:       token.Answer,
-		Registerer:   registry,
-		Logger:       d.log,
+		Domain:         settings.Domain,
+		HTTPAddr:       settings.HTTPAddr,
+		HTTPSAddr:      settings.HTTPSAddr,
+		PlainHTTP:      settings.TLS.Mode == config.TLSOff,
+		Key:            func(string) keystore.Key { return d.keys.Key() },
+		Certificates:   d.certificates,
+		Answer:         token.Answer,
+		TrustedProxies: settings.TrustedProxies,
+		Upstream:       upstreamConfig(settings.Upstream),
+		Registerer:     registry,
+		Logger:         d.log,
 	}
+}
+
+// upstreamConfig returns where the application is, nil where there is none.
+func upstreamConfig(u config.Upstream) *upstream.Config {
+	if !u.Given() {
+		return nil
+	}
+	return &upstream.Config{Scheme: u.Scheme, Addr: u.Addr, Socket: u.Socket, Roots: u.Roots, SkipVerify: u.SkipVerify}
 }
 
 func (d *daemon) registrarConfig(settings *config.Settings, prober *reach.Prober, store certmagic.Storage) registrar.Config {

@@ -1,0 +1,218 @@
+package upstream
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"io"
+	"io/fs"
+	"net"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"go.uber.org/zap"
+
+	"wellkey/internal/phrase"
+)
+
+// A trouble is one way in which an application fails.
+type trouble struct {
+	reason     string // label
+	cause, fix string // for the log
+	code       int    // for the visitor
+}
+
+var (
+	refused = trouble{"refused", "nothing listens there: the application does not run, listens on another port, or only on the loopback of its own container",
+		"Start it, or correct upstream. Inside a container localhost is that container alone: name the other by its service, and let it listen on 0.0.0.0", 502}
+	noSocket = trouble{"refused", "there is no such socket: the application does not run, or its directory is not mounted here",
+		"Start it, or correct upstream; both containers must have the directory of the socket", 502}
+	forbidden = trouble{"forbidden", "this user may not open the socket",
+		"Let the group or everybody write to the socket, or run both as one user", 502}
+	unknownName = trouble{"unknown_name", "nobody knows this name here",
+		"Write the name of the application's service, and put both containers into one network; or write its IP address", 502}
+	unreachable = trouble{"unreachable", "the address does not answer at all",
+		"Check the address of upstream, and firewalls between the two", 504}
+	untrusted = trouble{"untrusted", "its certificate is not signed by an authority that is trusted here",
+		"Set upstream_roots to the authority's certificate; for a self-signed one, as tesla-http-proxy has, to that, or set upstream_skip_verify", 502}
+	wrongName = trouble{"wrong_name", "its certificate is for another name",
+		"Write upstream with a name that the certificate has, or set upstream_skip_verify", 502}
+	badTLS = trouble{"tls", "the TLS handshake failed",
+		"Look into the application's log: it may be too old for TLS 1.2, or want a client certificate", 502}
+	notTLS = trouble{"not_tls", "it speaks plain HTTP there",
+		"Write upstream with http instead of https", 502}
+	notHTTP = trouble{"not_http", "it answers with something else than HTTP",
+		"Correct the port of upstream; write https instead of http if it is one of TLS", 502}
+	timedOut = trouble{"timeout", "it took the request, but began no answer within 5 minutes",
+		"Look into the application's log", 504}
+	brokenOff = trouble{"broken_off", "it closed the connection before the answer was complete",
+		"Look into the application's log: it may have crashed, or be restarting", 502}
+	loop = trouble{"loop", "the address leads back to wellkey itself",
+		"Write the address at which the application itself listens", 508}
+	other = trouble{"other", "see error", "Look into the application's log", 502}
+)
+
+// reasons are the values of the label reason.
+var reasons = []string{refused.reason, forbidden.reason, unknownName.reason, unreachable.reason, untrusted.reason, wrongName.reason,
+	badTLS.reason, notTLS.reason, notHTTP.reason, timedOut.reason, brokenOff.reason, loop.reason, other.reason}
+
+// diagnose finds out what err means.
+func diagnose(err error) trouble {
+	var (
+		dns       *net.DNSError
+		op        *net.OpError
+		host      x509.HostnameError
+		authority x509.UnknownAuthorityError
+		invalid   x509.CertificateInvalidError
+		record    tls.RecordHeaderError
+		alert     tls.AlertError
+		timeout   net.Error
+	)
+	dialing := errors.As(err, &op) && op.Op == "dial"
+	text := err.Error()
+	switch {
+	case errors.As(err, &dns):
+		return unknownName
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return refused
+	case errors.Is(err, fs.ErrNotExist) && dialing:
+		return noSocket
+	case errors.Is(err, fs.ErrPermission) && dialing:
+		return forbidden
+	case dialing:
+		return unreachable
+	case errors.As(err, &host):
+		return wrongName
+	case errors.As(err, &authority), errors.As(err, &invalid):
+		return untrusted
+	case errors.As(err, &record), strings.Contains(text, "server gave HTTP response to HTTPS client"):
+		return notTLS
+	case errors.As(err, &alert), strings.Contains(text, "tls: "), strings.Contains(text, "TLS handshake timeout"):
+		return badTLS
+	case strings.Contains(text, "malformed HTTP"), strings.Contains(text, "malformed MIME"):
+		return notHTTP
+	case errors.As(err, &timeout) && timeout.Timeout():
+		return timedOut
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE),
+		strings.Contains(text, "server closed idle connection"), strings.Contains(text, "readLoopPeekFailLocked"):
+		return brokenOff
+	}
+	return other
+}
+
+// fail answers a request that could not be passed on, or whose answer did not
+// come. It is httputil's ErrorHandler.
+func (p *Proxy) fail(w http.ResponseWriter, r *http.Request, err error) {
+	v := r.Context().Value(visitKey{}).(*visit)
+	switch {
+	case p.visits.ctx.Err() != nil:
+		answer(w, r, http.StatusServiceUnavailable) // we stop
+	case v.body.failed.Load():
+		answer(w, r, http.StatusBadRequest) // the visitor's body broke off, or was none
+	case errors.Is(err, context.Canceled) && r.Context().Err() != nil:
+		answer(w, r, statusGone)
+	default:
+		t := diagnose(err)
+		p.metrics.errors.WithLabelValues(t.reason).Inc()
+		p.report(t, err)
+		answer(w, r, t.code)
+	}
+}
+
+// brokeOff notes an answer that ended before its end, unless the visitor ended it.
+func (p *Proxy) brokeOff(r *http.Request, v *visit) {
+	if r.Context().Err() != nil || v.body.failed.Load() || p.visits.ctx.Err() != nil {
+		return
+	}
+	p.metrics.errors.WithLabelValues(brokenOff.reason).Inc()
+	p.report(brokenOff, errors.New("the answer broke off"))
+}
+
+// troubles remember what was logged, so that a busy application that is down does
+// not fill the log: a line for each reason a minute.
+type troubles struct {
+	mu   sync.Mutex
+	next map[string]time.Time // guarded by mu; by reason
+	down bool                 // guarded by mu; the last that was said
+}
+
+func (p *Proxy) report(t trouble, err error) {
+	p.troubles.mu.Lock()
+	now := time.Now()
+	quiet := now.Before(p.troubles.next[t.reason])
+	if !quiet {
+		if p.troubles.next == nil {
+			p.troubles.next = map[string]time.Time{}
+		}
+		p.troubles.next[t.reason] = now.Add(time.Minute)
+		p.troubles.down = true
+	}
+	p.troubles.mu.Unlock()
+	if quiet {
+		return
+	}
+	var wrapped *url.Error
+	if errors.As(err, &wrapped) {
+		err = wrapped.Err // without the URL, which may hold a token of the visitor
+	}
+	p.logger.Warn("the application behind upstream fails; the key is served all the same", zap.String("upstream", p.name), zap.String("reason", t.reason),
+		zap.String("cause", t.cause), zap.String("fix", t.fix), zap.String("error", phrase.Quote(err.Error(), 200)))
+}
+
+// recovered notes that the application answered.
+func (p *Proxy) recovered() {
+	p.troubles.mu.Lock()
+	was := p.troubles.down
+	if was {
+		p.troubles.down = false
+		clear(p.troubles.next)
+	}
+	p.troubles.mu.Unlock()
+	if was {
+		p.logger.Info("the application behind upstream answers again", zap.String("upstream", p.name))
+	}
+}
+
+// statusGone is for the counters, and what nginx logs: the visitor left before the
+// answer.
+const statusGone = 499
+
+// sentences are what visitors read.
+var sentences = map[int]string{
+	http.StatusBadRequest:         "This request is not well-formed.",
+	http.StatusMethodNotAllowed:   "This method is not allowed here.",
+	http.StatusBadGateway:         "The application behind this server cannot be reached. Please try again in a minute.",
+	http.StatusServiceUnavailable: "This server is just restarting. Please try again in a minute.",
+	http.StatusGatewayTimeout:     "The application behind this server does not answer. Please try again in a minute.",
+	http.StatusLoopDetected:       "This server is asked to pass requests on to itself.",
+}
+
+// answer writes a page of ours and returns its status.
+func answer(w http.ResponseWriter, r *http.Request, code int) int {
+	text := sentences[code] + "\n"
+	h := w.Header()
+	h.Set("Content-Type", "text/plain; charset=utf-8")
+	h.Set("Content-Length", strconv.Itoa(len(text)))
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Cache-Control", "no-store")
+	switch code {
+	case http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
+		h.Set("Retry-After", "60")
+	case http.StatusMethodNotAllowed:
+		h.Set("Allow", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS")
+	}
+	if r.ProtoMajor == 1 && r.ContentLength != 0 {
+		h.Set("Connection", "close") // no leftover of the body is taken for a request
+	}
+	w.WriteHeader(code)
+	if r.Method != http.MethodHead {
+		_, _ = io.WriteString(w, text) // the visitor has gone: nothing to do
+	}
+	return code
+}

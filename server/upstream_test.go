@@ -1,0 +1,572 @@
+package server_test
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"net/url"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest/observer"
+
+	"wellkey/server"
+	"wellkey/server/upstream"
+)
+
+// An app is an application that remembers what it was asked.
+type app struct {
+	*httptest.Server
+	mu   sync.Mutex
+	seen []*http.Request // guarded by mu
+}
+
+// newApp starts an application with a handler, or one that answers with the
+// request line.
+func newApp(t testing.TB, handler http.HandlerFunc) *app {
+	t.Helper()
+	a := &app{}
+	a.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		a.mu.Lock()
+		a.seen = append(a.seen, r)
+		a.mu.Unlock()
+		if handler == nil {
+			_, _ = io.WriteString(w, r.Method+" "+r.RequestURI)
+			return
+		}
+		handler(w, r)
+	}))
+	t.Cleanup(a.Close)
+	return a
+}
+
+func (a *app) config() *upstream.Config {
+	u, _ := url.Parse(a.URL)
+	return &upstream.Config{Scheme: u.Scheme, Addr: u.Host}
+}
+
+// requests returns what came so far.
+func (a *app) requests() []*http.Request {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return append([]*http.Request(nil), a.seen...)
+}
+
+// Every path but those that are ours goes to the application, over HTTPS and
+// behind a proxy that ends TLS.
+func TestUpstreamPaths(t *testing.T) {
+	a := newApp(t, nil)
+	config, certs := configure(t)
+	certs.challenges = map[string]string{"/.well-known/acme-challenge/token": "x"}
+	config.PlainHTTP = true
+	config.Upstream = a.config()
+	s := start(t, config)
+	key := string(config.Key("").PEM())
+	const passed = "passed" // the application answers with the request line
+	for _, tc := range []struct {
+		method, path string
+		status       int
+		body         string
+	}{
+		{"GET", server.KeyPath, 200, key},
+		{"GET", server.KeyPath + "?x=y", 200, key},
+		{"HEAD", server.KeyPath, 200, ""},
+		{"POST", server.KeyPath, 405, "Only GET and HEAD are allowed here.\n"},
+		{"GET", server.KeyPath + "/", 404, "Not found.\n"},
+		{"GET", "/x/.." + server.KeyPath, 404, "Not found.\n"},
+		{"GET", "/.well-known//appspecific/com.tesla.3p.public-key.pem", 404, "Not found.\n"},
+		{"GET", "/.well-known/appspecific/com.tesla.3p.public-key%2Epem", 404, "Not found.\n"},
+		{"GET", "/%2Ewell-known%2fappspecific/com.tesla.3p.public-key.pem", 404, "Not found.\n"},
+		{"GET", `/.well-known\appspecific\com.tesla.3p.public-key.pem`, 404, "Not found.\n"},
+		{"GET", "/.WELL-KNOWN/appspecific/com.tesla.3p.public-key.pem", 404, "Not found.\n"},
+		{"GET", "/.well-known/appspecific/com.tesla.3p.private-key.pem", 404, "Not found.\n"},
+		{"GET", "/.well-known/acme-challenge", 404, "Not found.\n"},
+		{"GET", "/.well-known/acme-challenge/none", 404, "Not found.\n"},
+		{"GET", "/x/../.well-known/acme-challenge/none", 404, "Not found.\n"},
+		{"GET", "/.well-known/security.txt", 200, passed},
+		{"GET", "/.well-known/appspecific/com.chrome.devtools.json", 200, passed},
+		{"GET", "/", 200, passed},
+		{"POST", "/", 200, passed},
+		{"OPTIONS", "/", 200, passed},
+		{"DELETE", "/a%2fb//c/../d?x=%zz;y=1", 200, passed},
+		{"TRACE", "/", 405, "This method is not allowed here.\n"},
+	} {
+		for name, get := range map[string]func() reply{
+			"h1": func() reply {
+				return ask(t, client(t, s.HTTPSAddr(), certs, false), tc.method, "https://"+domain, tc.path, nil)
+			},
+			"h2": func() reply {
+				return ask(t, client(t, s.HTTPSAddr(), certs, true), tc.method, "https://"+domain, tc.path, nil)
+			},
+			"plain": func() reply {
+				return ask(t, client(t, s.HTTPAddr(), certs, false), tc.method, "http://"+domain, tc.path, nil)
+			},
+		} {
+			before := len(a.requests())
+			got := get()
+			want, came := tc.body, 0
+			if want == passed {
+				want, came = tc.method+" "+tc.path, 1
+			}
+			if got.Status != tc.status || got.Body != want || len(a.requests())-before != came {
+				t.Errorf("%s %s, %s: got %d %q, %d requests at the application", tc.method, tc.path, name, got.Status, got.Body, len(a.requests())-before)
+			}
+		}
+	}
+}
+
+// Port 80 leads to HTTPS, also with an application.
+func TestUpstreamAndRedirect(t *testing.T) {
+	a := newApp(t, nil)
+	config, certs := configure(t)
+	config.Upstream = a.config()
+	s := start(t, config)
+	got := ask(t, client(t, s.HTTPAddr(), certs, false), "GET", "http://"+domain, "/app", nil)
+	if got.Status != 308 || got.Header["Location"] != "https://"+domain+"/app" || len(a.requests()) > 0 {
+		t.Errorf("got %+v", got)
+	}
+}
+
+// What says who the visitor is comes from us, unless a trusted proxy said it.
+func TestUpstreamFields(t *testing.T) {
+	pretended := http.Header{
+		"X-Forwarded-For": {"198.51.100.1, 198.51.100.2"}, "X-Forwarded-Host": {"outside.example"}, "X-Forwarded-Proto": {"https"}, "X-Forwarded-Port": {"443"},
+		"X-Real-Ip": {"198.51.100.1"}, "Forwarded": {""}, "Cf-Connecting-Ip": {"198.51.100.1"}, "Cookie": {"a=b"},
+		"X_forwarded_for": {"198.51.100.1"}, "X_real-Ip": {"198.51.100.1"}, "Te": {"trailers"}, "Connection": {"X-Hop"}, "X-Hop": {"x"},
+	}
+	for _, tc := range []struct {
+		name    string
+		trusted []netip.Prefix
+		want    map[string]string // "" is none
+	}{
+		{"stranger", nil, map[string]string{
+			"X-Forwarded-For": "127.0.0.1", "X-Forwarded-Host": domain, "X-Forwarded-Proto": "http", "X-Forwarded-Port": "",
+			"X-Real-Ip": "", "Forwarded": "", "Cf-Connecting-Ip": "", "Cookie": "a=b", "X_forwarded_for": "", "X_real-Ip": "", "X-Hop": "", "User-Agent": "",
+		}},
+		{"trusted proxy", []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, map[string]string{
+			"X-Forwarded-For": "198.51.100.2, 127.0.0.1", "X-Forwarded-Host": "outside.example", "X-Forwarded-Proto": "https", "X-Forwarded-Port": "443",
+			"X-Real-Ip": "198.51.100.1", "Forwarded": "", "Cookie": "a=b",
+		}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			a := newApp(t, nil)
+			config, certs := configure(t)
+			config.PlainHTTP, config.Upstream, config.TrustedProxies = true, a.config(), tc.trusted
+			s := start(t, config)
+			header := pretended.Clone()
+			header["User-Agent"] = []string{""}
+			if got := ask(t, client(t, s.HTTPAddr(), certs, false), "GET", "http://"+domain, "/", header); got.Status != 200 {
+				t.Fatalf("got %+v", got)
+			}
+			r := a.requests()[0]
+			for name, want := range tc.want {
+				if got := strings.Join(r.Header[name], " | "); got != want {
+					t.Errorf("%s: got %q, want %q", name, got, want)
+				}
+			}
+			if r.Host != domain || r.ProtoMajor != 1 {
+				t.Errorf("host %q, %s", r.Host, r.Proto)
+			}
+		})
+	}
+}
+
+// A request of TLS says so.
+func TestUpstreamProto(t *testing.T) {
+	a := newApp(t, nil)
+	config, certs := configure(t)
+	config.Upstream = a.config()
+	s := start(t, config)
+	for _, http2 := range []bool{false, true} {
+		ask(t, client(t, s.HTTPSAddr(), certs, http2), "GET", "https://"+domain, "/", nil)
+	}
+	for _, r := range a.requests() {
+		if got := r.Header.Get("X-Forwarded-Proto"); got != "https" {
+			t.Errorf("got %q", got)
+		}
+	}
+}
+
+// While the application fails, the key is served, the visitor is told, and so is
+// the log, once.
+func TestUpstreamDown(t *testing.T) {
+	a := newApp(t, nil)
+	config, certs := configure(t)
+	core, logs := observer.New(zap.InfoLevel)
+	config.Logger = zap.New(core)
+	config.Upstream = a.config()
+	addr := a.Listener.Addr().String()
+	a.Close()
+	s := start(t, config)
+	for _, http2 := range []bool{false, true} {
+		c := client(t, s.HTTPSAddr(), certs, http2)
+		for range 3 {
+			got := ask(t, c, "POST", "https://"+domain, "/", nil)
+			if got.Status != 502 || got.Body != "The application behind this server cannot be reached. Please try again in a minute.\n" ||
+				got.Header["Retry-After"] != "60" || got.Header["Cache-Control"] != "no-store" {
+				t.Errorf("got %+v", got)
+			}
+		}
+		if got := ask(t, c, "GET", "https://"+domain, server.KeyPath, nil); got.Status != 200 {
+			t.Errorf("the key: got %+v", got)
+		}
+	}
+	lines := logs.FilterMessage("the application behind upstream fails; the key is served all the same").All()
+	if len(lines) != 1 {
+		t.Fatalf("%d lines in the log, want 1", len(lines))
+	}
+	fields := lines[0].ContextMap()
+	if fields["upstream"] != "http://"+addr || fields["reason"] != "refused" || !strings.HasPrefix(fields["cause"].(string), "nothing listens there") || !strings.HasPrefix(fields["fix"].(string), "Start it") {
+		t.Errorf("logged %v", fields)
+	}
+	got := series(t, registryOf(config))
+	if got["wellkey_upstream_errors_total{reason=refused}"] != 6 || got["wellkey_http_requests_total{code=5xx,listener=https,method=other,route=upstream}"] != 6 {
+		t.Errorf("counted %v errors, %v answers", got["wellkey_upstream_errors_total{reason=refused}"], got["wellkey_http_requests_total{code=5xx,listener=https,method=other,route=upstream}"])
+	}
+
+	back, err := net.Listen("tcp", addr)
+	must(t, err)
+	srv := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(204) })}
+	go func() { _ = srv.Serve(back) }()
+	defer func() { _ = srv.Close() }()
+	if got := ask(t, client(t, s.HTTPSAddr(), certs, true), "GET", "https://"+domain, "/", nil); got.Status != 204 {
+		t.Errorf("afterwards: got %+v", got)
+	}
+	if n := logs.FilterMessage("the application behind upstream answers again").Len(); n != 1 {
+		t.Errorf("%d lines about the recovery, want 1", n)
+	}
+}
+
+// An answer that breaks off does not look whole.
+func TestUpstreamBreaksOff(t *testing.T) {
+	a := newApp(t, func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = io.WriteString(w, "half")
+		_ = http.NewResponseController(w).Flush()
+		panic(http.ErrAbortHandler)
+	})
+	config, certs := configure(t)
+	config.Upstream = a.config()
+	s := start(t, config)
+	for _, http2 := range []bool{false, true} {
+		response, err := client(t, s.HTTPSAddr(), certs, http2).Get("https://" + domain + "/")
+		must(t, err)
+		body, err := io.ReadAll(response.Body)
+		_ = response.Body.Close()
+		if string(body) != "half" || err == nil {
+			t.Errorf("h2 %v: got %q, %v; want an error", http2, body, err)
+		}
+	}
+	got := series(t, registryOf(config))
+	if got["wellkey_upstream_errors_total{reason=broken_off}"] != 2 || got["wellkey_http_panics_total{}"] != 0 ||
+		got["wellkey_http_requests_total{code=2xx,listener=https,method=GET,route=upstream}"] != 2 {
+		t.Errorf("counted %v", got)
+	}
+}
+
+// A websocket goes both ways, counts as a connection while it lasts, and ends with
+// the server.
+func TestUpstreamWebsocket(t *testing.T) {
+	for _, plain := range []bool{false, true} {
+		t.Run(fmt.Sprintf("plain %v", plain), func(t *testing.T) {
+			gone := make(chan struct{})
+			a := newApp(t, func(w http.ResponseWriter, r *http.Request) {
+				defer close(gone)
+				conn, rw, err := http.NewResponseController(w).Hijack()
+				if err != nil {
+					return
+				}
+				defer func() { _ = conn.Close() }()
+				_, _ = io.WriteString(conn, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\nhello ")
+				_, _ = io.Copy(conn, rw)
+			})
+			config, certs := configure(t)
+			config.PlainHTTP = plain
+			config.Upstream = a.config()
+			s := newServer(t, config)
+			stop := run(t, s)
+			addr, listener := s.HTTPSAddr(), "https"
+			if plain {
+				addr, listener = s.HTTPAddr(), "http"
+			}
+			conn, err := net.Dial("tcp", addr)
+			must(t, err)
+			if !plain {
+				conn = tls.Client(conn, &tls.Config{RootCAs: certs.roots, ServerName: domain})
+			}
+			defer func() { _ = conn.Close() }()
+			_, err = io.WriteString(conn, "GET /ws HTTP/1.1\r\nHost: "+domain+"\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
+			must(t, err)
+			reader := bufio.NewReader(conn)
+			response, err := http.ReadResponse(reader, nil)
+			must(t, err)
+			if response.StatusCode != 101 {
+				t.Fatalf("got %s", response.Status)
+			}
+			want := "hello "
+			for i := range 3 {
+				line := fmt.Sprintf("echo %d", i)
+				want += line
+				_, err = io.WriteString(conn, line)
+				must(t, err)
+			}
+			echo := make([]byte, len(want))
+			_, err = io.ReadFull(reader, echo)
+			must(t, err)
+			if string(echo) != want {
+				t.Errorf("got %q", echo)
+			}
+			if got := series(t, registryOf(config)); got["wellkey_connections{listener="+listener+"}"] != 1 || got["wellkey_upstream_requests{}"] != 1 {
+				t.Errorf("%v connections, %v requests are open", got["wellkey_connections{listener="+listener+"}"], got["wellkey_upstream_requests{}"])
+			}
+			must(t, stop())
+			<-gone
+			if _, err := reader.ReadByte(); err == nil {
+				t.Error("the websocket outlived the server")
+			}
+			if got := series(t, registryOf(config))["wellkey_connections{listener="+listener+"}"]; got != 0 {
+				t.Errorf("%v connections are counted afterwards", got)
+			}
+		})
+	}
+}
+
+// Another protocol than websocket is not let through: h2c would be a way past the
+// rules of this server.
+func TestUpstreamOtherUpgrades(t *testing.T) {
+	a := newApp(t, nil)
+	config, _ := configure(t)
+	config.PlainHTTP, config.Upstream = true, a.config()
+	s := start(t, config)
+	got := raw(t, s.HTTPAddr(), "GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade, HTTP2-Settings, close\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAARAAAAAAAIAAAAA\r\n\r\n")
+	if r := a.requests()[0]; got.Status != 200 || r.Header.Get("Upgrade") != "" || r.Header.Get("Http2-Settings") != "" {
+		t.Errorf("got %+v; the application saw %v", got, r.Header)
+	}
+}
+
+// An event comes when it is sent, not when the answer is complete.
+func TestUpstreamStreams(t *testing.T) {
+	next := make(chan string)
+	a := newApp(t, func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Length", "30") // an answer that could be held back
+		for text := range next {
+			_, _ = io.WriteString(w, text)
+			_ = http.NewResponseController(w).Flush()
+		}
+	})
+	config, certs := configure(t)
+	config.Upstream = a.config()
+	s := start(t, config)
+	for _, http2 := range []bool{false, true} {
+		response, err := client(t, s.HTTPSAddr(), certs, http2).Do(func() *http.Request {
+			ctx, cancel := context.WithCancel(context.Background())
+			t.Cleanup(cancel)
+			r, err := http.NewRequestWithContext(ctx, "GET", "https://"+domain+"/", nil)
+			must(t, err)
+			go func() { next <- "event 0..." }()
+			return r
+		}())
+		must(t, err)
+		for i := range 3 {
+			want := fmt.Sprintf("event %d...", i)
+			if i > 0 {
+				next <- want
+			}
+			got := make([]byte, len(want))
+			_, err := io.ReadFull(response.Body, got)
+			must(t, err)
+			if string(got) != want {
+				t.Errorf("got %q, want %q", got, want)
+			}
+		}
+		_ = response.Body.Close()
+		if http2 {
+			close(next)
+		} else {
+			close(next)
+			next = make(chan string)
+		}
+	}
+}
+
+// 1 GiB passes both ways at constant memory.
+func TestUpstreamLargeBodies(t *testing.T) {
+	t.Parallel()
+	const size = 1 << 30
+	a := newApp(t, func(w http.ResponseWriter, r *http.Request) {
+		_ = http.NewResponseController(w).EnableFullDuplex()
+		if n, err := io.Copy(w, r.Body); n != size || err != nil {
+			t.Errorf("the application got %d bytes, %v", n, err)
+		}
+	})
+	config, certs := configure(t)
+	config.PlainHTTP, config.Upstream = true, a.config()
+	s := start(t, config)
+	most := watchHeap(t)
+	r, err := http.NewRequest("POST", "http://"+domain+"/", io.LimitReader(zeros{}, size))
+	must(t, err)
+	c := client(t, s.HTTPAddr(), certs, false)
+	c.Timeout = time.Minute
+	response, err := c.Do(r)
+	must(t, err)
+	defer func() { _ = response.Body.Close() }()
+	if n, err := io.Copy(io.Discard, response.Body); n != size || err != nil {
+		t.Errorf("got %d bytes, %v", n, err)
+	}
+	if grown := most(); grown > 32<<20 {
+		t.Errorf("the heap grew by %d bytes", grown)
+	}
+}
+
+// zeros has no end.
+type zeros struct{}
+
+func (zeros) Read(b []byte) (int, error) { clear(b); return len(b), nil }
+
+// watchHeap looks at the heap until the returned function is called, which says
+// by how much it grew at most.
+func watchHeap(t *testing.T) (most func() uint64) {
+	t.Helper()
+	heap := func() uint64 {
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return m.HeapInuse
+	}
+	runtime.GC()
+	base := heap()
+	stop, peak := make(chan struct{}), make(chan uint64)
+	go func() {
+		highest := uint64(0)
+		ticker := time.NewTicker(20 * time.Millisecond)
+		defer ticker.Stop()
+		for {
+			select {
+			case <-stop:
+				peak <- highest
+				return
+			case <-ticker.C:
+				highest = max(highest, heap())
+			}
+		}
+	}()
+	return func() uint64 {
+		close(stop)
+		return max(<-peak, base) - base
+	}
+}
+
+// A Unix socket and an application with a certificate of its own.
+func TestUpstreamTransports(t *testing.T) {
+	handler := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "app") })
+	quiet := zap.NewStdLog(zap.NewNop())
+	secure := httptest.NewUnstartedServer(handler)
+	secure.Config.ErrorLog = quiet
+	secure.StartTLS()
+	defer secure.Close()
+	plain := httptest.NewServer(handler)
+	defer plain.Close()
+	socket := filepath.Join(t.TempDir(), "app.sock")
+	l, err := net.Listen("unix", socket)
+	must(t, err)
+	unix := &http.Server{Handler: handler}
+	go func() { _ = unix.Serve(l) }()
+	defer func() { _ = unix.Close() }()
+	roots := x509.NewCertPool()
+	roots.AddCert(secure.Certificate())
+	addr := secure.Listener.Addr().String()
+	_, port, _ := net.SplitHostPort(addr)
+	for _, tc := range []struct {
+		name   string
+		config upstream.Config
+		reason string // "" is none
+	}{
+		{"socket", upstream.Config{Scheme: "http", Socket: socket}, ""},
+		{"no socket", upstream.Config{Scheme: "http", Socket: socket + "x"}, "refused"},
+		{"roots", upstream.Config{Scheme: "https", Addr: addr, Roots: roots}, ""},
+		{"any certificate", upstream.Config{Scheme: "https", Addr: addr, SkipVerify: true}, ""},
+		{"untrusted", upstream.Config{Scheme: "https", Addr: addr}, "untrusted"},
+		{"another name", upstream.Config{Scheme: "https", Addr: "localhost:" + port, Roots: roots}, "wrong_name"},
+		{"plain for TLS", upstream.Config{Scheme: "https", Addr: plain.Listener.Addr().String()}, "not_tls"},
+		{"unknown name", upstream.Config{Scheme: "http", Addr: "none.invalid:80"}, "unknown_name"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			config, certs := configure(t)
+			config.Upstream = &tc.config
+			s := start(t, config)
+			got := ask(t, client(t, s.HTTPSAddr(), certs, true), "GET", "https://"+domain, "/", nil)
+			if tc.reason == "" {
+				if got.Status != 200 || got.Body != "app" {
+					t.Errorf("got %+v", got)
+				}
+				return
+			}
+			if n := series(t, registryOf(config))["wellkey_upstream_errors_total{reason="+tc.reason+"}"]; got.Status != 502 || n != 1 {
+				t.Errorf("got %+v, %v errors of %s", got, n, tc.reason)
+			}
+		})
+	}
+}
+
+// An address that leads back to us is found out at the first request.
+func TestUpstreamLoop(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	must(t, err)
+	addr := l.Addr().String()
+	must(t, l.Close())
+	config, certs := configure(t)
+	config.PlainHTTP, config.HTTPAddr = true, addr
+	config.Upstream = &upstream.Config{Scheme: "http", Addr: addr}
+	s := start(t, config)
+	got := ask(t, client(t, s.HTTPAddr(), certs, false), "GET", "http://"+domain, "/", nil)
+	if got.Status != 508 || series(t, registryOf(config))["wellkey_upstream_errors_total{reason=loop}"] != 1 {
+		t.Errorf("got %+v", got)
+	}
+}
+
+// The body of a request that nobody passes on is not awaited.
+func TestUpstreamBodies(t *testing.T) {
+	a := newApp(t, func(w http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(r.Body)
+		if err != nil {
+			panic(http.ErrAbortHandler)
+		}
+		_, _ = fmt.Fprintf(w, "%d %q %q", r.ContentLength, r.TransferEncoding, body)
+	})
+	config, certs := configure(t)
+	config.PlainHTTP, config.Upstream = true, a.config()
+	s := start(t, config)
+	for _, http2 := range []bool{false, true} {
+		c := client(t, s.HTTPSAddr(), certs, http2)
+		for _, tc := range []struct {
+			body io.Reader
+			want string
+		}{
+			{nil, `0 [] ""`},
+			{bytes.NewReader([]byte("abc")), `3 [] "abc"`},
+			{io.MultiReader(strings.NewReader("abc"), strings.NewReader("def")), `-1 ["chunked"] "abcdef"`},
+		} {
+			request, err := http.NewRequest("POST", "https://"+domain+"/", tc.body)
+			must(t, err)
+			response, err := c.Do(request)
+			must(t, err)
+			body, err := io.ReadAll(response.Body)
+			must(t, err)
+			_ = response.Body.Close()
+			if string(body) != tc.want {
+				t.Errorf("h2 %v: got %s, want %s", http2, body, tc.want)
+			}
+		}
+	}
+}
