@@ -16,7 +16,7 @@ COPY . .
 ARG TARGETOS TARGETARCH
 ARG VERSION=devel
 RUN GOOS=$TARGETOS GOARCH=$TARGETARCH go build -trimpath -o /out/wellkey \
-      -ldflags "-s -w -X wellkey/internal/cli.release=$VERSION" . \
+      -ldflags "-s -w -buildid= -X wellkey/internal/cli.release=$VERSION" . \
  && mkdir /out/volume && mkdir -m 0700 /out/volume/data
 
 FROM scratch

@@ -1,11 +1,11 @@
 # Names for what people type; .ci/ has the work, so that a machine does the same.
-.PHONY: build test demo check image clean
+.PHONY: build test demo check image release clean
 
 build: # a static binary
 	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w' -o wellkey .
 
 test: # all tests, with the race detector, which needs cgo; Chromium opens the status page
-	@.ci/need gcc libc6-dev chromium systemd strace shellcheck
+	@.ci/need gcc libc6-dev chromium systemd strace shellcheck dpkg
 	CGO_ENABLED=1 go test -race ./...
 
 demo: # everything on this machine's loopback: CA, DNS, Tesla, wellkey
@@ -17,5 +17,8 @@ check: # all that must hold before a change is taken
 image: # build the image without Docker, and run it
 	.ci/image
 
+release: # archives, Debian packages, images and the rest, into dist/; see docs/releasing.md
+	.ci/release
+
 clean:
-	rm -f wellkey
+	rm -rf wellkey dist
