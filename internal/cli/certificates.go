@@ -24,11 +24,12 @@ type certificates interface {
 // addrs tells the addresses of the public listeners once they are bound, where
 // the challenges of the CA arrive.
 func newCertificates(s *config.Settings, store certmagic.Storage, registry prometheus.Registerer, log *zap.Logger, addrs func() *server.Server, onChange func()) (certificates, error) {
+	common := certs.Common{Logger: log, Registerer: registry, OnChange: onChange}
 	switch s.TLS.Mode {
 	case config.TLSFiles:
 		return certs.NewFiles(certs.FilesConfig{
 			Domain: s.Domain, CertFile: s.TLS.CertFile, KeyFile: s.TLS.KeyFile,
-			Logger: log, Registerer: registry, OnChange: onChange,
+			Common: common,
 		})
 	case config.TLSOff:
 		return certs.None{}, nil
@@ -37,10 +38,11 @@ func newCertificates(s *config.Settings, store certmagic.Storage, registry prome
 		Domain: s.Domain, Storage: store,
 		Directory: s.ACME.Directory, Email: s.ACME.Email, Profile: s.ACME.Profile, Roots: s.ACME.Roots,
 		AllowEphemeral: s.ACME.AllowEphemeral,
-		Logger:         log, Registerer: registry, OnChange: onChange,
+		Common:         common,
 	}
-	if s.ACME.EABKeyID != "" {
-		c.EAB = &certs.EAB{KeyID: s.ACME.EABKeyID, MACKey: s.ACME.EABHMACKey}
+	c.EAB = binding(s.ACME.Authority)
+	if f := s.ACME.Fallback; f.Directory != "" {
+		c.Fallback = &certs.FallbackCA{Directory: f.Directory, EAB: binding(f), After: s.ACME.FallbackAfter}
 	}
 	if s.HTTPAddr != "" {
 		c.HTTPAddr = func() string { return addrs().HTTPAddr() }
@@ -49,4 +51,12 @@ func newCertificates(s *config.Settings, store certmagic.Storage, registry prome
 		c.TLSAddr = func() string { return addrs().HTTPSAddr() }
 	}
 	return certs.New(c)
+}
+
+// binding returns the external account binding at an authority; nil = none.
+func binding(a config.Authority) *certs.EAB {
+	if a.EABKeyID == "" {
+		return nil
+	}
+	return &certs.EAB{KeyID: a.EABKeyID, MACKey: a.EABHMACKey}
 }

@@ -79,7 +79,7 @@ func TestIssuer(t *testing.T) {
 			t.Errorf("issuer of %s = %q, want %q", directory, got, want)
 		}
 	}
-	if got := (config.ACME{Directory: ":"}).Issuer(); got != "" {
+	if got := (config.Authority{Directory: ":"}).Issuer(); got != "" {
 		t.Errorf("issuer of no URL = %q", got)
 	}
 }

@@ -17,6 +17,7 @@ import (
 	"crypto/x509"
 	"net/netip"
 	"slices"
+	"time"
 
 	"go.uber.org/zap/zapcore"
 
@@ -86,17 +87,24 @@ type TLS struct {
 	CertFile, KeyFile string // set if Mode is TLSFiles, and only then
 }
 
-// ACME says which certificate authority is asked, and how.
+// ACME says which certificate authorities are asked, and how.
 type ACME struct {
-	Directory  string         // https URL of the directory
-	Email      string         // contact, or ""
-	Profile    string         // "" asks for none
-	RootsFile  string         // where Roots came from, or ""
-	Roots      *x509.CertPool // for the authority's own API; nil is the system's
-	EABKeyID   string         // external account binding, or ""
-	EABHMACKey secret.Text    // base64url without padding; set if EABKeyID is
+	Authority                    // asked first
+	Fallback      Authority      // asked if the first one fails for long; Directory is "" where there is none
+	FallbackAfter time.Duration  // how long that is
+	Email         string         // contact, or ""
+	Profile       string         // "" is the default of server/certs
+	RootsFile     string         // where Roots came from, or ""
+	Roots         *x509.CertPool // for the authorities' own APIs; nil is the system's
 
 	AllowEphemeral bool // order although the data directory does not last
+}
+
+// An Authority is a certificate authority, and who we are there.
+type Authority struct {
+	Directory  string      // https URL of the directory
+	EABKeyID   string      // external account binding, or ""
+	EABHMACKey secret.Text // base64url without padding; set if EABKeyID is
 }
 
 // Tesla holds addresses that replace Tesla's own, for tests and simulators.

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/spf13/pflag"
@@ -91,38 +92,43 @@ func must(t *testing.T, in inputs) *config.Settings {
 
 // got is how the value of a setting is seen in Settings.
 var got = map[string]func(*config.Settings) any{
-	"domain":                 func(s *config.Settings) any { return s.Domain },
-	"client_id":              func(s *config.Settings) any { return s.Application.ClientID },
-	"client_id_file":         func(s *config.Settings) any { return s.Application.ClientIDFile },
-	"client_secret":          func(s *config.Settings) any { return s.Application.ClientSecret.Reveal() },
-	"client_secret_file":     func(s *config.Settings) any { return s.Application.ClientSecretFile },
-	"credentials_file":       func(s *config.Settings) any { return s.Application.CredentialsFile },
-	"regions":                func(s *config.Settings) any { return s.Regions },
-	"key_file":               func(s *config.Settings) any { return s.KeyFile },
-	"accept_key":             func(s *config.Settings) any { return s.AcceptKey },
-	"data_dir":               func(s *config.Settings) any { return s.DataDir },
-	"http_addr":              func(s *config.Settings) any { return s.HTTPAddr },
-	"https_addr":             func(s *config.Settings) any { return s.HTTPSAddr },
-	"admin_addr":             func(s *config.Settings) any { return s.AdminAddr },
-	"tls":                    func(s *config.Settings) any { return s.TLS.Mode },
-	"tls_cert_file":          func(s *config.Settings) any { return s.TLS.CertFile },
-	"tls_key_file":           func(s *config.Settings) any { return s.TLS.KeyFile },
-	"acme_directory":         func(s *config.Settings) any { return s.ACME.Directory },
-	"acme_email":             func(s *config.Settings) any { return s.ACME.Email },
-	"acme_profile":           func(s *config.Settings) any { return s.ACME.Profile },
-	"acme_roots":             func(s *config.Settings) any { return filepath.Base(s.ACME.RootsFile) },
-	"acme_eab_key_id":        func(s *config.Settings) any { return s.ACME.EABKeyID },
-	"acme_eab_hmac_key":      func(s *config.Settings) any { return s.ACME.EABHMACKey.Reveal() },
-	"acme_eab_hmac_key_file": func(s *config.Settings) any { return s.ACME.EABHMACKey.Reveal() },
-	"tesla_auth_url":         func(s *config.Settings) any { return s.Tesla.AuthURL },
-	"tesla_api_url_na":       func(s *config.Settings) any { return s.Tesla.APIURLs["na"] },
-	"tesla_api_url_eu":       func(s *config.Settings) any { return s.Tesla.APIURLs["eu"] },
-	"tesla_api_url_cn":       func(s *config.Settings) any { return s.Tesla.APIURLs["cn"] },
-	"probe_resolvers":        func(s *config.Settings) any { return s.Probe.Resolvers },
-	"probe_roots":            func(s *config.Settings) any { return filepath.Base(s.Probe.RootsFile) },
-	"probe_port":             func(s *config.Settings) any { return s.Probe.Port },
-	"probe_http_port":        func(s *config.Settings) any { return s.Probe.HTTPPort },
-	"probe_allow_private":    func(s *config.Settings) any { return s.Probe.AllowPrivate },
+	"domain":                          func(s *config.Settings) any { return s.Domain },
+	"client_id":                       func(s *config.Settings) any { return s.Application.ClientID },
+	"client_id_file":                  func(s *config.Settings) any { return s.Application.ClientIDFile },
+	"client_secret":                   func(s *config.Settings) any { return s.Application.ClientSecret.Reveal() },
+	"client_secret_file":              func(s *config.Settings) any { return s.Application.ClientSecretFile },
+	"credentials_file":                func(s *config.Settings) any { return s.Application.CredentialsFile },
+	"regions":                         func(s *config.Settings) any { return s.Regions },
+	"key_file":                        func(s *config.Settings) any { return s.KeyFile },
+	"accept_key":                      func(s *config.Settings) any { return s.AcceptKey },
+	"data_dir":                        func(s *config.Settings) any { return s.DataDir },
+	"http_addr":                       func(s *config.Settings) any { return s.HTTPAddr },
+	"https_addr":                      func(s *config.Settings) any { return s.HTTPSAddr },
+	"admin_addr":                      func(s *config.Settings) any { return s.AdminAddr },
+	"tls":                             func(s *config.Settings) any { return s.TLS.Mode },
+	"tls_cert_file":                   func(s *config.Settings) any { return s.TLS.CertFile },
+	"tls_key_file":                    func(s *config.Settings) any { return s.TLS.KeyFile },
+	"acme_directory":                  func(s *config.Settings) any { return s.ACME.Directory },
+	"acme_email":                      func(s *config.Settings) any { return s.ACME.Email },
+	"acme_profile":                    func(s *config.Settings) any { return s.ACME.Profile },
+	"acme_roots":                      func(s *config.Settings) any { return filepath.Base(s.ACME.RootsFile) },
+	"acme_eab_key_id":                 func(s *config.Settings) any { return s.ACME.EABKeyID },
+	"acme_eab_hmac_key":               func(s *config.Settings) any { return s.ACME.EABHMACKey.Reveal() },
+	"acme_eab_hmac_key_file":          func(s *config.Settings) any { return s.ACME.EABHMACKey.Reveal() },
+	"acme_fallback_directory":         func(s *config.Settings) any { return s.ACME.Fallback.Directory },
+	"acme_fallback_after":             func(s *config.Settings) any { return s.ACME.FallbackAfter },
+	"acme_fallback_eab_key_id":        func(s *config.Settings) any { return s.ACME.Fallback.EABKeyID },
+	"acme_fallback_eab_hmac_key":      func(s *config.Settings) any { return s.ACME.Fallback.EABHMACKey.Reveal() },
+	"acme_fallback_eab_hmac_key_file": func(s *config.Settings) any { return s.ACME.Fallback.EABHMACKey.Reveal() },
+	"tesla_auth_url":                  func(s *config.Settings) any { return s.Tesla.AuthURL },
+	"tesla_api_url_na":                func(s *config.Settings) any { return s.Tesla.APIURLs["na"] },
+	"tesla_api_url_eu":                func(s *config.Settings) any { return s.Tesla.APIURLs["eu"] },
+	"tesla_api_url_cn":                func(s *config.Settings) any { return s.Tesla.APIURLs["cn"] },
+	"probe_resolvers":                 func(s *config.Settings) any { return s.Probe.Resolvers },
+	"probe_roots":                     func(s *config.Settings) any { return filepath.Base(s.Probe.RootsFile) },
+	"probe_port":                      func(s *config.Settings) any { return s.Probe.Port },
+	"probe_http_port":                 func(s *config.Settings) any { return s.Probe.HTTPPort },
+	"probe_allow_private":             func(s *config.Settings) any { return s.Probe.AllowPrivate },
 
 	"allow_ephemeral_storage": func(s *config.Settings) any { return s.ACME.AllowEphemeral },
 
@@ -146,38 +152,43 @@ var precedence = map[string]struct {
 	want            [3]any
 	with            []string
 }{
-	"domain":                 {"a.example.com", "b.example.com", "c.example.com", [3]any{"a.example.com", "b.example.com", "c.example.com"}, nil},
-	"client_id":              {"a", "b", "c", [3]any{"a", "b", "c"}, []string{"WELLKEY_CLIENT_SECRET=s"}},
-	"client_id_file":         {"/a", "/b", "/c", [3]any{"/a", "/b", "/c"}, []string{"WELLKEY_CLIENT_SECRET=s"}},
-	"client_secret":          {"a", "b", "", [3]any{"a", "b"}, []string{"WELLKEY_CLIENT_ID=i"}},
-	"client_secret_file":     {"/a", "/b", "/c", [3]any{"/a", "/b", "/c"}, []string{"WELLKEY_CLIENT_ID=i"}},
-	"credentials_file":       {"/a", "/b", "/c", [3]any{"/a", "/b", "/c"}, nil},
-	"regions":                {"na", "eu", "cn", [3]any{"[na]", "[eu]", "[cn]"}, nil},
-	"key_file":               {"/a", "/b", "/c", [3]any{"/a", "/b", "/c"}, nil},
-	"accept_key":             {hex('a'), hex('b'), hex('c'), [3]any{hex('a'), hex('b'), hex('c')}, nil},
-	"data_dir":               {"/a", "/b", "/c", [3]any{"/a", "/b", "/c"}, nil},
-	"http_addr":              {":1", ":2", ":3", [3]any{":1", ":2", ":3"}, nil},
-	"https_addr":             {":1", ":2", ":3", [3]any{":1", ":2", ":3"}, nil},
-	"admin_addr":             {":1", ":2", "", [3]any{":1", ":2", ""}, nil},
-	"tls":                    {"acme", "off", "files", [3]any{"acme", "off", "files"}, nil},
-	"tls_cert_file":          {"/a", "/b", "/c", [3]any{"/a", "/b", "/c"}, []string{"WELLKEY_TLS=files", "WELLKEY_TLS_KEY_FILE=/k"}},
-	"tls_key_file":           {"/a", "/b", "/c", [3]any{"/a", "/b", "/c"}, []string{"WELLKEY_TLS=files", "WELLKEY_TLS_CERT_FILE=/k"}},
-	"acme_directory":         {"https://ca.example/d", "letsencrypt-staging", "letsencrypt", [3]any{"https://ca.example/d", "https://acme-staging-v02.api.letsencrypt.org/directory", "https://acme-v02.api.letsencrypt.org/directory"}, nil},
-	"acme_email":             {"a@example.com", "b@example.com", "c@example.com", [3]any{"a@example.com", "b@example.com", "c@example.com"}, nil},
-	"acme_profile":           {"a", "b", "c", [3]any{"a", "b", "c"}, nil},
-	"acme_roots":             {"$DIR/a.pem", "$DIR/b.pem", "$DIR/c.pem", [3]any{"a.pem", "b.pem", "c.pem"}, nil},
-	"acme_eab_key_id":        {"a", "b", "c", [3]any{"a", "b", "c"}, []string{"WELLKEY_ACME_EAB_HMAC_KEY=c2VjcmV0"}},
-	"acme_eab_hmac_key":      {"YWFh", "YmJi", "", [3]any{"YWFh", "YmJi"}, []string{"WELLKEY_ACME_EAB_KEY_ID=i"}},
-	"acme_eab_hmac_key_file": {"$DIR/hmac-a", "$DIR/hmac-b", "$DIR/hmac-c", [3]any{"YWFh", "YmJi", "Y2Nj"}, []string{"WELLKEY_ACME_EAB_KEY_ID=i"}},
-	"tesla_auth_url":         {"https://a.example", "http://127.0.0.1:1", "http://localhost", [3]any{"https://a.example", "http://127.0.0.1:1", "http://localhost"}, nil},
-	"tesla_api_url_na":       {"https://a.example", "https://b.example", "http://[::1]:1", [3]any{"https://a.example", "https://b.example", "http://[::1]:1"}, nil},
-	"tesla_api_url_eu":       {"https://a.example", "https://b.example", "https://c.example", [3]any{"https://a.example", "https://b.example", "https://c.example"}, nil},
-	"tesla_api_url_cn":       {"https://a.example", "https://b.example", "https://c.example", [3]any{"https://a.example", "https://b.example", "https://c.example"}, nil},
-	"probe_resolvers":        {"1.1.1.1", "[::1]:5353, 8.8.8.8", "2606:4700::1", [3]any{"[1.1.1.1:53]", "[[::1]:5353 8.8.8.8:53]", "[[2606:4700::1]:53]"}, nil},
-	"probe_roots":            {"$DIR/a.pem", "$DIR/b.pem", "$DIR/c.pem", [3]any{"a.pem", "b.pem", "c.pem"}, nil},
-	"probe_port":             {"1", "2", "65535", [3]any{1, 2, 65535}, nil},
-	"probe_http_port":        {"1", "2", "65535", [3]any{1, 2, 65535}, nil},
-	"probe_allow_private":    {"true", "false", "true", [3]any{true, false, true}, nil},
+	"domain":                          {"a.example.com", "b.example.com", "c.example.com", [3]any{"a.example.com", "b.example.com", "c.example.com"}, nil},
+	"client_id":                       {"a", "b", "c", [3]any{"a", "b", "c"}, []string{"WELLKEY_CLIENT_SECRET=s"}},
+	"client_id_file":                  {"/a", "/b", "/c", [3]any{"/a", "/b", "/c"}, []string{"WELLKEY_CLIENT_SECRET=s"}},
+	"client_secret":                   {"a", "b", "", [3]any{"a", "b"}, []string{"WELLKEY_CLIENT_ID=i"}},
+	"client_secret_file":              {"/a", "/b", "/c", [3]any{"/a", "/b", "/c"}, []string{"WELLKEY_CLIENT_ID=i"}},
+	"credentials_file":                {"/a", "/b", "/c", [3]any{"/a", "/b", "/c"}, nil},
+	"regions":                         {"na", "eu", "cn", [3]any{"[na]", "[eu]", "[cn]"}, nil},
+	"key_file":                        {"/a", "/b", "/c", [3]any{"/a", "/b", "/c"}, nil},
+	"accept_key":                      {hex('a'), hex('b'), hex('c'), [3]any{hex('a'), hex('b'), hex('c')}, nil},
+	"data_dir":                        {"/a", "/b", "/c", [3]any{"/a", "/b", "/c"}, nil},
+	"http_addr":                       {":1", ":2", ":3", [3]any{":1", ":2", ":3"}, nil},
+	"https_addr":                      {":1", ":2", ":3", [3]any{":1", ":2", ":3"}, nil},
+	"admin_addr":                      {":1", ":2", "", [3]any{":1", ":2", ""}, nil},
+	"tls":                             {"acme", "off", "files", [3]any{"acme", "off", "files"}, nil},
+	"tls_cert_file":                   {"/a", "/b", "/c", [3]any{"/a", "/b", "/c"}, []string{"WELLKEY_TLS=files", "WELLKEY_TLS_KEY_FILE=/k"}},
+	"tls_key_file":                    {"/a", "/b", "/c", [3]any{"/a", "/b", "/c"}, []string{"WELLKEY_TLS=files", "WELLKEY_TLS_CERT_FILE=/k"}},
+	"acme_directory":                  {"https://ca.example/d", "letsencrypt-staging", "letsencrypt", [3]any{"https://ca.example/d", "https://acme-staging-v02.api.letsencrypt.org/directory", "https://acme-v02.api.letsencrypt.org/directory"}, nil},
+	"acme_fallback_directory":         {"https://ca.example/d", "letsencrypt-staging", "letsencrypt", [3]any{"https://ca.example/d", "https://acme-staging-v02.api.letsencrypt.org/directory", "https://acme-v02.api.letsencrypt.org/directory"}, []string{"WELLKEY_ACME_DIRECTORY=https://first.example/d"}},
+	"acme_fallback_after":             {"1h", "90m", "720h", [3]any{time.Hour, 90 * time.Minute, 720 * time.Hour}, nil},
+	"acme_fallback_eab_key_id":        {"a", "b", "c", [3]any{"a", "b", "c"}, []string{"WELLKEY_ACME_FALLBACK_EAB_HMAC_KEY=c2VjcmV0"}},
+	"acme_fallback_eab_hmac_key":      {"YWFh", "YmJi", "", [3]any{"YWFh", "YmJi"}, []string{"WELLKEY_ACME_FALLBACK_EAB_KEY_ID=i"}},
+	"acme_fallback_eab_hmac_key_file": {"$DIR/hmac-a", "$DIR/hmac-b", "$DIR/hmac-c", [3]any{"YWFh", "YmJi", "Y2Nj"}, []string{"WELLKEY_ACME_FALLBACK_EAB_KEY_ID=i"}},
+	"acme_email":                      {"a@example.com", "b@example.com", "c@example.com", [3]any{"a@example.com", "b@example.com", "c@example.com"}, nil},
+	"acme_profile":                    {"a", "b", "c", [3]any{"a", "b", "c"}, nil},
+	"acme_roots":                      {"$DIR/a.pem", "$DIR/b.pem", "$DIR/c.pem", [3]any{"a.pem", "b.pem", "c.pem"}, nil},
+	"acme_eab_key_id":                 {"a", "b", "c", [3]any{"a", "b", "c"}, []string{"WELLKEY_ACME_EAB_HMAC_KEY=c2VjcmV0"}},
+	"acme_eab_hmac_key":               {"YWFh", "YmJi", "", [3]any{"YWFh", "YmJi"}, []string{"WELLKEY_ACME_EAB_KEY_ID=i"}},
+	"acme_eab_hmac_key_file":          {"$DIR/hmac-a", "$DIR/hmac-b", "$DIR/hmac-c", [3]any{"YWFh", "YmJi", "Y2Nj"}, []string{"WELLKEY_ACME_EAB_KEY_ID=i"}},
+	"tesla_auth_url":                  {"https://a.example", "http://127.0.0.1:1", "http://localhost", [3]any{"https://a.example", "http://127.0.0.1:1", "http://localhost"}, nil},
+	"tesla_api_url_na":                {"https://a.example", "https://b.example", "http://[::1]:1", [3]any{"https://a.example", "https://b.example", "http://[::1]:1"}, nil},
+	"tesla_api_url_eu":                {"https://a.example", "https://b.example", "https://c.example", [3]any{"https://a.example", "https://b.example", "https://c.example"}, nil},
+	"tesla_api_url_cn":                {"https://a.example", "https://b.example", "https://c.example", [3]any{"https://a.example", "https://b.example", "https://c.example"}, nil},
+	"probe_resolvers":                 {"1.1.1.1", "[::1]:5353, 8.8.8.8", "2606:4700::1", [3]any{"[1.1.1.1:53]", "[[::1]:5353 8.8.8.8:53]", "[[2606:4700::1]:53]"}, nil},
+	"probe_roots":                     {"$DIR/a.pem", "$DIR/b.pem", "$DIR/c.pem", [3]any{"a.pem", "b.pem", "c.pem"}, nil},
+	"probe_port":                      {"1", "2", "65535", [3]any{1, 2, 65535}, nil},
+	"probe_http_port":                 {"1", "2", "65535", [3]any{1, 2, 65535}, nil},
+	"probe_allow_private":             {"true", "false", "true", [3]any{true, false, true}, nil},
 
 	"allow_ephemeral_storage": {"true", "false", "true", [3]any{true, false, true}, nil},
 
@@ -245,7 +256,7 @@ func TestDefaults(t *testing.T) {
 		"key_file":         "/home/user/.local/share/wellkey/key.pem",
 		"credentials_file": "/home/user/.local/share/wellkey/credentials.yaml",
 		"http_addr":        ":80", "https_addr": ":443", "admin_addr": "127.0.0.1:9090",
-		"tls": "acme", "acme_directory": "https://acme-v02.api.letsencrypt.org/directory", "acme_profile": "classic",
+		"tls": "acme", "acme_directory": "https://acme-v02.api.letsencrypt.org/directory", "acme_fallback_after": "24h0m0s",
 		"acme_roots": ".", "probe_roots": ".", "probe_resolvers": "[]", "probe_port": 443, "probe_http_port": 80, "probe_allow_private": false, "allow_ephemeral_storage": false,
 		"trusted_proxies": "[]", "proxy_protocol": false, "upstream_roots": ".", "upstream_skip_verify": false, "passthrough": "[]", "passthrough_proxy_protocol": false,
 		"log_level": "info", "log_format": "auto",
@@ -335,13 +346,6 @@ func TestTLSOff(t *testing.T) {
 	must(t, inputs{env: []string{"WELLKEY_DOMAIN=example.com"}, args: []string{"--tls=off", "--https-addr="}})
 }
 
-func TestProfileIsForLetsEncrypt(t *testing.T) {
-	s := must(t, inputs{yaml: "domain: example.com\nacme_directory: https://ca.example/directory"})
-	if s.ACME.Profile != "" {
-		t.Errorf("got profile %q", s.ACME.Profile)
-	}
-}
-
 func TestKubernetesServiceLinks(t *testing.T) {
 	links := []string{
 		"WELLKEY_DOMAIN=example.com", "WELLKEY_SERVICE_HOST=10.0.0.1", "WELLKEY_SERVICE_PORT=80", "WELLKEY_SERVICE_PORT_HTTPS=443",
@@ -372,7 +376,7 @@ func TestFlagsAndTables(t *testing.T) {
 		if flag == nil || flag.Hidden != secret {
 			t.Errorf("%s: flag %+v", name, flag)
 		}
-		if strings.Contains(help, "--"+strings.ReplaceAll(name, "_", "-")+" ") == secret {
+		if slices.Contains(strings.Fields(help), "--"+strings.ReplaceAll(name, "_", "-")) == secret {
 			t.Errorf("%s: help has the flag of a secret, or lacks one", name)
 		}
 		if !strings.Contains(help, "WELLKEY_"+strings.ToUpper(name)) || !strings.Contains(markdown, "| `"+name+"` |") {

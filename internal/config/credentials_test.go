@@ -84,6 +84,8 @@ func TestWarnings(t *testing.T) {
 		{"region without effect", inputs{args: []string{"--regions=eu"}, env: []string{"WELLKEY_DOMAIN=example.com", "WELLKEY_TESLA_API_URL_NA=https://a.example"}}, "WELLKEY_TESLA_API_URL_NA: has no effect, since regions does not name na"},
 		{"open secret file", inputs{env: []string{"WELLKEY_DOMAIN=example.com", "WELLKEY_CLIENT_ID=i", "WELLKEY_CLIENT_SECRET_FILE=$DIR/open"}}, `WELLKEY_CLIENT_SECRET_FILE: every user of the machine can read "$DIR/open": chmod 600 it`},
 		{"open credentials file", inputs{args: []string{"--domain=example.com", "--credentials-file=$DIR/open.yaml"}}, `--credentials-file: every user of the machine can read "$DIR/open.yaml": chmod 600 it`},
+		{"fallback without effect", inputs{yaml: "domain: example.com\nacme_fallback_after: 1h\n"}, "acme_fallback_after: has no effect, since acme_fallback_directory is not set"},
+		{"fallback nobody trusts", inputs{yaml: "domain: example.com\nacme_fallback_directory: letsencrypt-staging\n"}, "acme_fallback_directory: is letsencrypt-staging, whose certificates neither Tesla nor phones trust: name an authority that they trust"},
 		{"open HMAC key file", inputs{args: []string{"--domain=example.com", "--acme-eab-key-id=k", "--acme-eab-hmac-key-file=$DIR/open"}}, `--acme-eab-hmac-key-file: every user of the machine can read "$DIR/open": chmod 600 it`},
 		{"open settings with a secret", inputs{args: []string{"--domain=example.com", "--config=$DIR/open.yaml"}}, "$DIR/open.yaml holds client_secret and every user of the machine can read it: chmod 600 it, or use client_secret_file"},
 	} {

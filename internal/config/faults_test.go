@@ -382,6 +382,30 @@ var faultRows = []struct {
 	{"zerossl without binding", inputs{args: []string{"--acme-directory=zerossl"}}, []string{
 		`--acme-directory: is zerossl, which wants an external account binding. Set acme_eab_key_id and acme_eab_hmac_key_file, as the authority's console gives them`,
 	}},
+	{"fallback is zerossl without binding", inputs{args: []string{"--acme-fallback-directory=zerossl"}}, []string{
+		`--acme-fallback-directory: is zerossl, which wants an external account binding. Set acme_fallback_eab_key_id and acme_fallback_eab_hmac_key_file, as the authority's console gives them`,
+	}},
+	{"fallback is the first", inputs{args: []string{"--acme-fallback-directory=letsencrypt"}}, []string{
+		`--acme-fallback-directory: is the authority of acme_directory, so it fails when that one does. Name another one, or leave it out`,
+	}},
+	{"fallback's key id alone", inputs{args: []string{"--acme-fallback-eab-key-id=a"}}, []string{
+		`--acme-fallback-eab-key-id: is set without acme_fallback_eab_hmac_key. Set acme_fallback_eab_hmac_key_file too: the certificate authority gives both`,
+	}},
+	{"fallback's hmac key as a flag", inputs{args: []string{"--acme-fallback-eab-hmac-key", "x"}}, []string{
+		`--acme-fallback-eab-hmac-key: a secret on the command line can be read by every user of the machine (ps, /proc). Write it into a file and give --acme-fallback-eab-hmac-key-file, or set WELLKEY_ACME_FALLBACK_EAB_HMAC_KEY`,
+	}},
+	{"time span without unit", inputs{args: []string{"--acme-fallback-after=24"}}, []string{
+		`--acme-fallback-after: "24" is no time span. Write a number with its unit, h, m or s, such as 24h or 1h30m`,
+	}},
+	{"time span in days", inputs{args: []string{"--acme-fallback-after=1d"}}, []string{
+		`--acme-fallback-after: "1d" is no time span. Write a number with its unit, h, m or s, such as 24h or 1h30m`,
+	}},
+	{"time span too short", inputs{args: []string{"--acme-fallback-after=0s"}}, []string{
+		`--acme-fallback-after: "0s" is out of bounds. Write a time span from 1m to 720h`,
+	}},
+	{"time span too long", inputs{args: []string{"--acme-fallback-after=721h"}}, []string{
+		`--acme-fallback-after: "721h" is out of bounds. Write a time span from 1m to 720h`,
+	}},
 	{"no roots file", inputs{args: []string{"--acme-roots=$DIR/r"}}, []string{
 		`--acme-roots: there is no file "$DIR/r". Check the path; in a container it is the path inside`,
 	}},

@@ -136,59 +136,10 @@ func overlap(a, b string) bool {
 	return portA == portB && portA != "0" && (hostA == hostB || all(hostA) || all(hostB))
 }
 
-func (d *draft) finishACME() {
-	a := &d.settings.ACME
-	d.exclusive("acme_eab_hmac_key", "acme_eab_hmac_key_file")
-	if d.given("acme_eab_hmac_key_file") && d.sound("acme_eab_hmac_key", "acme_eab_hmac_key_file") {
-		d.readEABKey()
-	}
-	key, keyName := d.given("acme_eab_hmac_key"), "acme_eab_hmac_key"
-	if d.given("acme_eab_hmac_key_file") {
-		key, keyName = true, "acme_eab_hmac_key_file"
-	}
-	id := d.given("acme_eab_key_id")
-	switch {
-	case id && !key && d.sound("acme_eab_key_id"):
-		d.fault("acme_eab_key_id", "is set without acme_eab_hmac_key", "Set acme_eab_hmac_key_file too: the certificate authority gives both")
-	case key && !id && d.sound(keyName):
-		d.fault(keyName, "is set without acme_eab_key_id", "Set acme_eab_key_id too: the certificate authority gives both")
-	}
-	directory := d.values["acme_directory"].text
-	if (directory == "zerossl" || directory == "google") && !id && !key && d.settings.TLS.Mode == TLSACME {
-		d.fault("acme_directory", "is "+directory+", which wants an external account binding", "Set acme_eab_key_id and acme_eab_hmac_key_file, as the authority's console gives them")
-	}
-	if !d.given("acme_profile") && strings.HasPrefix(directory, "letsencrypt") {
-		// The profiles "tlsserver" and "shortlived" give certificates without a
-		// common name, which Tesla's portal was reported to refuse.
-		a.Profile = "classic"
-	}
-}
-
 // exclusive refuses two settings that say the same in two ways. The fault names
 // the later one.
 func (d *draft) exclusive(first, second string) {
 	if d.given(first) && d.given(second) {
 		d.fault(second, "is set, and so is "+spell(first, d.values[first].from), "Remove one of the two")
-	}
-}
-
-func (d *draft) readEABKey() {
-	const name = "acme_eab_hmac_key_file"
-	path := d.values[name].text
-	text, mode, err := readLine(path)
-	if err != nil {
-		what, fix := explainFile(path, err)
-		d.fault(name, what, fix)
-		return
-	}
-	if text == "" {
-		d.fault(name, quote(path)+" is empty", "Write the HMAC key into it")
-		return
-	}
-	if what, fix := setEABKey(&d.settings, text); what != "" {
-		d.fault(name, "the value in "+quote(path)+" "+what, fix)
-	}
-	if readableByAll(path, mode) {
-		d.warn(name, "every user of the machine can read "+quote(path)+": chmod 600 it")
 	}
 }

@@ -33,18 +33,25 @@ func HelpTable() string {
 		if r.name != "config" {
 			spellings = append(spellings, r.name+":")
 		}
-		fmt.Fprintf(&b, "  %s\n%s", strings.Join(spellings, "  "), fold(r.usage(), 6, 80))
+		line := strings.Join(spellings, "  ")
+		if len(line) > width-2 {
+			line = strings.Join(spellings, "\n  ")
+		}
+		fmt.Fprintf(&b, "  %s\n%s", line, fold(r.usage(), 6, width))
 	}
 	return b.String()
 }
 
-// fold breaks text at spaces into lines of at most width columns, each indented.
-func fold(text string, indent, width int) string {
+// width is that of a terminal.
+const width = 80
+
+// fold breaks text at spaces into lines of at most so many columns, each indented.
+func fold(text string, indent, columns int) string {
 	margin := strings.Repeat(" ", indent)
 	var b strings.Builder
 	line := margin
 	for word := range strings.FieldsSeq(text) {
-		if line != margin && len(line)+1+len(word) > width {
+		if line != margin && len(line)+1+len(word) > columns {
 			b.WriteString(line + "\n")
 			line = margin
 		}

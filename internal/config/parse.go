@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"go.uber.org/zap/zapcore"
 
@@ -36,6 +37,29 @@ func yes(field func(*Settings) *bool) func(*Settings, string) (what, fix string)
 		*field(s) = text == "true"
 		return "", ""
 	}
+}
+
+// duration returns a setter of a time span within bounds.
+func duration(least, most time.Duration, field func(*Settings) *time.Duration) func(*Settings, string) (what, fix string) {
+	return func(s *Settings, text string) (what, fix string) {
+		span, err := time.ParseDuration(text)
+		switch {
+		case err != nil:
+			return quote(text) + " is no time span", "Write a number with its unit, h, m or s, such as 24h or 1h30m"
+		case span < least || span > most:
+			return quote(text) + " is out of bounds", "Write a time span from " + words(least) + " to " + words(most)
+		}
+		*field(s) = span
+		return "", ""
+	}
+}
+
+// words writes a whole number of hours or minutes as a user would.
+func words(span time.Duration) string {
+	if hours := span / time.Hour; span%time.Hour == 0 && hours > 0 {
+		return fmt.Sprintf("%dh", hours)
+	}
+	return fmt.Sprintf("%dm", span/time.Minute)
 }
 
 // choose refuses a text that is none of choices.

@@ -1,6 +1,9 @@
 package config
 
-import "slices"
+import (
+	"slices"
+	"time"
+)
 
 // A row is one setting.
 type row struct {
@@ -28,6 +31,7 @@ const (
 	kindNumber  = "number"
 	kindBool    = "bool"
 	kindURL     = "url"
+	kindSpan    = "duration"
 )
 
 // table returns all settings, in the order in which they are shown.
@@ -104,19 +108,29 @@ func certificateRows() []row {
 			help: "certificate with its chain in PEM, for tls files"},
 		{name: "tls_key_file", kind: kindPath, example: "/certs/privkey.pem", set: path(func(s *Settings) *string { return &s.TLS.KeyFile }),
 			help: "private key of that certificate in PEM, for tls files"},
-		{name: "acme_directory", kind: kindText, standard: "letsencrypt", example: "letsencrypt-staging", set: setDirectory,
+		{name: "acme_directory", kind: kindText, standard: "letsencrypt", example: "letsencrypt-staging", set: directory(first),
 			help: "certificate authority: letsencrypt, letsencrypt-staging, zerossl, google, or the https URL of a directory"},
 		{name: "acme_email", kind: kindText, example: "ops@example.com", set: setEmail,
-			help: "contact for the certificate authority"},
+			help: "contact for the certificate authorities"},
 		{name: "acme_profile", kind: kindText, derived: "classic, where the authority offers it", example: "classic", set: setProfile,
 			help: "certificate profile to ask for"},
 		{name: "acme_roots", kind: kindPath, derived: "the system's", example: "/certs/ca.pem", set: roots(func(s *Settings) (*string, pool) { return &s.ACME.RootsFile, &s.ACME.Roots }),
-			help: "root certificates in PEM that vouch for the authority's own API"},
-		{name: "acme_eab_key_id", kind: kindText, example: "kid-1", set: setEABKeyID,
+			help: "root certificates in PEM that vouch for the authorities' own APIs"},
+		{name: "acme_eab_key_id", kind: kindText, example: "kid-1", set: eabKeyID(first),
 			help: "key id of an external account binding; zerossl and google want one"},
-		{name: "acme_eab_hmac_key", kind: kindText, secret: true, example: "zWNDZM6eQGHWpSRTPal5eIUYFTu7EajVIoguysqZ9wG44nMEtx3MUAsUDkMTQ12W", set: setEABKey,
+		{name: "acme_eab_hmac_key", kind: kindText, secret: true, example: "zWNDZM6eQGHWpSRTPal5eIUYFTu7EajVIoguysqZ9wG44nMEtx3MUAsUDkMTQ12W", set: eabKey(first),
 			help: "HMAC key of that binding, in base64url"},
 		{name: "acme_eab_hmac_key_file", kind: kindPath, example: "/run/secrets/eab",
+			help: "file that holds it"},
+		{name: "acme_fallback_directory", kind: kindText, example: "https://ca.example.com/directory", set: directory(fallback),
+			help: "second authority, asked where the first has failed for acme_fallback_after and a certificate is wanted; written as acme_directory is"},
+		{name: "acme_fallback_after", kind: kindSpan, standard: "24h", example: "12h", set: duration(time.Minute, 30*24*time.Hour, func(s *Settings) *time.Duration { return &s.ACME.FallbackAfter }),
+			help: "how long the first authority fails before the second is asked; an hour at most where a certificate is about to expire"},
+		{name: "acme_fallback_eab_key_id", kind: kindText, example: "kid-2", set: eabKeyID(fallback),
+			help: "key id of an external account binding at the second authority"},
+		{name: "acme_fallback_eab_hmac_key", kind: kindText, secret: true, example: "zWNDZM6eQGHWpSRTPal5eIUYFTu7EajVIoguysqZ9wG44nMEtx3MUAsUDkMTQ12W", set: eabKey(fallback),
+			help: "HMAC key of that binding, in base64url"},
+		{name: "acme_fallback_eab_hmac_key_file", kind: kindPath, example: "/run/secrets/fallback_eab",
 			help: "file that holds it"},
 		{name: "allow_ephemeral_storage", kind: kindBool, standard: "false", example: "true", set: yes(func(s *Settings) *bool { return &s.ACME.AllowEphemeral }),
 			help: "true orders certificates although data_dir is lost with the container"},

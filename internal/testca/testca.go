@@ -229,7 +229,7 @@ func (c *CA) Answer(path string, f func(good []byte) []byte) {
 // handle counts and passes one request.
 func (c *CA) handle(w http.ResponseWriter, r *http.Request) {
 	switch {
-	case r.URL.Path == NewOrderPath:
+	case r.URL.Path == NewOrderPath && r.Method == http.MethodPost: // a GET there orders nothing
 		c.orders.Add(1)
 	case strings.HasPrefix(r.URL.Path, FinalizePath):
 		c.finalized.Add(1)

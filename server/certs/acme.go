@@ -24,17 +24,24 @@ const (
 	noEmail = "default"
 )
 
-// A client is certmagic, set up for one Manager. It orders certificates, solves
-// challenges and stores the result; it decides nothing about when, and serves
-// nothing: its cache stays empty, so its own maintenance has nothing to do.
-type client struct {
+// An answerer answers the challenges of all our CAs, whichever replica asked
+// for them.
+type answerer struct {
 	cache  *certmagic.Cache
 	cfg    *certmagic.Config
-	iss    *certmagic.ACMEIssuer
-	solves addresses // where challenges arrive
-	wire   *wire
-	log    *zap.Logger  // with the wire
-	http   *http.Client // for reading the directory
+	iss    *certmagic.ACMEIssuer // any of cfg: each answers for all
+	solves addresses             // where challenges arrive
+}
+
+// A client is certmagic, set up for one CA. It orders certificates and solves
+// challenges; it decides nothing about when, stores nothing and serves nothing:
+// its cache stays empty, so its own maintenance has nothing to do.
+type client struct {
+	cfg  *certmagic.Config
+	iss  *certmagic.ACMEIssuer
+	wire *wire
+	log  *zap.Logger  // with the wire
+	http *http.Client // for looking at the CA
 }
 
 // addresses are those of our public listeners; "" = not bound, or off.
@@ -50,16 +57,36 @@ func (m *Manager) addresses() (a addresses) {
 	return a
 }
 
-// connect sets certmagic up. All fields are set that would else be filled from
-// its globals; nothing global is changed.
-func (m *Manager) connect() *client {
-	c := &client{wire: &wire{now: m.cfg.Now}, solves: m.addresses()}
-	c.log = m.log.Named("acme").WithOptions(zap.WrapCore(func(core zapcore.Core) zapcore.Core { return tap{core, c.wire} }))
-	c.cache = certmagic.NewCache(certmagic.CacheOptions{
-		GetConfigForCert: func(certmagic.Certificate) (*certmagic.Config, error) { return c.cfg, nil },
-		Logger:           c.log,
+// connect sets certmagic up for all CAs. All fields are set that would else be
+// filled from its globals; nothing global is changed.
+func (m *Manager) connect() *answerer {
+	ans := &answerer{solves: m.addresses()}
+	ans.cache = certmagic.NewCache(certmagic.CacheOptions{
+		GetConfigForCert: func(certmagic.Certificate) (*certmagic.Config, error) { return ans.cfg, nil },
+		Logger:           quiet(m.log),
 	})
-	c.cfg = certmagic.New(c.cache, certmagic.Config{
+	ans.cfg = m.certmagic(ans.cache, m.cfg.Storage, quiet(m.log))
+	for _, a := range m.authorities {
+		a.client = a.connect(ans)
+		// An answerer answers by every challenge that a listener of ours can have,
+		// whichever one this attempt, or a replica's, is made by.
+		ans.iss = newIssuer(ans.cfg, a.issuer(quiet(m.log), ans.solves))
+		ans.cfg.Issuers = append(ans.cfg.Issuers, ans.iss)
+	}
+	return ans
+}
+
+// disconnect ends what connect began.
+func (m *Manager) disconnect(ans *answerer) {
+	ans.cache.Stop()
+	for _, a := range m.authorities {
+		a.client.http.CloseIdleConnections()
+	}
+}
+
+// certmagic returns certmagic's configuration, without issuers.
+func (m *Manager) certmagic(cache *certmagic.Cache, storage certmagic.Storage, log *zap.Logger) *certmagic.Config {
+	return certmagic.New(cache, certmagic.Config{
 		RenewalWindowRatio: renewalRatio,
 		OnEvent:            func(context.Context, string, map[string]any) error { return nil },
 		DefaultServerName:  m.cfg.Domain,
@@ -68,29 +95,43 @@ func (m *Manager) connect() *client {
 		// Let's Encrypt has no OCSP any more, and certmagic would wait for a
 		// silent responder without limit.
 		OCSP:    certmagic.OCSPConfig{DisableStapling: true},
-		Storage: m.stage,
-		Logger:  c.log,
+		Storage: storage,
+		Logger:  log,
 	})
-	c.iss = certmagic.NewACMEIssuer(c.cfg, m.issuer(c.log, c.solves))
+}
+
+func newIssuer(cfg *certmagic.Config, template certmagic.ACMEIssuer) *certmagic.ACMEIssuer {
+	iss := certmagic.NewACMEIssuer(cfg, template)
 	// certmagic asks a test CA only on a second attempt of its own, and each of
 	// ours is a first one. Without it, a challenge is never stored under another
 	// CA's name, where other replicas do not look.
-	c.iss.TestCA = ""
+	iss.TestCA = ""
+	return iss
+}
+
+func (a *authority) connect(ans *answerer) *client {
+	c := &client{wire: &wire{now: a.m.cfg.Now}}
+	c.log = a.log.Named("acme").WithOptions(zap.WrapCore(func(core zapcore.Core) zapcore.Core { return tap{core, c.wire} }))
+	c.cfg = a.m.certmagic(ans.cache, a.stage, c.log)
+	c.iss = newIssuer(c.cfg, a.issuer(c.log, ans.solves))
 	c.cfg.Issuers = []certmagic.Issuer{c.iss}
 	transport := http.DefaultTransport.(*http.Transport).Clone()
-	transport.TLSClientConfig = &tls.Config{RootCAs: m.cfg.Roots, MinVersion: tls.VersionTLS12}
-	c.http = &http.Client{Transport: transport, Timeout: 30 * time.Second}
+	transport.TLSClientConfig = &tls.Config{RootCAs: a.m.cfg.Roots, MinVersion: tls.VersionTLS12}
+	c.http = &http.Client{
+		Transport: transport,
+		Timeout:   certmagic.HTTPTimeout, // as it has for its own requests
+	}
 	return c
 }
 
 // issuer returns the template of certmagic's issuer, which solves challenges at
 // the given addresses.
-func (m *Manager) issuer(logger *zap.Logger, solves addresses) certmagic.ACMEIssuer {
+func (a *authority) issuer(logger *zap.Logger, solves addresses) certmagic.ACMEIssuer {
 	iss := certmagic.ACMEIssuer{
-		CA:                m.directory.URL,
-		Email:             m.cfg.Email,
+		CA:                a.directory.URL,
+		Email:             a.m.cfg.Email,
 		Agreed:            true,
-		TrustedRoots:      m.cfg.Roots,
+		TrustedRoots:      a.m.cfg.Roots,
 		CertObtainTimeout: 5 * time.Minute,
 		HTTPProxy:         http.ProxyFromEnvironment,
 		Logger:            logger,
@@ -105,8 +146,8 @@ func (m *Manager) issuer(logger *zap.Logger, solves addresses) certmagic.ACMEIss
 			return account, nil
 		}
 	}
-	if m.cfg.EAB != nil && m.cfg.EAB.KeyID != "" {
-		iss.ExternalAccount = &acme.EAB{KeyID: m.cfg.EAB.KeyID, MACKey: trimPadding(m.cfg.EAB.MACKey)}
+	if a.eab != nil {
+		iss.ExternalAccount = &acme.EAB{KeyID: a.eab.KeyID, MACKey: trimPadding(a.eab.MACKey)}
 	}
 	// certmagic listens for challenges where nobody does. It must find our own
 	// listeners taken, so it gets exactly their addresses; both share one host,
@@ -125,10 +166,4 @@ func splitAddr(addr string) (host string, port int) {
 	host, text, _ := net.SplitHostPort(addr) // a listener's own address is well-formed, or ""
 	port, _ = strconv.Atoi(text)
 	return host, port
-}
-
-// close ends what connect began.
-func (c *client) close() {
-	c.cache.Stop()
-	c.http.CloseIdleConnections()
 }

@@ -1,27 +1,21 @@
 package certs
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
-	"time"
 
 	"github.com/mholt/acmez/v3/acme"
 )
 
-const (
-	// largestDirectory is far above what a CA sends.
-	largestDirectory = 1 << 20
+// largestDirectory is far above what a CA sends.
+const largestDirectory = 1 << 20
 
-	// clockTolerance is how far our clock may be from that of others.
-	clockTolerance = 5 * time.Minute
-)
-
-// An absentError is that the CA did not give its directory: it was not asked
-// for anything else.
+// An absentError is that the CA is seen to be down: it was not asked for anything.
 type absentError struct{ error }
 
 func (e *absentError) Unwrap() error { return e.error }
@@ -30,50 +24,56 @@ func (e *absentError) Unwrap() error { return e.error }
 // tells whether the CA is there at all, which profiles it has, and what time it
 // is: the next order will have our profile if the CA offers it, else none, since
 // an order for another one always fails.
-func (m *Manager) ask(ctx context.Context, c *client) error {
+func (a *authority) ask(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
-	profiles, err := m.readDirectory(ctx, c)
+	directory, err := a.readDirectory(ctx)
+	if errors.As(err, new(*holdError)) {
+		return err
+	}
 	if err != nil {
 		return &absentError{fmt.Errorf("reading the CA's directory: %w", err)}
 	}
-	c.iss.Profile = ""
-	if _, offered := profiles[m.cfg.Profile]; offered {
-		c.iss.Profile = m.cfg.Profile
+	a.client.iss.Profile = ""
+	if a.rec.Down {
+		if err := a.knock(ctx, directory); err != nil {
+			return err
+		}
+	}
+	if directory.Meta != nil {
+		if _, offered := directory.Meta.Profiles[a.m.cfg.Profile]; offered {
+			a.client.iss.Profile = a.m.cfg.Profile
+		}
 	}
 	return nil
 }
 
-func (m *Manager) readDirectory(ctx context.Context, c *client) (profiles map[string]string, err error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, m.directory.URL, nil)
+func (a *authority) readDirectory(ctx context.Context) (directory acme.Directory, err error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, a.directory.URL, nil)
 	if err != nil {
-		return nil, err
+		return directory, err
 	}
-	resp, err := c.http.Do(req)
+	resp, err := a.client.http.Do(req)
 	if err != nil {
-		return nil, err
+		return directory, cmp.Or(a.m.clockBehind(err), err)
 	}
 	defer func() { _ = resp.Body.Close() }() // read whole, or not wanted
-	m.noteClock(resp.Header.Get("Date"))
+	a.clock.Note(resp.Header)
 	body, err := io.ReadAll(io.LimitReader(resp.Body, largestDirectory+1))
 	if err != nil {
-		return nil, err
+		return directory, err
 	}
 	if resp.StatusCode != http.StatusOK {
-		c.wire.noteRetryAfter(resp.Header)
-		return nil, refusal(resp.StatusCode, body)
+		a.client.wire.noteRetryAfter(resp.Header)
+		return directory, refusal(resp.StatusCode, body)
 	}
-	var directory acme.Directory
 	if len(body) > largestDirectory {
-		return nil, errors.New("the answer is too large to be a directory")
+		return directory, errors.New("the answer is too large to be a directory")
 	}
 	if err := json.Unmarshal(body, &directory); err != nil || directory.NewOrder == "" {
-		return nil, errors.New("the answer is no ACME directory")
+		return directory, errors.New("the answer is no ACME directory")
 	}
-	if directory.Meta == nil {
-		return nil, nil
-	}
-	return directory.Meta.Profiles, nil
+	return directory, nil
 }
 
 // refusal returns what the CA said, as a problem of RFC 8555 where it is one.
@@ -84,42 +84,4 @@ func refusal(status int, body []byte) error {
 		return problem
 	}
 	return fmt.Errorf("HTTP %d", status)
-}
-
-// noteClock compares our clock with the Date of an answer.
-func (m *Manager) noteClock(date string) {
-	at, err := http.ParseTime(date)
-	if err != nil {
-		return
-	}
-	offset := m.cfg.Now().Sub(at)
-	m.update(func(s *state) { s.offset = &offset })
-}
-
-// checkClock returns an error where our clock disagrees with the CA's, or with
-// that of somebody else whom we talk to: what we would decide by it, and write
-// down, would be wrong.
-func (m *Manager) checkClock() error {
-	offset, known := m.clockOffset()
-	if !known || offset.Abs() <= clockTolerance {
-		return nil
-	}
-	return &holdError{ReasonClock, m.cfg.Now().Add(clockAgain),
-		fmt.Sprintf("the clock of this host differs by %s from that of the CA or of Tesla", offset.Round(time.Second))}
-}
-
-// clockOffset returns by how much our clock is ahead of others'; the larger one
-// where they differ.
-func (m *Manager) clockOffset() (offset time.Duration, known bool) {
-	m.mu.Lock()
-	if m.state.offset != nil {
-		offset, known = *m.state.offset, true
-	}
-	m.mu.Unlock()
-	if m.cfg.ClockOffset != nil {
-		if other, ok := m.cfg.ClockOffset(); ok && (!known || other.Abs() > offset.Abs()) {
-			return other, true
-		}
-	}
-	return offset, known
 }

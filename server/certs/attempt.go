@@ -25,50 +25,52 @@ const (
 
 // attempt makes one order, or finds that another replica made it; they share a
 // lock. What is obtained is checked, served and stored.
-func (m *Manager) attempt(ctx context.Context, c *client, forced bool) error {
-	ctx, cancel := attemptContext(ctx, c.wire)
+func (a *authority) attempt(ctx context.Context, forced bool) error {
+	ctx, cancel := attemptContext(ctx, a.client.wire)
 	defer cancel()
-	if err := m.checkLasting(ctx); err != nil {
+	if err := a.checkLasting(ctx); err != nil {
 		return err
 	}
-	if err := m.ask(ctx, c); err != nil {
-		m.count()
+	if err := a.ask(ctx); errors.As(err, new(*holdError)) {
+		return err
+	} else if err != nil {
+		a.count()
 		return err
 	}
-	if err := m.checkClock(); err != nil {
+	if err := a.m.checkClock(); err != nil {
 		return err
 	}
 	// Nothing is asked of the CA, and no lock waited for, where the record of it
 	// could not be stored.
-	if err := m.writeRecord(ctx); err != nil {
+	if err := a.writeRecord(ctx); err != nil {
 		return &localError{err}
 	}
-	name := issueLock(m.cfg.Domain)
-	if err := m.cfg.Storage.Lock(ctx, name); err != nil {
+	name := issueLock(a.m.cfg.Domain)
+	if err := a.m.cfg.Storage.Lock(ctx, name); err != nil {
 		return &localError{fmt.Errorf("unable to acquire lock: %w", err)}
 	}
 	defer func() {
-		if err := m.cfg.Storage.Unlock(context.WithoutCancel(ctx), name); err != nil {
-			m.log.Debug("releasing the lock on orders", zap.Error(err))
+		if err := a.m.cfg.Storage.Unlock(context.WithoutCancel(ctx), name); err != nil {
+			a.log.Debug("releasing the lock on orders", zap.Error(err))
 		}
 	}()
-	s, err := m.load(ctx)
+	s, err := a.m.load(ctx)
 	if err != nil {
 		return &localError{fmt.Errorf("reading the stored certificate: %w", err)}
 	}
-	if s.ours && s.cert != nil && !forced && m.cfg.Now().Before(m.plan(s)) {
-		m.adopt(s, "certificate loaded") // another replica was faster
-		m.succeeded(ctx)
+	if s.of != nil && !forced && a.m.cfg.Now().Before(a.m.plan(s)) {
+		a.m.adopt(s, "certificate loaded") // another replica was faster
+		a.m.succeeded(ctx, s)
 		return nil
 	}
-	if err := m.mendAccount(ctx, c); err != nil {
+	if err := a.mendAccount(ctx); err != nil {
 		return err
 	}
-	fresh, err := m.spendAndOrder(ctx, c, s, forced)
+	fresh, err := a.spendAndOrder(ctx, s, forced)
 	if err != nil {
 		return err
 	}
-	return m.take(ctx, fresh)
+	return a.take(ctx, fresh)
 }
 
 // An ephemeralStorage can tell that it will not last. It is a consumer contract
@@ -79,106 +81,113 @@ type ephemeralStorage interface {
 
 // checkLasting returns an error where the certificate and the ledger would be
 // lost with the container, and the CA counts.
-func (m *Manager) checkLasting(ctx context.Context) error {
-	storage, ok := m.cfg.Storage.(ephemeralStorage)
-	if !ok || m.cfg.AllowEphemeral || !m.counts {
+func (a *authority) checkLasting(ctx context.Context) error {
+	storage, ok := a.m.cfg.Storage.(ephemeralStorage)
+	if !ok || a.m.cfg.AllowEphemeral || !a.counts {
 		return nil
 	}
 	if ephemeral, why := storage.Ephemeral(ctx); ephemeral {
-		return &holdError{ReasonEphemeral, m.cfg.Now().Add(lookAgain), "the data directory does not last: " + why}
+		return &holdError{ReasonEphemeral, a.m.cfg.Now().Add(lookAgain), "the data directory does not last: " + why}
 	}
 	return nil
 }
 
 // count counts an attempt.
-func (m *Manager) count() {
-	m.update(func(s *state) { s.attempts++ })
-	m.metrics.attempts.Inc()
+func (a *authority) count() {
+	a.update(func(s *state) { s.attempts++ })
+	a.m.metrics.attempts.WithLabelValues(string(a.role)).Inc()
+	a.rec.tried(a.m.cfg.Now())
 }
 
 // spendAndOrder writes the order into the ledger, makes it, and takes the entry
 // back if the CA was surely not asked to issue.
-func (m *Manager) spendAndOrder(ctx context.Context, c *client, s stored, forced bool) (resource, error) {
-	now := m.cfg.Now()
-	m.rec.Ledger.mend(now)
+func (a *authority) spendAndOrder(ctx context.Context, s stored, forced bool) (resource, error) {
+	now := a.m.cfg.Now()
+	a.rec.Ledger.mend(now)
 	e := entry{At: now}
-	apart := m.apart(s, now)
+	apart := a.apart(s, now)
 	if apart {
 		e.Replaces = serial(s.cert.Leaf)
 	}
-	if !forced && m.rec.Ledger.remaining(now, apart) == 0 {
-		m.keepRecord(ctx)
-		return resource{}, &holdError{ReasonBudget, m.rec.Ledger.refill(now, apart), "the issuance budget is spent"}
+	if !forced && a.rec.Ledger.remaining(now, apart) == 0 {
+		a.keepRecord(ctx)
+		return resource{}, &holdError{ReasonBudget, a.rec.Ledger.refill(now, apart), "the issuance budget is spent"}
 	}
-	m.count()
-	m.rec.Ledger.spend(e)
-	if err := m.writeRecord(ctx); err != nil {
-		m.rec.Ledger.refund()
+	a.count()
+	a.rec.Ledger.spend(e)
+	if err := a.writeRecord(ctx); err != nil {
+		a.rec.Ledger.refund()
 		return resource{}, &localError{err}
 	}
-	fresh, err := m.order(ctx, c, s)
-	if at := c.wire.validation(); !at.IsZero() {
-		m.rec.Validated = at // stored with what comes next
-		m.publish()
+	solves := a.m.addresses()
+	challenge := a.offer(solves)
+	fresh, err := a.order(ctx, s)
+	if err != nil {
+		a.blame(err, solves)
+		a.log.Debug("order failed", zap.String("challenge", challenge), zap.Error(err))
 	}
-	if _, finalizing := c.wire.read(); err != nil && !finalizing {
-		m.rec.Ledger.refund()
-		m.keepRecord(ctx)
+	if at := a.client.wire.validation(); !at.IsZero() {
+		a.rec.Validated = at // stored with what comes next
+		a.publish()
+	}
+	if _, finalizing := a.client.wire.read(); err != nil && !finalizing {
+		a.rec.Ledger.refund()
+		a.keepRecord(ctx)
 	}
 	return fresh, err
 }
 
 // apart reports whether a renewal now is one that the CA asked for, and will not
 // count.
-func (m *Manager) apart(s stored, now time.Time) bool {
-	return s.ours && s.cert != nil && s.linked && !m.rec.Unlinked && s.ari.HasWindow() &&
-		!now.Before(s.ari.SuggestedWindow.Start) && !m.rec.Ledger.replaced(serial(s.cert.Leaf)) &&
-		m.rec.Ledger.remaining(now, true) > 0
+func (a *authority) apart(s stored, now time.Time) bool {
+	return s.of == a && s.linked && !a.rec.Unlinked && s.ari.HasWindow() &&
+		!now.Before(s.ari.SuggestedWindow.Start) && !a.rec.Ledger.replaced(serial(s.cert.Leaf)) &&
+		a.rec.Ledger.remaining(now, true) > 0
 }
 
 // order makes one order through certmagic. A renewal tells the CA what it
 // replaces; where the CA does not want to hear that, as from another account, it
 // is asked again as for a first certificate.
-func (m *Manager) order(ctx context.Context, c *client, s stored) (resource, error) {
-	renew := s.ours && s.cert != nil && !m.rec.Unlinked
+func (a *authority) order(ctx context.Context, s stored) (resource, error) {
+	renew := s.of == a && !a.rec.Unlinked
 	var err error
 	if renew {
-		m.stage.set(s.assets(m.cfg.Domain))
-		err = c.cfg.RenewCertSync(ctx, m.cfg.Domain, true)
+		a.stage.set(s.assets(a.m.cfg.Domain))
+		err = a.client.cfg.RenewCertSync(ctx, a.m.cfg.Domain, true)
 		if problem := (acme.Problem{}); errors.As(err, &problem) && strings.Contains(strings.ToLower(problem.Detail), "replac") {
-			m.log.Warn("the CA refuses to hear which certificate is replaced, so a first one is asked for", zap.Error(err))
-			m.rec.Unlinked, renew = true, false
+			a.log.Warn("the CA refuses to hear which certificate is replaced, so a first one is asked for", zap.Error(err))
+			a.rec.Unlinked, renew = true, false
 		}
 	}
 	if !renew {
-		m.stage.set(map[string][]byte{})
-		err = c.cfg.ObtainCertSync(ctx, m.cfg.Domain)
+		a.stage.set(map[string][]byte{})
+		err = a.client.cfg.ObtainCertSync(ctx, a.m.cfg.Domain)
 	}
-	defer m.stage.set(map[string][]byte{})
+	defer a.stage.set(map[string][]byte{})
 	if err != nil {
 		return resource{}, err
 	}
-	return loadResource(ctx, m.stage.Load, m.issuerKey, m.cfg.Domain)
+	return loadResource(ctx, a.stage.Load, a.issuerKey, a.m.cfg.Domain)
 }
 
 // take serves and stores a new certificate, if it is fit for that.
-func (m *Manager) take(ctx context.Context, fresh resource) error {
-	cert, err := m.judge(fresh)
+func (a *authority) take(ctx context.Context, fresh resource) error {
+	cert, err := a.m.judge(fresh)
 	if err != nil {
-		m.reject(ctx, fresh, err)
+		a.m.reject(ctx, fresh, err)
 		return &unfitError{fmt.Errorf("checking the new certificate: %w", err)}
 	}
-	s := stored{resource: fresh, ours: true, cert: cert}
+	s := stored{resource: fresh, of: a, cert: cert}
 	if _, meta, err := decodeMeta(fresh.Meta); err == nil && meta.RenewalInfo != nil {
 		s.ari = *meta.RenewalInfo
 	}
-	m.rec.Unlinked = false
-	m.held, m.unsaved = &fresh, &fresh
-	m.plan(s)
-	m.succeeded(ctx)
-	m.save(ctx) // if it can be; whoever acts on the new certificate shall not lose it
-	m.adopt(s, "certificate obtained")
-	m.keepRecord(ctx)
+	a.rec.Unlinked = false
+	a.held, a.unsaved = &fresh, &fresh
+	a.m.plan(s)
+	a.m.succeeded(ctx, s)
+	a.save(ctx) // if it can be; whoever acts on the new certificate shall not lose it
+	a.m.adopt(s, "certificate obtained")
+	a.keepRecord(ctx)
 	return nil
 }
 

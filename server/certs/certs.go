@@ -13,7 +13,6 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -39,6 +38,7 @@ type Config struct {
 	Profile   string            // "" = classic; one that the CA does not offer is left out
 	Roots     *x509.CertPool    // trusted for talking to the CA; nil = the system's
 	EAB       *EAB              // binds the ACME account, where the CA wants that
+	Fallback  *FallbackCA       // asked where that CA fails for long; nil = none
 
 	// HTTPAddr and TLSAddr return the real addresses of our public listeners
 	// ("[::]:8443"), "" while one is not bound. They are called before each
@@ -54,12 +54,46 @@ type Config struct {
 	// somebody else's than the CA's; false = not known. nil = nobody else.
 	ClockOffset func() (time.Duration, bool)
 
+	Common
+}
+
+// FallbackAfter is how long the first CA fails before the fallback is asked,
+// unless the Config says otherwise: longer than the CAs' own outages last.
+const FallbackAfter = 24 * time.Hour
+
+// Common is what every source of certificates that does something is given.
+type Common struct {
 	Logger     *zap.Logger                                // nil = none
 	Registerer prometheus.Registerer                      // nil = no metrics
 	OnChange   func()                                     // called after another certificate is served; nil = nobody
 	Now        func() time.Time                           // nil = time.Now
 	Wait       func(context.Context, time.Duration) error // nil = a timer; returns the context's error when that is done
-	Poll       time.Duration                              // how often to look whether a renewal was asked for; 0 = 2 s
+	Poll       time.Duration                              // how often to look for changed files, or for word that a renewal is wanted; 0 = 2 s
+}
+
+func (c *Common) setDefaults() {
+	if c.Logger == nil {
+		c.Logger = zap.NewNop()
+	}
+	if c.OnChange == nil {
+		c.OnChange = func() {}
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	if c.Wait == nil {
+		c.Wait = wait
+	}
+	c.Poll = cmp.Or(c.Poll, 2*time.Second)
+}
+
+// A FallbackCA is asked for a certificate where there is none, or where it is due
+// for renewal, and the first CA has failed for a while for a reason that may not
+// hold elsewhere. E-mail, profile and roots are those of the first one.
+type FallbackCA struct {
+	Directory string        // name or URL, see ResolveDirectory; another CA than the first
+	EAB       *EAB          // nil = none
+	After     time.Duration // of failures; 0 = 24 h
 }
 
 // An EAB binds an ACME account to one at the CA's own portal (RFC 8555, section
@@ -73,60 +107,42 @@ type EAB struct {
 // serves it. It is safe for concurrent use.
 type Manager struct {
 	holder
-	cfg       Config
-	directory Directory
-	log       *zap.Logger
-	metrics   *metrics
-	acme      atomic.Pointer[client] // nil unless Run runs
-	issuerKey string                 // certmagic's name of the CA
-	stage     *stage
-	counts    bool // the CA may have limits that last
+	cfg         Config
+	log         *zap.Logger
+	metrics     *metrics
+	authorities []*authority             // the preferred one first; fixed
+	acme        atomic.Pointer[answerer] // nil unless Run runs
 
 	// Only Run uses these.
 	stopping func() bool // whether Run is to end
-	rec      record
-	opened   bool      // rec was read
-	stale    bool      // rec is not stored as it is
-	started  time.Time // when rec was read
-	looked   time.Time // when an absent CA was last looked for
-	held     *resource // what is served, if it is of our CA; nil = none
-	unsaved  *resource // what is only in memory; nil = nothing
-	saving   bool      // storing it failed before
-	waiting  Reason    // what held the last step back; "" = nothing
-	deaf     bool      // word that was left cannot be taken up
+	deaf     bool        // word that was left cannot be taken up
+	fellBack bool        // the fallback was asked since the last success
 
-	mu    sync.Mutex // guards state
-	state state
+	mu    sync.Mutex // guards shown
+	shown shown
 }
 
-// state is what Status reports beside the certificate.
-type state struct {
-	attempts int
-	failures map[Reason]int
-	renewal  time.Time
-	next     time.Time
-	last     *Failure       // nil after a success
-	ledger   *ledger        // nil before it was read
-	offset   *time.Duration // of our clock against the CA's; nil = not known
-
-	validated time.Time // when the CA last reached us; zero = not known
+// shown is what Status reports of the certificate, beside itself.
+type shown struct {
+	role    Role // of the CA that issued it; "" = there is none
+	renewal time.Time
+	next    time.Time
+	why     *Failure // of the primary, when the fallback gave what is served
 }
 
 // New checks cfg. It reads and starts nothing; Run does.
 func New(cfg Config) (*Manager, error) {
 	cfg.setDefaults()
-	directory, err := ResolveDirectory(cfg.Directory)
+	m := &Manager{cfg: cfg, log: cfg.Logger.Named("certs").With(zap.String("domain", cfg.Domain))}
+	m.domain = cfg.Domain
+	err := cfg.check()
 	if err != nil {
 		return nil, err
 	}
-	if err := errors.Join(cfg.check(), directory.checkEAB(cfg.EAB)); err != nil {
+	if m.authorities, err = m.newAuthorities(); err != nil {
 		return nil, err
 	}
-	m := &Manager{cfg: cfg, directory: directory, state: state{failures: map[Reason]int{}}, log: cfg.Logger.Named("certs").With(zap.String("domain", cfg.Domain))}
-	m.domain = cfg.Domain
-	m.issuerKey = (&certmagic.ACMEIssuer{CA: directory.URL}).IssuerKey()
-	m.stage, m.counts = newStage(cfg.Storage, cfg.Domain), directory.production()
-	m.metrics, err = newMetrics(cfg.Registerer, cfg.Domain, m.Status)
+	m.metrics, err = newMetrics(cfg.Registerer, m)
 	if err != nil {
 		return nil, fmt.Errorf("registering certificate metrics: %w", err)
 	}
@@ -135,20 +151,15 @@ func New(cfg Config) (*Manager, error) {
 
 func (cfg *Config) setDefaults() {
 	cfg.Directory = cmp.Or(cfg.Directory, "letsencrypt")
-	cfg.Profile = cmp.Or(cfg.Profile, "classic") // with a common name, which Tesla's portal wants
-	if cfg.Logger == nil {
-		cfg.Logger = zap.NewNop()
+	// The profiles "tlsserver" and "shortlived" give certificates without a common
+	// name, which Tesla's portal was reported to refuse.
+	cfg.Profile = cmp.Or(cfg.Profile, "classic")
+	cfg.Common.setDefaults()
+	if cfg.Fallback != nil {
+		fallback := *cfg.Fallback
+		fallback.After = cmp.Or(fallback.After, FallbackAfter)
+		cfg.Fallback = &fallback
 	}
-	if cfg.OnChange == nil {
-		cfg.OnChange = func() {}
-	}
-	if cfg.Now == nil {
-		cfg.Now = time.Now
-	}
-	if cfg.Wait == nil {
-		cfg.Wait = wait
-	}
-	cfg.Poll = cmp.Or(cfg.Poll, 2*time.Second)
 }
 
 func (cfg *Config) check() error {
@@ -159,22 +170,6 @@ func (cfg *Config) check() error {
 		return errors.New("obtaining certificates: no storage is set")
 	case cfg.HTTPAddr == nil && cfg.TLSAddr == nil:
 		return errors.New("a CA can prove the domain only over HTTP or HTTPS, and both listeners are off: set http_addr or https_addr, or tls to files or off")
-	}
-	return nil
-}
-
-func (d Directory) checkEAB(eab *EAB) error {
-	if eab == nil || eab.KeyID == "" && eab.MACKey.IsZero() {
-		if d.NeedsEAB {
-			return fmt.Errorf("the CA %q gives certificates only to accounts of its portal: set acme_eab_key_id and acme_eab_hmac_key, which %s", d.Name, d.eabSource)
-		}
-		return nil
-	}
-	if eab.KeyID == "" || eab.MACKey.IsZero() {
-		return errors.New("acme_eab_key_id and acme_eab_hmac_key belong together, and one is missing: set both or none")
-	}
-	if _, err := base64.RawURLEncoding.DecodeString(trimPadding(eab.MACKey)); err != nil {
-		return errors.New("acme_eab_hmac_key is not base64url: copy it again from the CA's portal, whole and without quotes")
 	}
 	return nil
 }

@@ -1,6 +1,7 @@
 package certs
 
 import (
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"net"
@@ -64,4 +65,26 @@ func ResolveDirectory(name string) (Directory, error) {
 		return Directory{}, errors.New("acme_directory must not hold a user name or password")
 	}
 	return Directory{Name: u.Host, URL: name}, nil
+}
+
+// checkEAB returns an error where the CA cannot be asked with these, in words
+// that name the settings of its role.
+func (d Directory) checkEAB(role Role, eab *EAB) error {
+	id, key := "acme_eab_key_id", "acme_eab_hmac_key"
+	if role == Fallback {
+		id, key = "acme_fallback_eab_key_id", "acme_fallback_eab_hmac_key"
+	}
+	if eab == nil {
+		if d.NeedsEAB {
+			return fmt.Errorf("the CA %q gives certificates only to accounts of its portal: set %s and %s, which %s", d.Name, id, key, d.eabSource)
+		}
+		return nil
+	}
+	if eab.KeyID == "" || eab.MACKey.IsZero() {
+		return fmt.Errorf("%s and %s belong together, and one is missing: set both or none", id, key)
+	}
+	if _, err := base64.RawURLEncoding.DecodeString(trimPadding(eab.MACKey)); err != nil {
+		return fmt.Errorf("%s is not base64url: copy it again from the CA's portal, whole and without quotes", key)
+	}
+	return nil
 }

@@ -3,17 +3,20 @@ package certs
 import (
 	"context"
 	"crypto/x509"
+	"net/http"
 	"time"
 
 	"github.com/caddyserver/certmagic"
 	"github.com/mholt/acmez/v3/acme"
 	"go.uber.org/zap"
+
+	"wellkey/internal/skew"
 )
 
 // Explain puts err into words as a Manager with or without an EAB would.
 func Explain(err error, eab *EAB) Failure {
-	m := &Manager{cfg: Config{EAB: eab, Now: time.Now}}
-	return m.explain(err)
+	a := &authority{m: &Manager{cfg: Config{Common: Common{Now: time.Now}}}, eab: eab}
+	return a.explain(err)
 }
 
 // LocalError marks err as one that the CA has no part in.
@@ -35,21 +38,43 @@ func Pause(err error, inARow int, retryAfter time.Time) time.Duration {
 
 // PauseSince is Pause after failures of the same reason for that long.
 func PauseSince(err error, inARow int, since time.Duration, retryAfter time.Time) time.Duration {
-	metrics, _ := newMetrics(nil, "", nil)
+	return pauseOf(Primary, err, inARow, since, retryAfter)
+}
+
+// PauseOfFallback is Pause of the fallback.
+func PauseOfFallback(err error, inARow int) time.Duration {
+	return pauseOf(Fallback, err, inARow, 0, time.Time{})
+}
+
+func pauseOf(role Role, err error, inARow int, since time.Duration, retryAfter time.Time) time.Duration {
 	now := time.Now()
-	m := &Manager{cfg: Config{Domain: "pause.test", Now: func() time.Time { return now }, Storage: noStorage{}}, log: zap.NewNop(), metrics: metrics, state: state{failures: map[Reason]int{}}}
-	last := m.explain(err)
-	m.rec = record{Failures: inARow - 1, Last: &last, Since: now.Add(-since)}
-	m.failed(context.Background(), err, retryAfter)
-	return m.rec.Next.Sub(now)
+	m := &Manager{cfg: Config{Domain: "pause.test", Storage: noStorage{}, Common: Common{Now: func() time.Time { return now }}}}
+	a := &authority{m: m, role: role, log: zap.NewNop(), opened: true, state: state{failures: map[Reason]int{}},
+		client: &client{wire: &wire{retryAfter: retryAfter}, http: &http.Client{}}, clock: skew.New(nil)}
+	m.authorities = []*authority{a}
+	m.metrics, _ = newMetrics(nil, m)
+	last := a.explain(err)
+	a.rec = record{Failures: inARow - 1, Last: &last, Since: now.Add(-since)}
+	a.failed(context.Background(), err)
+	return a.rec.Next.Sub(now)
 }
 
 type noStorage struct{ certmagic.Storage }
 
 func (noStorage) Store(context.Context, string, []byte) error { return nil }
 
-// CACounts makes m treat its CA as one with limits that last.
-func (m *Manager) CACounts() { m.counts = true }
+// CACounts makes m treat its CAs as ones with limits that last.
+func (m *Manager) CACounts() {
+	for _, a := range m.authorities {
+		a.counts = true
+	}
+}
+
+// WorthTryingElsewhere reports what is thought of a reason: that it lies on this
+// host, or else that another CA would likely find the same.
+func WorthTryingElsewhere(r Reason) (here, same bool) {
+	return r.elsewhere() == ours, r.elsewhere() == asHere
+}
 
 // Production reports whether a CA may have limits that last.
 func Production(d Directory) bool { return d.production() }

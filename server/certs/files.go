@@ -12,7 +12,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
 )
 
@@ -26,12 +25,7 @@ type FilesConfig struct {
 	CertFile string // the chain, leaf first, in PEM
 	KeyFile  string // its key, in PEM
 
-	Poll       time.Duration                              // how often to look for a change; 0 = 2 s
-	Logger     *zap.Logger                                // nil = none
-	Registerer prometheus.Registerer                      // nil = no metrics
-	OnChange   func()                                     // called after another certificate is served; nil = nobody
-	Now        func() time.Time                           // nil = time.Now
-	Wait       func(context.Context, time.Duration) error // nil = a timer
+	Common
 }
 
 // Files serves a certificate that somebody else renews. It is safe for
@@ -66,21 +60,7 @@ func (f *fileFault) Unwrap() error { return f.err }
 // NewFiles reads the files once. The error is for the operator. A certificate
 // that is out of date is served all the same, and shows in Status.
 func NewFiles(cfg FilesConfig) (*Files, error) {
-	if cfg.Poll == 0 {
-		cfg.Poll = 2 * time.Second
-	}
-	if cfg.Logger == nil {
-		cfg.Logger = zap.NewNop()
-	}
-	if cfg.OnChange == nil {
-		cfg.OnChange = func() {}
-	}
-	if cfg.Now == nil {
-		cfg.Now = time.Now
-	}
-	if cfg.Wait == nil {
-		cfg.Wait = wait
-	}
+	cfg.Common.setDefaults()
 	f := &Files{cfg: cfg, log: cfg.Logger.Named("certs").With(zap.String("domain", cfg.Domain))}
 	f.domain = cfg.Domain
 	cert, sum, err := f.read()

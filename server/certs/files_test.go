@@ -113,9 +113,11 @@ func TestFilesReload(t *testing.T) {
 		changes := 0
 		files, err := certs.NewFiles(certs.FilesConfig{
 			Domain: "example.test", CertFile: filepath.Join(link, "tls.crt"), KeyFile: filepath.Join(link, "tls.key"),
-			Poll: time.Second, OnChange: func() { changes++ },
-			// The clock of the bubble stands in the year 2000.
-			Now: func() time.Time { return first.Certificate.Leaf.NotBefore.Add(2 * time.Hour) },
+			Common: certs.Common{
+				Poll: time.Second, OnChange: func() { changes++ },
+				// The clock of the bubble stands in the year 2000.
+				Now: func() time.Time { return first.Certificate.Leaf.NotBefore.Add(2 * time.Hour) },
+			},
 		})
 		if err != nil {
 			t.Fatal(err)

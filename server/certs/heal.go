@@ -73,28 +73,28 @@ func obstructed(err error) bool {
 }
 
 // accountKeys returns where certmagic stores our account at the CA.
-func (m *Manager) accountKeys() (registration, private string) {
-	email := m.cfg.Email
+func (a *authority) accountKeys() (registration, private string) {
+	email := a.m.cfg.Email
 	if email == "" {
 		email = noEmail
 	}
 	user := certmagic.StorageKeys.Safe(email)
 	name, _, _ := strings.Cut(email, "@")
 	name = certmagic.StorageKeys.Safe(name)
-	folder := path.Join("acme", certmagic.StorageKeys.Safe(m.issuerKey), "users", user)
+	folder := path.Join("acme", certmagic.StorageKeys.Safe(a.issuerKey), "users", user)
 	return path.Join(folder, name+".json"), path.Join(folder, name+".key")
 }
 
 // mendAccount makes sure that the account which certmagic finds in the storage is
 // one that the CA knows. The key is the account; the rest is asked for again. An
 // account whose key is lost is replaced, once a day at most.
-func (m *Manager) mendAccount(ctx context.Context, c *client) error {
-	registration, private := m.accountKeys()
-	saved, err := m.fetch(ctx, registration)
+func (a *authority) mendAccount(ctx context.Context) error {
+	registration, private := a.accountKeys()
+	saved, err := a.m.fetch(ctx, registration)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return &localError{err}
 	}
-	keyPEM, keyErr := m.fetch(ctx, private)
+	keyPEM, keyErr := a.m.fetch(ctx, private)
 	if keyErr != nil && !errors.Is(keyErr, fs.ErrNotExist) {
 		return &localError{keyErr}
 	}
@@ -103,11 +103,11 @@ func (m *Manager) mendAccount(ctx context.Context, c *client) error {
 	}
 	key, err := decodeKey(keyPEM)
 	if err != nil {
-		return m.dropAccount(ctx, "the key of the account is missing or damaged")
+		return a.dropAccount(ctx, "the key of the account is missing or damaged")
 	}
-	account, err := c.account(ctx, key)
+	account, err := a.client.account(ctx, key)
 	if problem := (acme.Problem{}); errors.As(err, &problem) && problem.Type == acme.ProblemTypeAccountDoesNotExist {
-		return m.dropAccount(ctx, "the CA does not know the account")
+		return a.dropAccount(ctx, "the CA does not know the account")
 	}
 	if err != nil {
 		return fmt.Errorf("looking up the account: %w", err)
@@ -116,20 +116,20 @@ func (m *Manager) mendAccount(ctx context.Context, c *client) error {
 	if json.Unmarshal(saved, &known) == nil && known.Location == account.Location && known.Status == account.Status {
 		return nil
 	}
-	if m.cfg.Email != "" {
-		account.Contact = []string{"mailto:" + m.cfg.Email}
+	if a.m.cfg.Email != "" {
+		account.Contact = []string{"mailto:" + a.m.cfg.Email}
 	}
 	data, err := json.Marshal(account)
 	if err != nil {
 		return fmt.Errorf("encoding the account: %w", err)
 	}
 	if saved != nil {
-		if err := m.quarantine(ctx, registration, "the registration of the account is damaged or not that of its key"); err != nil {
+		if err := a.m.quarantine(ctx, registration, "the registration of the account is damaged or not that of its key"); err != nil {
 			return &localError{err}
 		}
 	}
-	m.log.Warn("account was found again at the CA by its key", zap.String("account", account.Location))
-	if err := m.cfg.Storage.Store(ctx, registration, data); err != nil {
+	a.log.Warn("account was found again at the CA by its key", zap.String("account", account.Location))
+	if err := a.m.cfg.Storage.Store(ctx, registration, data); err != nil {
 		return &localError{err}
 	}
 	return nil
@@ -153,15 +153,15 @@ func (c *client) account(ctx context.Context, key crypto.Signer) (acme.Account, 
 }
 
 // dropAccount gives up an account, so that certmagic makes another.
-func (m *Manager) dropAccount(ctx context.Context, why string) error {
-	now := m.cfg.Now()
-	if again := m.rec.AccountMade.Add(day); !m.rec.AccountMade.IsZero() && now.Before(again) {
+func (a *authority) dropAccount(ctx context.Context, why string) error {
+	now := a.m.cfg.Now()
+	if again := a.rec.AccountMade.Add(day); !a.rec.AccountMade.IsZero() && now.Before(again) {
 		return &holdError{ReasonAccount, again, why + ", and another account was made within a day"}
 	}
-	registration, _ := m.accountKeys()
-	if err := m.quarantine(ctx, path.Dir(registration), why); err != nil {
+	registration, _ := a.accountKeys()
+	if err := a.m.quarantine(ctx, path.Dir(registration), why); err != nil {
 		return &localError{err}
 	}
-	m.rec.AccountMade, m.rec.Unlinked = now, true
+	a.rec.AccountMade, a.rec.Unlinked = now, true
 	return nil
 }

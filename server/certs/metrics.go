@@ -9,52 +9,78 @@ import (
 
 // metrics counts attempts; what the certificate is like is read when scraped.
 type metrics struct {
-	attempts prometheus.Counter
+	attempts *prometheus.CounterVec
 	failures *prometheus.CounterVec
 }
 
-// newMetrics registers all metrics with reg, which may be nil.
-func newMetrics(reg prometheus.Registerer, domain string, status func() Status) (*metrics, error) {
-	m := &metrics{
-		attempts: prometheus.NewCounter(prometheus.CounterOpts{
+// newMetrics registers all metrics with reg, which may be nil. Authorities are
+// those that m has.
+func newMetrics(reg prometheus.Registerer, m *Manager) (*metrics, error) {
+	v := &metrics{
+		attempts: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "wellkey_acme_issuance_attempts_total",
-			Help: "Attempts to obtain or renew a certificate.",
-		}),
+			Help: "Attempts to obtain or renew a certificate, by authority: primary or fallback.",
+		}, []string{"authority"}),
 		failures: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "wellkey_acme_issuance_failures_total",
-			Help: "Failed attempts to obtain or renew a certificate, by reason.",
-		}, []string{"reason"}),
+			Help: "Failed attempts to obtain or renew a certificate, by authority and reason.",
+		}, []string{"authority", "reason"}),
 	}
-	for _, row := range explanations() {
-		m.failures.WithLabelValues(string(row.reason))
+	for _, a := range m.authorities {
+		v.attempts.WithLabelValues(string(a.role))
+		for _, row := range explanations() {
+			v.failures.WithLabelValues(string(a.role), string(row.reason))
+		}
 	}
 	if reg == nil {
-		return m, nil
+		return v, nil
 	}
-	gauges := acmeGauges{status,
-		prometheus.NewDesc("wellkey_acme_issuance_budget_remaining", "How many certificates wellkey may still ask the CA for now, by its own limits.", nil, nil),
-		prometheus.NewDesc("wellkey_clock_offset_seconds", "By how much the clock of this host is ahead of that of the CA or of Tesla.", nil, nil)}
-	return m, errors.Join(reg.Register(m.attempts), reg.Register(m.failures), reg.Register(gauges), registerTimes(reg, domain, status))
+	gauges := acmeGauges{m,
+		prometheus.NewDesc("wellkey_acme_issuance_budget_remaining", "How many certificates wellkey may still ask the authority for now, by its own limits.", []string{"authority"}, nil),
+		prometheus.NewDesc("wellkey_acme_failing_since_timestamp_seconds", "Since when every attempt at the authority has failed; absent while none has.", []string{"authority"}, nil),
+		prometheus.NewDesc("wellkey_tls_certificate_authority", "Which authority issued the served certificate: 1 for the one that holds, primary, fallback, or other for one that the settings do not name any more.", []string{"domain", "authority"}, nil),
+		prometheus.NewDesc("wellkey_clock_offset_seconds", "By how much the clock of this host is ahead of that of the authority or of Tesla.", nil, nil)}
+	return v, errors.Join(reg.Register(v.attempts), reg.Register(v.failures), reg.Register(gauges), registerTimes(reg, m.domain, m.Status))
 }
 
 // acmeGauges is a collector of what else is in a status; what is not known is
 // left out.
 type acmeGauges struct {
-	status         func() Status
-	budget, offset *prometheus.Desc
+	m                             *Manager
+	budget, failing, role, offset *prometheus.Desc
 }
 
 // Describe implements prometheus.Collector.
-func (g acmeGauges) Describe(descs chan<- *prometheus.Desc) { descs <- g.budget; descs <- g.offset }
+func (g acmeGauges) Describe(descs chan<- *prometheus.Desc) {
+	for _, desc := range []*prometheus.Desc{g.budget, g.failing, g.role, g.offset} {
+		descs <- desc
+	}
+}
 
 // Collect implements prometheus.Collector.
 func (g acmeGauges) Collect(out chan<- prometheus.Metric) {
-	s := g.status()
-	if s.Budget != nil {
-		out <- prometheus.MustNewConstMetric(g.budget, prometheus.GaugeValue, float64(s.Budget.Remaining))
+	gauge := func(desc *prometheus.Desc, value float64, labels ...string) {
+		out <- prometheus.MustNewConstMetric(desc, prometheus.GaugeValue, value, labels...)
+	}
+	s := g.m.Status()
+	for _, a := range g.m.authorities {
+		one := a.status()
+		if one.Budget != nil {
+			gauge(g.budget, float64(one.Budget.Remaining), string(a.role))
+		}
+		if !one.FailingSince.IsZero() {
+			gauge(g.failing, float64(one.FailingSince.Unix()), string(a.role))
+		}
+	}
+	for _, role := range Roles() {
+		holds := 0.0
+		if s.Have && s.Role == role {
+			holds = 1
+		}
+		gauge(g.role, holds, g.m.domain, string(role))
 	}
 	if s.ClockOffset != nil {
-		out <- prometheus.MustNewConstMetric(g.offset, prometheus.GaugeValue, *s.ClockOffset)
+		gauge(g.offset, *s.ClockOffset)
 	}
 }
 

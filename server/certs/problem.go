@@ -59,50 +59,77 @@ type Failure struct {
 type explanation struct {
 	reason     Reason
 	problems   []string
+	elsewhere  prospect
 	cause, fix string
 }
+
+// A prospect is what becomes of a reason at another CA.
+type prospect int
+
+const (
+	// ours: it lies on this host, and no CA is asked.
+	ours prospect = iota
+
+	// asHere: it is most likely the same everywhere, since every CA proves the
+	// domain in the same way. But others come from other networks, with resolvers
+	// of their own, and a firewall, a geographic block or a broken zone may treat
+	// them otherwise. One failed authorization a day finds that out.
+	asHere
+
+	// better: it is the CA's own matter, or between it and us: its outage, limits,
+	// accounts and policies, the way to it, and CAA records, which name CAs.
+	better
+)
+
+// elsewhere returns what another CA would make of it.
+func (r Reason) elsewhere() prospect { return explanationOf(r).elsewhere }
 
 // explanations has one row a reason.
 func explanations() []explanation {
 	return []explanation{
-		{ReasonConnection, []string{"connection"}, "the CA could not connect to this host from the internet",
+		{ReasonConnection, []string{"connection"}, asHere, "the CA could not connect to this host from the internet",
 			"forward ports 80 and 443 to wellkey, open the firewall, and point the A and AAAA records at this host; an AAAA record that leads elsewhere is enough to fail"},
-		{ReasonPerspectives, nil, "some of the CA's vantage points could not reach this host, while others could",
+		{ReasonPerspectives, nil, asHere, "some of the CA's vantage points could not reach this host, while others could",
 			"lift geo-blocking and rate limits for ports 80 and 443; the addresses of the vantage points are secret and change"},
-		{ReasonDNS, []string{"dns"}, "the CA could not resolve the domain",
+		{ReasonDNS, []string{"dns"}, asHere, "the CA could not resolve the domain",
 			"create the A or AAAA record, and check that every name server of the zone answers, also for CAA, and that DNSSEC is valid"},
-		{ReasonCAA, []string{"caa"}, "a CAA record of the domain, or of a parent, forbids this CA",
+		{ReasonCAA, []string{"caa"}, better, "a CAA record of the domain, or of a parent, forbids this CA",
 			"add a CAA record that allows the CA, such as: 0 issue \"letsencrypt.org\""},
-		{ReasonTLS, []string{"tls"}, "the CA connected to port 443, and the TLS handshake failed",
+		{ReasonTLS, []string{"tls"}, asHere, "the CA connected to port 443, and the TLS handshake failed",
 			"let nothing between the internet and wellkey end TLS on port 443, or let port 80 reach wellkey, too"},
-		{ReasonUnauthorized, []string{"unauthorized", "incorrectResponse"}, "the CA reached something, but it was not this wellkey that answered",
+		{ReasonUnauthorized, []string{"unauthorized", "incorrectResponse"}, asHere, "the CA reached something, but it was not this wellkey that answered",
 			"point the domain's A and AAAA records, and ports 80 and 443 of every proxy or router on the way, at this wellkey and at nothing else"},
-		{ReasonRateLimited, []string{"rateLimited"}, "a limit of the CA is used up",
+		{ReasonRateLimited, []string{"rateLimited"}, better, "a limit of the CA is used up",
 			"wait: wellkey tries again when the CA allows it; keep the data directory on a volume, so that restarts do not order again"},
-		{ReasonEAB, []string{"externalAccountRequired"}, "the CA did not accept the external account binding",
+		{ReasonEAB, []string{"externalAccountRequired"}, better, "the CA did not accept the external account binding",
 			"copy acme_eab_key_id and acme_eab_hmac_key again from the CA's portal; many CAs take a pair only once, so make a new one"},
-		{ReasonAccount, []string{"accountDoesNotExist", "invalidContact", "unsupportedContact", "userActionRequired", "badSignatureAlgorithm", "badPublicKey"},
+		{ReasonAccount, []string{"accountDoesNotExist", "invalidContact", "unsupportedContact", "userActionRequired", "badSignatureAlgorithm", "badPublicKey"}, better,
 			"the CA does not accept the ACME account", "check acme_email, and whether the CA asks for an action in the text; without its account in the data directory, wellkey makes another"},
-		{ReasonIdentifier, []string{"rejectedIdentifier", "unsupportedIdentifier"}, "the CA issues no certificates for this domain",
+		{ReasonIdentifier, []string{"rejectedIdentifier", "unsupportedIdentifier"}, better, "the CA issues no certificates for this domain",
 			"check the spelling of the domain, and that it is a public name; the CA may have blocked it"},
-		{ReasonRequest, []string{"malformed", "badCSR", "badNonce", "orderNotReady", "alreadyReplaced", "invalidProfile"}, "the CA did not understand the request",
+		{ReasonRequest, []string{"malformed", "badCSR", "badNonce", "orderNotReady", "alreadyReplaced", "invalidProfile"}, better, "the CA did not understand the request",
 			"nothing: wellkey tries again; if it stays so, report it with the text"},
-		{ReasonServer, []string{"serverInternal"}, "the CA has trouble of its own", "nothing: wellkey tries again; the CA's status page says more"},
-		{ReasonTimeout, nil, "the CA did not answer in time", "check that this host may connect out to the CA on port 443; if so, wait: wellkey tries again"},
-		{ReasonUntrusted, nil, "the certificate of the CA's own API is not trusted here",
+		{ReasonServer, []string{"serverInternal"}, better, "the CA has trouble of its own", "nothing: wellkey tries again; the CA's status page says more"},
+		{ReasonTimeout, nil, better, "the CA did not answer in time", "check that this host may connect out to the CA on port 443; if so, wait: wellkey tries again"},
+		{ReasonUntrusted, nil, better, "the certificate of the CA's own API is not trusted here",
 			"for a private CA, set acme_roots to its root; else something on the way intercepts TLS, or this host's clock or root certificates are wrong"},
-		{ReasonNetwork, nil, "the CA cannot be reached from this host", "check this host's DNS, its way to the internet, and acme_directory"},
-		{ReasonStorage, nil, "the storage cannot be read or written", "check that the data directory is writable and has space"},
-		{ReasonUnfit, nil, "the CA gave a certificate that cannot be served, so the current one stays",
+		{ReasonNetwork, nil, better, "the CA cannot be reached from this host", "check this host's DNS, its way to the internet, and acme_directory"},
+		{ReasonStorage, nil, ours, "the storage cannot be read or written", "check that the data directory is writable and has space"},
+		{ReasonUnfit, nil, better, "the CA gave a certificate that cannot be served, so the current one stays",
 			"nothing: wellkey tries again; the certificate is in quarantine in the data directory"},
-		{ReasonBudget, nil, "wellkey asked for as many certificates as it allows itself: 2 in 24 hours and 3 in 7 days, of the 5 a week that Let's Encrypt gives",
+		{ReasonBudget, nil, better, "wellkey asked for as many certificates as it allows itself: 2 in 24 hours and 3 in 7 days, of the 5 a week that Let's Encrypt gives",
 			"wait; or, if you know why they were used up, run: wellkey renew --now"},
-		{ReasonCrashLoop, nil, "wellkey was killed several times in a row, so it waits a minute before it asks the CA", "find out what ends it: memory, a health check, or a supervisor"},
-		{ReasonClock, nil, "the clock of this host is wrong, so nothing is ordered by it", "set the clock, and keep it right with NTP"},
-		{ReasonEphemeral, nil, "the data directory does not last, so each start would order another certificate, and the CA gives 5 a week",
+		{ReasonCrashLoop, nil, ours, "wellkey was killed several times in a row, so it waits a minute before it asks the CA", "find out what ends it: memory, a health check, or a supervisor"},
+		{ReasonClock, nil, ours, "the clock of this host is wrong, so nothing is ordered by it", "set the clock, and keep it right with NTP"},
+		{ReasonEphemeral, nil, ours, "the data directory does not last, so each start would order another certificate, and the CA gives 5 a week",
 			"give data_dir a volume that lasts, in Compose: volumes: [\"wellkey:/data\"], and at the top level: volumes: {wellkey: {}}; or, if you know better, set allow_ephemeral_storage to true"},
-		{ReasonOther, nil, "not known", "nothing: wellkey tries again; the text may say more"},
+		{ReasonOther, nil, better, "not known", "nothing: wellkey tries again; the text may say more"},
 	}
+}
+
+func explanationOf(reason Reason) explanation {
+	rows := explanations()
+	return rows[slices.IndexFunc(rows, func(row explanation) bool { return row.reason == reason })]
 }
 
 // A holdError is why no order is made now, though one is wanted, and until when.
@@ -126,18 +153,17 @@ type localError struct{ error }
 func (e *localError) Unwrap() error { return e.error }
 
 // explain puts err into words.
-func (m *Manager) explain(err error) Failure {
+func (a *authority) explain(err error) Failure {
 	reason := classify(err)
-	if reason == ReasonUnauthorized && m.cfg.EAB != nil && strings.Contains(err.Error(), "registering account") {
+	if reason == ReasonUnauthorized && a.eab != nil && strings.Contains(err.Error(), "registering account") {
 		reason = ReasonEAB
 	}
-	rows := explanations()
-	row := rows[slices.IndexFunc(rows, func(row explanation) bool { return row.reason == reason })]
+	row := explanationOf(reason)
 	text := err.Error()
 	if problem := (acme.Problem{}); errors.As(err, &problem) {
 		text = strings.TrimPrefix(problem.Type, acme.ProblemTypeNamespace) + ": " + problem.Detail
 	}
-	return Failure{At: m.cfg.Now(), Reason: reason, Cause: row.cause, Fix: row.fix, Text: fmt.Sprintf("%.500q", text)}
+	return Failure{At: a.m.cfg.Now(), Reason: reason, Cause: row.cause, Fix: row.fix, Text: fmt.Sprintf("%.500q", text)}
 }
 
 // classify finds the reason of a failed attempt.

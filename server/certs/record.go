@@ -22,12 +22,18 @@ type record struct {
 	Domain string `json:"domain"` // tells a record from other JSON
 	Ledger ledger `json:"ledger"`
 
-	Next     time.Time `json:"next_attempt,omitzero"`
-	Earliest time.Time `json:"earliest,omitzero"` // the CA said not to come before
-	Failures int       `json:"failures,omitempty"`
-	Since    time.Time `json:"since,omitzero"`   // the first of those with the reason of the last
-	Absent   bool      `json:"absent,omitempty"` // the CA did not even give its directory
-	Last     *Failure  `json:"last_failure,omitempty"`
+	Next     time.Time   `json:"next_attempt,omitzero"`
+	Earliest time.Time   `json:"earliest,omitzero"` // the CA said not to come before
+	Failures int         `json:"failures,omitempty"`
+	Trouble  time.Time   `json:"trouble,omitzero"` // since the last success: when the first attempt failed, or was held back
+	Since    time.Time   `json:"since,omitzero"`   // the first failure with the reason of the last
+	Tries    []time.Time `json:"tries,omitempty"`  // the attempts of the last week since the trouble began
+	Down     bool        `json:"absent,omitempty"` // looking at the CA tells whether it is back; see look
+	Last     *Failure    `json:"last_failure,omitempty"`
+	Why      *Failure    `json:"why_fallback,omitempty"` // only the primary's: why the fallback gave what is served
+
+	// Challenge is by which to prove the domain the next time; see challenge.
+	Challenge string `json:"challenge,omitempty"`
 
 	// Settings is a digest of those that the CA sees. Once they are others, what
 	// failed before may go well, so it is tried at once.
@@ -41,17 +47,17 @@ type record struct {
 	Unclean int  `json:"unclean,omitempty"`
 }
 
-func (m *Manager) recordKey() string {
-	return path.Join("issuance", m.issuerKey, m.cfg.Domain+".json")
+func (a *authority) recordKey() string {
+	return path.Join("issuance", a.issuerKey, a.m.cfg.Domain+".json")
 }
 
 // open reads the record, once. Where neither copy can be read for what it says,
 // everything counts as spent.
-func (m *Manager) open(ctx context.Context) error {
-	if m.opened {
+func (a *authority) open(ctx context.Context) error {
+	if a.opened {
 		return nil
 	}
-	rec, err := m.readRecord(ctx)
+	rec, err := a.readRecord(ctx)
 	if err != nil {
 		return err
 	}
@@ -61,32 +67,35 @@ func (m *Manager) open(ctx context.Context) error {
 		rec.Unclean = 0
 	}
 	rec.Running = true
-	if settings := m.settingsDigest(); rec.Settings != settings {
+	if settings := a.settingsDigest(); rec.Settings != settings {
 		rec.Settings = settings
-		rec.Failures, rec.Next, rec.Last, rec.Since = 0, time.Time{}, nil, time.Time{}
+		rec.Failures, rec.Next, rec.Last, rec.Since, rec.Trouble, rec.Tries = 0, time.Time{}, nil, time.Time{}, time.Time{}, nil
 	}
-	m.rec, m.opened, m.started = rec, true, m.cfg.Now()
-	m.update(func(s *state) { s.last = rec.Last })
-	m.keepRecord(ctx)
+	a.rec, a.opened, a.started = rec, true, a.m.cfg.Now()
+	a.update(func(s *state) { s.last = rec.Last })
+	if a.role == Primary {
+		a.showWhy()
+	}
+	a.keepRecord(ctx)
 	return nil
 }
 
 // settingsDigest tells settings apart; the MAC key in it is long and random, so
 // 8 bytes of a digest give nothing away.
-func (m *Manager) settingsDigest() string {
-	parts := []string{m.directory.URL, m.cfg.Email, m.cfg.Profile, "", ""}
-	if m.cfg.EAB != nil {
-		parts[3], parts[4] = m.cfg.EAB.KeyID, m.cfg.EAB.MACKey.Reveal()
+func (a *authority) settingsDigest() string {
+	parts := []string{a.directory.URL, a.m.cfg.Email, a.m.cfg.Profile, "", ""}
+	if a.eab != nil {
+		parts[3], parts[4] = a.eab.KeyID, a.eab.MACKey.Reveal()
 	}
 	sum := sha256.Sum256([]byte(strings.Join(parts, "\n")))
 	return hex.EncodeToString(sum[:8])
 }
 
-func (m *Manager) readRecord(ctx context.Context) (record, error) {
-	fresh := record{Domain: m.cfg.Domain}
+func (a *authority) readRecord(ctx context.Context) (record, error) {
+	fresh := record{Domain: a.m.cfg.Domain}
 	damaged := false
-	for _, key := range []string{m.recordKey(), m.recordKey() + ".bak"} {
-		data, err := m.fetch(ctx, key)
+	for _, key := range []string{a.recordKey(), a.recordKey() + ".bak"} {
+		data, err := a.m.fetch(ctx, key)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
@@ -94,16 +103,16 @@ func (m *Manager) readRecord(ctx context.Context) (record, error) {
 			return fresh, err
 		}
 		var rec record
-		if err = json.Unmarshal(data, &rec); err == nil && rec.Domain == m.cfg.Domain {
+		if err = json.Unmarshal(data, &rec); err == nil && rec.Domain == a.m.cfg.Domain {
 			return rec, nil
 		}
 		damaged = true
-		if err := m.quarantine(ctx, key, "the record of orders is damaged"); err != nil {
+		if err := a.m.quarantine(ctx, key, "the record of orders is damaged"); err != nil {
 			return fresh, err
 		}
 	}
 	if damaged {
-		m.log.Warn("record of orders is damaged, so the issuance budget counts as spent for a day", zap.String("key", m.recordKey()))
+		a.log.Warn("record of orders is damaged, so the issuance budget counts as spent for a day", zap.String("key", a.recordKey()))
 		fresh.Ledger.Damaged = true
 	}
 	return fresh, nil
@@ -111,42 +120,47 @@ func (m *Manager) readRecord(ctx context.Context) (record, error) {
 
 // writeRecord stores the record durably. The copy comes first, so it is never
 // behind.
-func (m *Manager) writeRecord(ctx context.Context) error {
-	m.publish()
-	data, err := json.Marshal(m.rec)
+func (a *authority) writeRecord(ctx context.Context) error {
+	a.publish()
+	data, err := json.Marshal(a.rec)
 	if err != nil {
 		return fmt.Errorf("encoding the record of orders: %w", err)
 	}
-	for _, key := range []string{m.recordKey() + ".bak", m.recordKey()} {
-		if err := m.cfg.Storage.Store(ctx, key, data); err != nil {
-			m.stale = true
+	for _, key := range []string{a.recordKey() + ".bak", a.recordKey()} {
+		if err := a.m.cfg.Storage.Store(ctx, key, data); err != nil {
+			a.stale = true
 			return fmt.Errorf("storing the record of orders: %w", err)
 		}
 	}
-	m.stale = false
+	a.stale = false
 	return nil
 }
 
 // keepRecord stores the record where nothing depends on it: what cannot be
 // stored now is stored with the next change, or a minute later.
-func (m *Manager) keepRecord(ctx context.Context) {
+func (a *authority) keepRecord(ctx context.Context) {
+	if !a.opened {
+		return // what is stored is not known yet, so nothing may replace it
+	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeTimeout)
 	defer cancel()
-	if err := m.writeRecord(ctx); err != nil {
-		m.log.Debug("keeping the record of orders in memory", zap.Error(err))
+	if err := a.writeRecord(ctx); err != nil {
+		a.log.Debug("keeping the record of orders in memory", zap.Error(err))
 	}
 }
 
 // publish shows the record to Status.
-func (m *Manager) publish() {
-	copied, validated := m.rec.Ledger, m.rec.Validated
-	m.update(func(s *state) { s.ledger, s.validated = &copied, validated })
+func (a *authority) publish() {
+	copied := a.rec.Ledger
+	a.update(func(s *state) {
+		s.ledger, s.since, s.next, s.validated = &copied, a.rec.Trouble, a.rec.Next, a.rec.Validated
+	})
 }
 
-// closeRecord notes that we stopped by ourselves.
-func (m *Manager) closeRecord(ctx context.Context) {
-	if m.opened {
-		m.rec.Running, m.rec.Unclean = false, 0
-		m.keepRecord(ctx)
+// closeRecords notes that we stopped by ourselves.
+func (m *Manager) closeRecords(ctx context.Context) {
+	for _, a := range m.authorities {
+		a.rec.Running, a.rec.Unclean = false, 0
+		a.keepRecord(ctx)
 	}
 }

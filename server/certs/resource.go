@@ -59,27 +59,27 @@ func loadResource(ctx context.Context, load func(context.Context, string) ([]byt
 
 // nextKey is where a new certificate is written first, in one piece: whoever is
 // stopped while the parts are replaced finds it there.
-func (m *Manager) nextKey() string {
-	return certmagic.StorageKeys.CertsSitePrefix(m.issuerKey, m.cfg.Domain) + "/" + m.cfg.Domain + ".next"
+func (a *authority) nextKey() string {
+	return certmagic.StorageKeys.CertsSitePrefix(a.issuerKey, a.m.cfg.Domain) + "/" + a.m.cfg.Domain + ".next"
 }
 
 // unfinished returns the new certificate that was being stored when we were
 // stopped, or nil.
-func (m *Manager) unfinished(ctx context.Context, old resource) *resource {
-	data, err := m.fetch(ctx, m.nextKey())
+func (a *authority) unfinished(ctx context.Context, old resource) *resource {
+	data, err := a.m.fetch(ctx, a.nextKey())
 	if err != nil {
 		return nil // none, or none that helps
 	}
 	var next resource
 	cert, err := (*tls.Certificate)(nil), json.Unmarshal(data, &next)
 	if err == nil {
-		cert, err = next.pair(m.cfg.Domain)
+		cert, err = next.pair(a.m.cfg.Domain)
 	}
-	if err != nil || next.Issuer != m.issuerKey {
-		_ = m.quarantine(ctx, m.nextKey(), "the certificate that was being stored is damaged") // logged; the parts count
+	if err != nil || next.Issuer != a.issuerKey {
+		_ = a.m.quarantine(ctx, a.nextKey(), "the certificate that was being stored is damaged") // logged; the parts count
 		return nil
 	}
-	if stored, err := old.pair(m.cfg.Domain); err == nil && stored.Leaf.NotBefore.After(cert.Leaf.NotBefore) {
+	if stored, err := old.pair(a.m.cfg.Domain); err == nil && stored.Leaf.NotBefore.After(cert.Leaf.NotBefore) {
 		return nil
 	}
 	return &next
@@ -87,41 +87,41 @@ func (m *Manager) unfinished(ctx context.Context, old resource) *resource {
 
 // save stores the certificate that is only in memory, and reports whether it
 // could. The old one stays as it is until the new one is stored whole.
-func (m *Manager) save(ctx context.Context) bool {
+func (a *authority) save(ctx context.Context) bool {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeTimeout)
 	defer cancel()
-	if err := m.store(ctx, *m.unsaved); err != nil {
-		failure := m.explain(&localError{fmt.Errorf("storing the certificate: %w", err)})
-		m.update(func(s *state) { s.last = &failure })
-		if !m.saving {
-			m.log.Error("certificate cannot be stored, so it is served from memory and would be lost with this process",
+	if err := a.store(ctx, *a.unsaved); err != nil {
+		failure := a.explain(&localError{fmt.Errorf("storing the certificate: %w", err)})
+		a.update(func(s *state) { s.last = &failure })
+		if !a.saving {
+			a.log.Error("certificate cannot be stored, so it is served from memory and would be lost with this process",
 				zap.String("fix", failure.Fix), zap.String("error", failure.Text), zap.Duration("retry_in", saveAgain))
 		}
-		m.saving = true
+		a.saving = true
 		return false
 	}
-	if m.saving {
-		m.log.Info("certificate stored at last")
-		m.update(func(s *state) { s.last = nil })
+	if a.saving {
+		a.log.Info("certificate stored at last")
+		a.update(func(s *state) { s.last = nil })
 	}
-	m.unsaved, m.saving = nil, false
+	a.unsaved, a.saving = nil, false
 	return true
 }
 
-func (m *Manager) store(ctx context.Context, r resource) error {
+func (a *authority) store(ctx context.Context, r resource) error {
 	whole, err := json.Marshal(r)
 	if err != nil {
 		return fmt.Errorf("encoding: %w", err)
 	}
-	if err := m.cfg.Storage.Store(ctx, m.nextKey(), whole); err != nil {
+	if err := a.m.cfg.Storage.Store(ctx, a.nextKey(), whole); err != nil {
 		return err
 	}
-	for key, data := range r.assets(m.cfg.Domain) {
-		if err := m.cfg.Storage.Store(ctx, key, data); err != nil {
+	for key, data := range r.assets(a.m.cfg.Domain) {
+		if err := a.m.cfg.Storage.Store(ctx, key, data); err != nil {
 			return err
 		}
 	}
-	return m.cfg.Storage.Delete(ctx, m.nextKey())
+	return a.m.cfg.Storage.Delete(ctx, a.nextKey())
 }
 
 // judge returns what a CA gave as a certificate that may replace the current one:

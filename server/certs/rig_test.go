@@ -43,6 +43,8 @@ func TestMain(m *testing.M) {
 type rig struct {
 	domain    string
 	ca        *testca.CA
+	second    *testca.CA // nil unless startSecond was called
+	names     *testdns.Server
 	dir       string // of the storage
 	http, tls net.Listener
 	counts    bool         // its CA is treated as one with limits that last
@@ -60,7 +62,7 @@ func newRig(t *testing.T, domain string, cfg testca.Config) *rig {
 	}
 	names.Set(domain, "A 127.0.0.1")
 	cfg.DNS = names.Addr()
-	r := &rig{domain: domain, dir: filepath.Join(t.TempDir(), "data"), http: listen(t), tls: listen(t)}
+	r := &rig{domain: domain, names: names, dir: filepath.Join(t.TempDir(), "data"), http: listen(t), tls: listen(t)}
 	cfg.Date = r.now
 	cfg.HTTPPort, cfg.TLSPort = r.http.Addr().(*net.TCPAddr).Port, r.tls.Addr().(*net.TCPAddr).Port
 	if r.ca, err = testca.Start(cfg); err != nil {
@@ -72,6 +74,23 @@ func newRig(t *testing.T, domain string, cfg testca.Config) *rig {
 		}
 	})
 	return r
+}
+
+// startSecond starts another CA and returns it as the fallback of a Config.
+func (r *rig) startSecond(t *testing.T, cfg testca.Config) *certs.FallbackCA {
+	t.Helper()
+	var err error
+	cfg.DNS, cfg.Date = r.names.Addr(), r.now
+	cfg.HTTPPort, cfg.TLSPort = r.http.Addr().(*net.TCPAddr).Port, r.tls.Addr().(*net.TCPAddr).Port
+	if r.second, err = testca.Start(cfg); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := r.second.Close(); err != nil {
+			t.Errorf("closing the second CA: %v", err)
+		}
+	})
+	return &certs.FallbackCA{Directory: r.second.Directory()}
 }
 
 func listen(t *testing.T) net.Listener {
@@ -100,7 +119,7 @@ func (r *rig) config(t *testing.T) certs.Config {
 		Domain: r.domain, Storage: r.storage(t), Directory: r.ca.Directory(), Roots: r.ca.APIRoots(),
 		HTTPAddr: func() string { return r.http.Addr().String() },
 		TLSAddr:  func() string { return r.tls.Addr().String() },
-		Now:      r.now,
+		Common:   certs.Common{Now: r.now},
 	}
 }
 
@@ -182,6 +201,9 @@ func (r *rig) relisten(t *testing.T) {
 	t.Helper()
 	r.http, r.tls = listen(t), listen(t)
 	r.ca.SetPorts(r.http.Addr().(*net.TCPAddr).Port, r.tls.Addr().(*net.TCPAddr).Port)
+	if r.second != nil {
+		r.second.SetPorts(r.http.Addr().(*net.TCPAddr).Port, r.tls.Addr().(*net.TCPAddr).Port)
+	}
 }
 
 // settle waits for the end of a step and returns how long the Manager would

@@ -22,15 +22,8 @@ const (
 	patience = 7 * day
 	slow     = 7 * day
 
-	// absentAgain is how often to look whether a CA is back that did not even
-	// give its directory. That is no attempt: it orders nothing.
-	absentAgain = 50 * time.Minute
-
 	// localBackoff is the longest wait where the CA was not asked.
 	localBackoff = 10 * time.Minute
-
-	// clockAgain is how often to look whether the clock is right.
-	clockAgain = 10 * time.Minute
 
 	// longestRetryAfter bounds what a CA may ask for: the widest window of Let's
 	// Encrypt's limits, and a bit.
@@ -52,84 +45,79 @@ func (r Reason) needsPerson() bool {
 }
 
 // backedOff returns when to come back, if it is not time for an attempt; zero =
-// it is. A CA that was not there at all is looked for more often: it is no use to
-// wait for a day if it is back in an hour.
-func (m *Manager) backedOff(ctx context.Context, c *client) time.Time {
-	now := m.cfg.Now()
-	if calm := m.started.Add(crashPause); m.rec.Unclean >= crashes {
+// it is. A CA that is down is looked at more often: it is no use to wait for a day
+// if it is back in an hour. Why is set where it is not the schedule.
+func (a *authority) backedOff(ctx context.Context) (next time.Time, why *holdError) {
+	now := a.m.cfg.Now()
+	if calm := a.started.Add(crashPause); a.rec.Unclean >= crashes {
 		if now.Before(calm) {
-			return m.hold(&holdError{ReasonCrashLoop, calm, "too many unclean stops"})
+			return calm, &holdError{ReasonCrashLoop, calm, "too many unclean stops"}
 		}
-		m.rec.Unclean = 0
+		a.rec.Unclean = 0
 	}
-	latest := now.Add(longestRetryAfter)
-	switch {
-	case !m.rec.Next.After(now) || m.rec.Next.After(latest): // later than that is from another clock
-		return time.Time{}
-	case !m.rec.Absent:
-		return m.rec.Next
-	case m.rec.Earliest.After(now):
-		return m.rec.Earliest
-	case now.Before(m.looked.Add(absentAgain)):
-		return earlier(m.rec.Next, m.looked.Add(absentAgain))
+	if !a.rec.Next.After(now) || a.rec.Next.After(now.Add(longestRetryAfter)) { // later than that is from another clock
+		return time.Time{}, nil
 	}
-	m.looked = now
-	if err := m.ask(ctx, c); err != nil {
-		m.log.Debug("the CA is still not there", zap.Error(err))
-		return earlier(m.rec.Next, now.Add(absentAgain))
+	if at := a.nextLook(now); at.After(now) {
+		return at, nil
 	}
-	return time.Time{}
+	return a.lookAgain(ctx), nil
 }
 
 // hold records why nothing is ordered now and returns when to come back. It is
 // logged when it begins.
-func (m *Manager) hold(h *holdError) time.Time {
-	failure := m.explain(h)
-	m.update(func(s *state) { s.last = &failure })
-	if m.waiting != h.reason {
-		m.log.Warn("no certificate is ordered for now", zap.String("reason", string(h.reason)), zap.String("cause", failure.Cause),
-			zap.String("fix", failure.Fix), zap.String("error", failure.Text), zap.Time("until", h.until),
-			zap.String("serving", servingWords(m.current.Load(), m.cfg.Now())))
+func (a *authority) hold(ctx context.Context, h *holdError) time.Time {
+	failure := a.explain(h)
+	a.update(func(s *state) { s.last = &failure })
+	if a.rec.Trouble.IsZero() && a.opened && h.reason.elsewhere() != ours {
+		a.rec.Trouble = a.m.cfg.Now()
+		a.keepRecord(ctx)
 	}
-	m.waiting = h.reason
+	if a.waiting != h.reason {
+		a.log.Warn("no certificate is ordered for now", zap.String("reason", string(h.reason)), zap.String("cause", failure.Cause),
+			zap.String("fix", failure.Fix), zap.String("error", failure.Text), zap.Time("until", h.until),
+			zap.String("serving", servingWords(a.m.current.Load(), a.m.cfg.Now())))
+	}
+	a.waiting = h.reason
 	return h.until
 }
 
 // failed records err and returns when to look again.
-func (m *Manager) failed(ctx context.Context, err error, retryAfter time.Time) time.Time {
-	failure := m.explain(err)
-	now := m.cfg.Now()
-	m.rec.fail(failure, now)
-	m.rec.Absent = errors.As(err, new(*absentError))
-	m.looked = now
-	pause := m.rec.pause(now)
-	m.rec.Next, m.rec.Earliest = now.Add(pause+jitter(pause)), time.Time{}
+func (a *authority) failed(ctx context.Context, err error) time.Time {
+	failure := a.explain(err)
+	now := a.m.cfg.Now()
+	a.waiting = ""
+	a.rec.fail(failure, now)
+	a.rec.Down = errors.As(err, new(*absentError)) || a.seenDown(ctx, failure.Reason)
+	a.looked, a.lookAt = now, now.Add(downAgain-jitter(downAgain))
+	pause := a.pause(now)
+	a.rec.Next, a.rec.Earliest = now.Add(pause+jitter(pause)), time.Time{}
+	retryAfter, _ := a.client.wire.read()
 	for _, asked := range []time.Time{retryAfter, retryAfterText(err.Error())} {
-		if asked.After(m.rec.Next) {
-			m.rec.Next = asked.Add(jitter(10 * time.Minute))
+		if asked.After(a.rec.Next) {
+			a.rec.Next = asked.Add(jitter(10 * time.Minute))
 		}
-		if asked.After(m.rec.Earliest) && asked.After(now) {
-			m.rec.Earliest = asked
+		if asked.After(a.rec.Earliest) && asked.After(now) {
+			a.rec.Earliest = asked
 		}
 	}
 	latest := now.Add(longestRetryAfter)
-	m.rec.Next, m.rec.Earliest = earlier(m.rec.Next, latest), earlier(m.rec.Earliest, latest)
-	m.keepRecord(ctx)
-	next := m.rec.Next
-	if m.rec.Absent {
-		next = earlier(next, later(now.Add(absentAgain), m.rec.Earliest))
-	}
-	m.metrics.failures.WithLabelValues(string(failure.Reason)).Inc()
-	m.update(func(s *state) { s.failures[failure.Reason]++; s.last = &failure })
-	m.log.Warn("certificate attempt failed", zap.String("reason", string(failure.Reason)), zap.String("cause", failure.Cause),
-		zap.String("fix", failure.Fix), zap.String("error", failure.Text), zap.Int("failures_in_a_row", m.rec.Failures),
-		zap.Duration("retry_in", m.rec.Next.Sub(now).Round(time.Second)), zap.String("serving", servingWords(m.current.Load(), now)),
-		zap.Int("issuance_budget_remaining", m.rec.Ledger.remaining(now, false)))
-	return next
+	a.rec.Next, a.rec.Earliest = earlier(a.rec.Next, latest), earlier(a.rec.Earliest, latest)
+	a.keepRecord(ctx)
+	a.m.metrics.failures.WithLabelValues(string(a.role), string(failure.Reason)).Inc()
+	a.update(func(s *state) { s.failures[failure.Reason]++; s.last = &failure })
+	a.log.Warn("certificate attempt failed", zap.String("reason", string(failure.Reason)), zap.String("cause", failure.Cause),
+		zap.String("fix", failure.Fix), zap.String("error", failure.Text), zap.Int("failures_in_a_row", a.rec.Failures),
+		zap.Duration("retry_in", a.rec.Next.Sub(now).Round(time.Second)), zap.String("serving", servingWords(a.m.current.Load(), now)),
+		zap.Int("issuance_budget_remaining", a.rec.Ledger.remaining(now, false)))
+	return a.nextLook(now)
 }
 
 // fail enters a failure.
 func (r *record) fail(failure Failure, now time.Time) {
+	if failure.Reason.elsewhere() != ours && (r.Trouble.IsZero() || r.Trouble.After(now)) {
+		r.Trouble = now
+	}
 	if r.Last == nil || r.Last.Reason != failure.Reason || r.Since.IsZero() {
 		r.Since = now
 	}
@@ -138,26 +126,53 @@ func (r *record) fail(failure Failure, now time.Time) {
 }
 
 // pause returns how long to wait after the last failure.
-func (r *record) pause(now time.Time) time.Duration {
-	pause := backoff[min(r.Failures, len(backoff))-1]
-	switch {
-	case r.Last.Reason == ReasonStorage:
+func (a *authority) pause(now time.Time) time.Duration {
+	pause := backoff[min(a.rec.Failures, len(backoff))-1]
+	switch reason := a.rec.Last.Reason; {
+	case reason == ReasonStorage:
 		return min(pause, localBackoff)
-	case r.Last.Reason.needsPerson() && now.Sub(r.Since) >= patience:
+	case reason.needsPerson() && now.Sub(a.rec.Since) >= patience:
 		return slow
+	case a.role == Fallback && reason.elsewhere() == asHere:
+		return max(pause, day) // it was a long shot
 	}
 	return pause
 }
 
 // succeeded forgets the failures: there is a certificate, and it is not due.
-func (m *Manager) succeeded(ctx context.Context) {
-	m.update(func(s *state) { s.last = nil })
-	if m.rec.Failures == 0 && m.rec.Next.IsZero() && m.rec.Last == nil {
-		return
+func (m *Manager) succeeded(ctx context.Context, s stored) {
+	m.fellBack = false
+	for _, a := range m.authorities {
+		a.forgive(ctx, s)
 	}
-	m.rec.Failures, m.rec.Last, m.rec.Absent = 0, nil, false
-	m.rec.Next, m.rec.Earliest, m.rec.Since = time.Time{}, time.Time{}, time.Time{}
-	m.keepRecord(ctx)
+}
+
+// forgive makes the record as if nothing had failed. Why the fallback was asked
+// is remembered for as long as its certificate is served.
+func (a *authority) forgive(ctx context.Context, s stored) {
+	was := a.rec
+	var last *Failure
+	a.update(func(s *state) { last, s.last = s.last, nil })
+	if a.role == Primary {
+		if s.role() != Fallback {
+			a.rec.Why = nil
+		} else if last != nil {
+			a.rec.Why = last
+		}
+		a.showWhy()
+	}
+	a.waiting = ""
+	a.rec.Failures, a.rec.Last, a.rec.Down, a.rec.Tries = 0, nil, false, nil
+	a.rec.Next, a.rec.Earliest, a.rec.Since, a.rec.Trouble = time.Time{}, time.Time{}, time.Time{}, time.Time{}
+	if was.Failures != 0 || !was.Next.IsZero() || was.Last != nil || !was.Trouble.IsZero() || was.Why != a.rec.Why {
+		a.keepRecord(ctx)
+	}
+}
+
+// showWhy shows why the fallback gave what is served.
+func (a *authority) showWhy() {
+	why := a.rec.Why
+	a.m.show(func(s *shown) { s.why = why })
 }
 
 func earlier(a, b time.Time) time.Time {

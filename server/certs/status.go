@@ -1,6 +1,7 @@
 package certs
 
 import (
+	"cmp"
 	"crypto/x509"
 	"fmt"
 	"maps"
@@ -20,7 +21,8 @@ type Status struct {
 
 	ReadAt time.Time `json:"read_at,omitzero"` // only for "files": when they were last read anew and found good
 
-	// Only for "acme".
+	// Only for "acme". Budget and Directory are those of the first authority, and
+	// LastError is the fallback's only where the first has none.
 	Directory   string         `json:"directory,omitempty"` // the CA that is asked
 	Renewal     time.Time      `json:"renewal,omitzero"`    // planned
 	Attempts    int            `json:"attempts,omitempty"`  // since the start
@@ -32,6 +34,24 @@ type Status struct {
 	ClockOffset *float64 `json:"clock_offset_seconds,omitempty"` // how far ahead our clock is; nil = not known
 
 	LastError *Failure `json:"last_error,omitempty"` // nil after a success
+
+	Role        Role        `json:"authority,omitempty"`    // of the CA that issued what is served
+	WhyFallback *Failure    `json:"why_fallback,omitempty"` // of the first authority, where that is the fallback
+	Authorities []Authority `json:"authorities,omitempty"`  // in their order; nil where there is no fallback
+}
+
+// An Authority says how it stands with one CA.
+type Authority struct {
+	Role         Role           `json:"role"`
+	Name         string         `json:"name"` // as the operator writes it, or the host of the URL
+	Directory    string         `json:"directory"`
+	Attempts     int            `json:"attempts"`               // since the start
+	Failures     map[Reason]int `json:"failures,omitempty"`     // since the start
+	FailingSince time.Time      `json:"failing_since,omitzero"` // zero = it does not fail
+	NextAttempt  time.Time      `json:"next_attempt,omitzero"`  // by its schedule, after a failure; zero = none is put off
+	Budget       *Budget        `json:"issuance_budget,omitempty"`
+	LastError    *Failure       `json:"last_error,omitempty"`
+	ValidatedAt  time.Time      `json:"validated_at,omitzero"` // when it last reached us
 }
 
 // A Budget is how many certificates wellkey may still ask the CA for, by its own
@@ -49,18 +69,49 @@ func (m *Manager) Status() Status {
 		s.ClockOffset = &seconds
 	}
 	m.mu.Lock()
-	defer m.mu.Unlock()
-	s.Directory, s.Attempts, s.Failures = m.directory.URL, m.state.attempts, maps.Clone(m.state.failures)
-	s.Renewal, s.NextAttempt, s.ValidatedAt = m.state.renewal, m.state.next, m.state.validated
-	if m.state.last != nil {
-		last := *m.state.last
-		s.LastError = &last
+	s.Role, s.Renewal, s.NextAttempt, s.WhyFallback = m.shown.role, m.shown.renewal, m.shown.next, clone(m.shown.why)
+	m.mu.Unlock()
+	s.Failures = map[Reason]int{}
+	for _, a := range m.authorities {
+		one := a.status()
+		s.Authorities = append(s.Authorities, one)
+		s.Attempts += one.Attempts
+		for reason, n := range one.Failures {
+			s.Failures[reason] += n
+		}
+		if one.ValidatedAt.After(s.ValidatedAt) {
+			s.ValidatedAt = one.ValidatedAt
+		}
+		s.LastError = cmp.Or(s.LastError, one.LastError)
 	}
-	if l := m.state.ledger; l != nil {
-		now := m.cfg.Now()
+	s.Directory, s.Budget = s.Authorities[0].Directory, s.Authorities[0].Budget
+	if len(m.authorities) == 1 {
+		s.Authorities = nil
+	}
+	return s
+}
+
+func (a *authority) status() Authority {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	s := Authority{
+		Role: a.role, Name: a.directory.Name, Directory: a.directory.URL,
+		Attempts: a.state.attempts, Failures: maps.Clone(a.state.failures),
+		FailingSince: a.state.since, NextAttempt: a.state.next, ValidatedAt: a.state.validated, LastError: clone(a.state.last),
+	}
+	if l := a.state.ledger; l != nil {
+		now := a.m.cfg.Now()
 		s.Budget = &Budget{l.remaining(now, false), l.refill(now, false)}
 	}
 	return s
+}
+
+func clone(f *Failure) *Failure {
+	if f == nil {
+		return nil
+	}
+	copied := *f
+	return &copied
 }
 
 func (h *holder) status(source string) Status {

@@ -24,105 +24,134 @@ const renewalRatio = 1.0 / 3
 // A stored is what the storage has for our domain.
 type stored struct {
 	resource
-	ours   bool             // it is of our CA
+	of     *authority       // who issued it; nil = a CA that is not ours any more
 	cert   *tls.Certificate // nil = none that could be served
-	linked bool             // the CA will know what a renewal replaces
-	ari    acme.RenewalInfo // when the CA wants it renewed
+	linked bool             // that CA will know what a renewal replaces
+	ari    acme.RenewalInfo // when that CA wants it renewed
 }
 
-// load reads our certificate, without locks and without network. What is damaged
-// moves out of the way. After a change of the CA, the certificate of another CA
-// does until there is one of ours.
-func (m *Manager) load(ctx context.Context) (stored, error) {
-	own, err := m.loadOwn(ctx)
-	if err != nil || own.cert != nil {
-		return own, err
+// role returns the role of the CA that issued s.
+func (s stored) role() Role {
+	if s.of == nil {
+		return Other
+	}
+	return s.of.role
+}
+
+// load reads our certificate, without locks and without network: the newest that
+// is in date of those that our CAs gave. What is damaged moves out of the way.
+// After a change of the CAs, the certificate of another one does until there is
+// one of ours.
+func (m *Manager) load(ctx context.Context) (best stored, err error) {
+	for _, a := range m.authorities {
+		s, err := a.loadOwn(ctx)
+		if err != nil {
+			return best, err
+		}
+		if s.cert != nil && m.better(s.cert, best.cert) {
+			best = s
+		}
+	}
+	if best.cert != nil {
+		return best, nil
 	}
 	issuers, err := m.cfg.Storage.List(ctx, "certificates", false)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return own, nil // nothing that we depend on
+		return best, nil // nothing that we depend on
 	}
 	for _, issuer := range issuers {
 		res, err := loadResource(ctx, m.cfg.Storage.Load, path.Base(issuer), m.cfg.Domain)
 		if err != nil {
 			continue
 		}
-		cert, err := res.pair(m.cfg.Domain)
-		if err == nil && (own.cert == nil || cert.Leaf.NotAfter.After(own.cert.Leaf.NotAfter)) {
-			own.cert, own.ours = cert, false
+		if cert, err := res.pair(m.cfg.Domain); err == nil && m.better(cert, best.cert) {
+			best.cert = cert
 		}
 	}
-	return own, nil
+	return best, nil
 }
 
-// loadOwn reads what our CA gave for our domain. What cannot be served goes to
+// better reports whether a certificate is to be served rather than another, which
+// may be nil: one in date before one that is not, and then the newer one.
+func (m *Manager) better(cert, than *tls.Certificate) bool {
+	if than == nil {
+		return true
+	}
+	now := m.cfg.Now()
+	if good := dateWarning(cert.Leaf, now) == ""; good != (dateWarning(than.Leaf, now) == "") {
+		return good
+	}
+	return cert.Leaf.NotBefore.After(than.Leaf.NotBefore)
+}
+
+// loadOwn reads what this CA gave for our domain. What cannot be served goes to
 // quarantine as a whole; if we still have it in memory, it is stored again.
-func (m *Manager) loadOwn(ctx context.Context) (s stored, err error) {
-	s.ours = true
-	s.resource, err = loadResource(ctx, m.fetch, m.issuerKey, m.cfg.Domain)
+func (a *authority) loadOwn(ctx context.Context) (s stored, err error) {
+	s.of = a
+	s.resource, err = loadResource(ctx, a.m.fetch, a.issuerKey, a.m.cfg.Domain)
 	if err != nil {
 		return s, err
 	}
-	if next := m.unfinished(ctx, s.resource); next != nil {
+	if next := a.unfinished(ctx, s.resource); next != nil {
 		s.resource = *next
-		m.unsaved = next // finishes it
+		a.unsaved = next // finishes it
 	}
 	var damage error
 	if s.CertPEM != nil || s.KeyPEM != nil {
-		if s.cert, damage = s.pair(m.cfg.Domain); damage == nil {
+		if s.cert, damage = s.pair(a.m.cfg.Domain); damage == nil {
 			damage = checkChain(s.cert)
 		}
 		if damage != nil {
 			s.cert = nil
-			if err := m.quarantine(ctx, certmagic.StorageKeys.CertsSitePrefix(m.issuerKey, m.cfg.Domain), damage.Error()); err != nil {
+			if err := a.m.quarantine(ctx, certmagic.StorageKeys.CertsSitePrefix(a.issuerKey, a.m.cfg.Domain), damage.Error()); err != nil {
 				return s, err
 			}
 		}
 	}
 	if s.cert == nil {
-		s.resource = resource{Issuer: m.issuerKey}
-		if m.held == nil || damage == nil {
+		s.resource = resource{Issuer: a.issuerKey}
+		if a.held == nil || damage == nil {
 			return s, nil
 		}
-		s.resource, m.unsaved = *m.held, m.held
-		if s.cert, err = s.pair(m.cfg.Domain); err != nil {
+		s.resource, a.unsaved = *a.held, a.held
+		if s.cert, err = s.pair(a.m.cfg.Domain); err != nil {
 			return s, err
 		}
 	}
-	if err := m.mendMeta(ctx, &s); err != nil {
+	if err := a.mendMeta(ctx, &s); err != nil {
 		return s, err
 	}
-	if m.unsaved != nil {
-		m.save(ctx)
+	if a.unsaved != nil {
+		a.save(ctx)
 	}
-	m.held = &s.resource
+	a.held = &s.resource
 	return s, nil
 }
 
 // mendMeta reads what the CA said about renewal. Metadata that cannot be read is
 // replaced by what we know ourselves: it is not worth a certificate.
-func (m *Manager) mendMeta(ctx context.Context, s *stored) error {
+func (a *authority) mendMeta(ctx context.Context, s *stored) error {
 	res, meta, err := decodeMeta(s.Meta)
-	if err == nil && !slices.Contains(res.SANs, m.cfg.Domain) {
+	if err == nil && !slices.Contains(res.SANs, a.m.cfg.Domain) {
 		err = errors.New("it is for other names")
 	}
 	if err != nil {
-		key := certmagic.StorageKeys.SiteMeta(m.issuerKey, m.cfg.Domain)
+		key := certmagic.StorageKeys.SiteMeta(a.issuerKey, a.m.cfg.Domain)
 		if s.Meta != nil {
-			if err := m.quarantine(ctx, key, "the metadata of the certificate is damaged"); err != nil {
+			if err := a.m.quarantine(ctx, key, "the metadata of the certificate is damaged"); err != nil {
 				return err
 			}
 		}
-		meta = acme.Certificate{CA: m.directory.URL}
-		if s.Meta, err = encodeMeta(certmagic.CertificateResource{SANs: []string{m.cfg.Domain}}, meta); err != nil {
+		meta = acme.Certificate{CA: a.directory.URL}
+		if s.Meta, err = encodeMeta(certmagic.CertificateResource{SANs: []string{a.m.cfg.Domain}}, meta); err != nil {
 			return err
 		}
-		m.log.Warn("metadata of the certificate was missing or damaged and is made anew", zap.String("key", key))
-		if err := m.cfg.Storage.Store(ctx, key, s.Meta); err != nil {
-			m.log.Debug("storing metadata", zap.Error(err)) // made anew the next time
+		a.log.Warn("metadata of the certificate was missing or damaged and is made anew", zap.String("key", key))
+		if err := a.m.cfg.Storage.Store(ctx, key, s.Meta); err != nil {
+			a.log.Debug("storing metadata", zap.Error(err)) // made anew the next time
 		}
 	}
-	s.linked = meta.CA == m.directory.URL
+	s.linked = meta.CA == a.directory.URL
 	if meta.RenewalInfo != nil {
 		s.ari = *meta.RenewalInfo
 	}
@@ -152,27 +181,27 @@ func encodeMeta(res certmagic.CertificateResource, meta acme.Certificate) (_ []b
 
 // refreshARI asks the CA again when it wants s renewed (RFC 9773), if it is time
 // to ask, and stores the answer. A CA that does not answer changes nothing.
-func (m *Manager) refreshARI(ctx context.Context, c *client, s *stored) {
+func (a *authority) refreshARI(ctx context.Context, s *stored) {
 	if !s.ari.HasWindow() || !s.ari.NeedsRefresh() && !s.ari.SelectedTime.IsZero() {
 		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
-	info, err := c.iss.GetRenewalInfo(ctx, certmagic.Certificate{Certificate: *s.cert})
+	info, err := a.client.iss.GetRenewalInfo(ctx, certmagic.Certificate{Certificate: *s.cert})
 	if err != nil {
-		m.log.Debug("asking the CA when to renew", zap.Error(err))
+		a.log.Debug("asking the CA when to renew", zap.Error(err))
 		return
 	}
 	if info.SameWindow(s.ari) && !s.ari.SelectedTime.IsZero() {
 		info.SelectedTime = s.ari.SelectedTime // chosen at random once, and kept
 	}
 	s.ari = info
-	if err := m.storeRenewalInfo(ctx, s); err != nil {
-		m.log.Debug("storing when to renew", zap.Error(err))
+	if err := a.storeRenewalInfo(ctx, s); err != nil {
+		a.log.Debug("storing when to renew", zap.Error(err))
 	}
 }
 
-func (m *Manager) storeRenewalInfo(ctx context.Context, s *stored) error {
+func (a *authority) storeRenewalInfo(ctx context.Context, s *stored) error {
 	res, meta, err := decodeMeta(s.Meta)
 	if err != nil {
 		return err
@@ -181,7 +210,7 @@ func (m *Manager) storeRenewalInfo(ctx context.Context, s *stored) error {
 	if s.Meta, err = encodeMeta(res, meta); err != nil {
 		return err
 	}
-	return m.cfg.Storage.Store(ctx, certmagic.StorageKeys.SiteMeta(m.issuerKey, m.cfg.Domain), s.Meta)
+	return a.m.cfg.Storage.Store(ctx, certmagic.StorageKeys.SiteMeta(a.issuerKey, a.m.cfg.Domain), s.Meta)
 }
 
 // renewalTime returns when leaf is to be renewed: when the CA suggests, or with a

@@ -28,79 +28,73 @@ const (
 // behind. It may be called once.
 func (m *Manager) Run(ctx context.Context) error {
 	m.stopping = func() bool { return ctx.Err() != nil }
-	c := m.connect()
-	defer func() { c.close() }()
-	m.acme.Store(c)
+	ans := m.connect()
+	defer func() { m.disconnect(ans) }()
+	m.acme.Store(ans)
 	defer m.acme.Store(nil)
-	defer m.closeRecord(ctx)
+	defer m.closeRecords(ctx)
 	for {
-		if m.addresses() != c.solves { // a listener was bound since
-			c.close()
-			c = m.connect()
-			m.acme.Store(c)
+		if m.addresses() != ans.solves { // a listener was bound since
+			m.disconnect(ans)
+			ans = m.connect()
+			m.acme.Store(ans)
 		}
-		next, err := m.step(ctx, c)
+		next, err := m.step(ctx, ans.solves)
 		if ctx.Err() != nil {
 			return nil
 		}
-		if hold := (*holdError)(nil); errors.As(err, &hold) {
-			next = m.hold(hold)
-		} else if m.waiting = ""; err != nil {
-			retryAfter, _ := c.wire.read()
-			next = m.failed(ctx, err, retryAfter)
+		if err != nil { // the storage: no CA was asked
+			next = m.authorities[0].failed(ctx, &localError{err})
 		}
-		if m.unsaved != nil || m.stale {
-			next = earlier(next, m.cfg.Now().Add(saveAgain))
+		for _, a := range m.authorities {
+			if a.unsaved != nil || a.stale {
+				next = earlier(next, m.cfg.Now().Add(saveAgain))
+			}
 		}
-		m.update(func(s *state) { s.next = next })
+		m.show(func(s *shown) { s.next = next })
 		if m.pause(ctx, max(next.Sub(m.cfg.Now()), 0)) != nil {
 			return nil
 		}
 	}
 }
 
-// step makes at most one attempt and says when to look again.
-func (m *Manager) step(ctx context.Context, c *client) (next time.Time, err error) {
-	c.wire.reset()
-	if m.unsaved != nil && !m.save(ctx) {
-		return m.cfg.Now().Add(saveAgain), nil // a full disk cannot take another one
+// step makes at most one attempt at each CA and says when to look again.
+func (m *Manager) step(ctx context.Context, solves addresses) (next time.Time, err error) {
+	for _, a := range m.authorities {
+		if a.unsaved != nil && !a.save(ctx) {
+			return m.cfg.Now().Add(saveAgain), nil // a full disk cannot take another one
+		}
 	}
 	s, err := m.load(ctx)
 	if err != nil {
-		return time.Time{}, &localError{fmt.Errorf("reading the stored certificate: %w", err)}
+		return time.Time{}, fmt.Errorf("reading the stored certificate: %w", err)
 	}
 	m.adopt(s, "certificate loaded")
-	if err := m.open(ctx); err != nil {
-		return time.Time{}, &localError{fmt.Errorf("reading the record of orders: %w", err)}
+	for _, a := range m.authorities {
+		if err := a.open(ctx); err != nil {
+			return time.Time{}, fmt.Errorf("reading the record of orders: %w", err)
+		}
 	}
-	if m.stale {
-		m.keepRecord(ctx)
-	}
-	if c.solves == (addresses{}) {
-		return m.cfg.Now().Add(bindAgain), nil // the CA could not reach us, and nobody else does
+	if solves == (addresses{}) {
+		return m.cfg.Now().Add(bindAgain), nil // no CA could reach us, and nobody else does
 	}
 	forced := m.wordLeft(ctx)
-	if s.ours && s.cert != nil {
-		m.refreshARI(ctx, c, &s)
+	if s.of != nil {
+		s.of.refreshARI(ctx, &s)
 		now, due := m.cfg.Now(), m.plan(s)
 		if now.Before(due) && !forced {
-			m.succeeded(ctx)
+			m.succeeded(ctx, s)
 			if again := now.Add(lookAgain); again.Before(due) {
 				return again.Add(jitter(lookAgain)), nil
 			}
 			return due, nil
 		}
 	}
-	if !forced {
-		if next := m.backedOff(ctx, c); !next.IsZero() {
-			return next, nil
-		}
-	}
-	if err := m.attempt(ctx, c, forced); err != nil {
-		return time.Time{}, err
+	if got, next := m.obtain(ctx, s, forced); !got {
+		return next, nil
 	}
 	next = m.cfg.Now().Add(pauseAfterSuccess)
-	m.update(func(s *state) {
+	m.show(func(s *shown) {
 		if s.renewal.After(next) && s.renewal.Before(next.Add(lookAgain)) {
 			next = s.renewal
 			return
@@ -110,19 +104,56 @@ func (m *Manager) step(ctx context.Context, c *client) (next time.Time, err erro
 	return next, nil
 }
 
+// try makes an attempt at a, if it is time for one. It reports whether there is a
+// certificate now that is not due, and else when to come again.
+func (a *authority) try(ctx context.Context, forced bool) (got bool, next time.Time) {
+	a.client.wire.reset()
+	if !forced {
+		if next, why := a.backedOff(ctx); why != nil {
+			return false, a.hold(ctx, why)
+		} else if !next.IsZero() {
+			return false, next
+		}
+	}
+	return a.tryNow(ctx, forced)
+}
+
+// tryNow is try, whatever the schedule says.
+func (a *authority) tryNow(ctx context.Context, forced bool) (got bool, next time.Time) {
+	err := a.attempt(ctx, forced)
+	hold := (*holdError)(nil)
+	switch {
+	case err == nil:
+		return true, time.Time{}
+	case ctx.Err() != nil:
+		return false, a.m.cfg.Now() // we are stopping, which is nobody's failure
+	case errors.As(err, &hold):
+		return false, a.hold(ctx, hold)
+	}
+	return false, a.failed(ctx, err)
+}
+
 // adopt serves what is stored, if it is usable and not served yet.
 func (m *Manager) adopt(s stored, message string) {
-	if s.cert == nil || !m.serve(s.cert) {
+	if s.cert == nil {
+		return
+	}
+	m.show(func(shown *shown) { shown.role = s.role() })
+	if !m.serve(s.cert) {
 		return
 	}
 	leaf := s.cert.Leaf
 	fields := []zap.Field{zap.String("issuer", issuerName(leaf)), zap.String("serial", serial(leaf)),
 		zap.Time("not_after", leaf.NotAfter), zap.Time("renewal", renewalTime(leaf, s.ari)),
 		zap.Bool("expired", m.cfg.Now().After(leaf.NotAfter))}
-	if m.opened {
-		fields = append(fields, zap.Int("issuance_budget_remaining", m.rec.Ledger.remaining(m.cfg.Now(), false)))
+	log := m.log
+	if a := s.of; a != nil {
+		log = a.log
+		if a.opened {
+			fields = append(fields, zap.Int("issuance_budget_remaining", a.rec.Ledger.remaining(m.cfg.Now(), false)))
+		}
 	}
-	m.log.Info(message, fields...)
+	log.Info(message, fields...)
 	if !m.stopping() { // else nobody serves it any more
 		m.cfg.OnChange()
 	}
@@ -131,12 +162,12 @@ func (m *Manager) adopt(s stored, message string) {
 // plan returns when s is to be renewed, and shows it in the status.
 func (m *Manager) plan(s stored) time.Time {
 	due := renewalTime(s.cert.Leaf, s.ari)
-	m.update(func(s *state) { s.renewal = due })
+	m.show(func(shown *shown) { shown.renewal = due })
 	return due
 }
 
-func (m *Manager) update(f func(*state)) {
+func (m *Manager) show(f func(*shown)) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	f(&m.state)
+	f(&m.shown)
 }

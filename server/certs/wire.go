@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/mholt/acmez/v3/acme"
+	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 )
 
@@ -91,6 +92,11 @@ func parseRetryAfter(value string, now time.Time) time.Time {
 		return time.Time{}
 	}
 	return at
+}
+
+// quiet is log for certmagic: all it says goes on at debug level.
+func quiet(log *zap.Logger) *zap.Logger {
+	return log.Named("acme").WithOptions(zap.WrapCore(func(core zapcore.Core) zapcore.Core { return tap{core, &wire{now: time.Now}} }))
 }
 
 // A tap lets a wire read along with certmagic's log, which goes on at debug
