@@ -5,10 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/caddyserver/certmagic"
 	"go.uber.org/zap"
+
+	"wellkey/internal/storage/lease"
 )
 
 // How locks work. locks/NAME.lock is the record of who holds the lock, with a
@@ -25,8 +28,8 @@ import (
 
 // Errors of locks, for errors.Is.
 var (
-	ErrNotHeld  = errors.New("this lock is not held here")
-	ErrLockLost = errors.New("somebody else has taken over this lock")
+	ErrNotHeld  = lease.ErrNotHeld
+	ErrLockLost = lease.ErrLost
 )
 
 // Waiting begins quick, since most locks are held for moments.
@@ -39,18 +42,23 @@ const (
 // is taken even if ctx has ended already, as by certmagic.FileStorage. Locks
 // exclude goroutines, processes and hosts.
 func (d *Directory) Lock(ctx context.Context, name string) error {
+	_, err := d.wait(ctx, name)
+	return err
+}
+
+func (d *Directory) wait(ctx context.Context, name string) (*held, error) {
 	trying := context.WithoutCancel(ctx)
 	for wait := firstPoll; ; wait = min(2*wait, lastPoll) {
-		ok, err := d.attempt(trying, name)
-		if ok || err != nil {
-			return err
+		h, err := d.attempt(trying, name)
+		if h != nil || err != nil {
+			return h, err
 		}
 		timer := time.NewTimer(wait)
 		select {
 		case <-timer.C:
 		case <-ctx.Done():
 			timer.Stop()
-			return fmt.Errorf("waiting for lock %q: %w", name, ctx.Err())
+			return nil, fmt.Errorf("waiting for lock %q: %w", name, ctx.Err())
 		}
 		trying = ctx
 	}
@@ -58,13 +66,45 @@ func (d *Directory) Lock(ctx context.Context, name string) error {
 
 // TryLock takes the lock of that name if it is free now.
 func (d *Directory) TryLock(ctx context.Context, name string) (bool, error) {
-	return d.attempt(ctx, name)
+	h, err := d.attempt(ctx, name)
+	return h != nil, err
+}
+
+type heldKey struct{}
+
+// Guard waits for the lock of that name and returns the context for the work
+// under it: it ends with ctx, or when the lock is lost (its cause is ErrLockLost
+// then), and what is written with it after that is refused. release gives the lock
+// back, and ends the context.
+func (d *Directory) Guard(ctx context.Context, name string) (guarded context.Context, release func(context.Context) error, err error) {
+	h, err := d.wait(ctx, name)
+	if err != nil {
+		return nil, nil, err
+	}
+	guarded, cancel := context.WithCancelCause(context.WithValue(ctx, heldKey{}, h))
+	stop := context.AfterFunc(h.lost, func() { cancel(fmt.Errorf("lock %q: %w", name, ErrLockLost)) })
+	return guarded, func(ctx context.Context) error {
+		stop()
+		cancel(context.Canceled)
+		return d.unlock(ctx, d.drop(h.file, h), name)
+	}, nil
+}
+
+// mayWrite returns an error where ctx works under a lock that was lost.
+func mayWrite(ctx context.Context) error {
+	if h, ok := ctx.Value(heldKey{}).(*held); ok && !h.ours() {
+		return fmt.Errorf("writing under lock %q: %w", h.name, ErrLockLost)
+	}
+	return ctx.Err()
 }
 
 // Unlock gives the lock of that name back. The error is ErrLockLost if somebody
 // else has it now, who keeps it, and ErrNotHeld if this Directory never had it.
 func (d *Directory) Unlock(ctx context.Context, name string) error {
-	h := d.drop(d.lockFile(name))
+	return d.unlock(ctx, d.drop(d.lockFile(name), nil), name)
+}
+
+func (d *Directory) unlock(ctx context.Context, h *held, name string) error {
 	if h == nil {
 		return fmt.Errorf("unlocking %q: %w", name, ErrNotHeld)
 	}
@@ -93,20 +133,23 @@ func (d *Directory) RenewLockLease(ctx context.Context, name string, _ time.Dura
 	return nil
 }
 
-// drop takes one from those that hold the lock, first those that have lost it:
-// their late Unlock must not free the lock of who has it now.
-func (d *Directory) drop(file string) *held {
+// drop takes h from those that hold the lock, or, if it is nil, one of them,
+// first those that have lost it: their late Unlock must not free the lock of who
+// has it now. It returns nil where there is none.
+func (d *Directory) drop(file string, h *held) *held {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	all := d.held[file]
-	if len(all) == 0 {
-		return nil
+	for i, one := range d.held[file] {
+		if h != nil && one != h {
+			continue
+		}
+		d.held[file] = slices.Delete(d.held[file], i, i+1)
+		if len(d.held[file]) == 0 {
+			delete(d.held, file)
+		}
+		return one
 	}
-	d.held[file] = all[1:]
-	if len(all) == 1 {
-		delete(d.held, file)
-	}
-	return all[0]
+	return nil
 }
 
 // holder returns the last that got the lock; nil = none.
@@ -130,9 +173,9 @@ func (d *Directory) lockFile(name string) string { return d.under(lockKey(name))
 
 func lockKey(name string) string { return "locks/" + certmagic.StorageKeys.Safe(name) + ".lock" }
 
-// attempt takes the lock of that name if that can be done at once. A lock that
-// was damaged is moved away and tried again.
-func (d *Directory) attempt(ctx context.Context, name string) (bool, error) {
+// attempt takes the lock of that name if that can be done at once; nil without
+// an error = it cannot. A lock that was damaged is moved away and tried again.
+func (d *Directory) attempt(ctx context.Context, name string) (*held, error) {
 	const again = 3 // Each quarantine makes way for the next thing that may be there.
 	for range again {
 		h, err := do(ctx, d, fmt.Sprintf("locking %q", name), func(ctx context.Context) (*held, error) {
@@ -146,18 +189,18 @@ func (d *Directory) attempt(ctx context.Context, name string) (bool, error) {
 		case errors.Is(err, errMovedAway):
 			continue
 		case errors.Is(err, errBusy):
-			return false, nil
+			return nil, nil
 		case err != nil:
 			d.metrics.failed(err)
-			return false, d.explain(err)
+			return nil, d.explain(err)
 		}
 		d.mu.Lock()
 		d.held[h.file] = append(d.held[h.file], h)
 		d.mu.Unlock()
 		h.start(d)
-		return true, nil
+		return h, nil
 	}
-	return false, nil
+	return nil, nil
 }
 
 // A held is a lock that is ours until somebody takes it over.
@@ -169,12 +212,15 @@ type held struct {
 	guard  *guard // nil: this file system has no flock
 	cancel context.CancelFunc
 	done   chan struct{}
+	lost   context.Context // ends when it is lost, or given back
+	lose   context.CancelFunc
 }
 
 // start keeps the lock fresh in a goroutine, until stop.
 func (h *held) start(d *Directory) {
 	ctx, cancel := context.WithCancel(context.Background())
 	h.cancel, h.done = cancel, make(chan struct{})
+	h.lost, h.lose = context.WithCancel(context.Background())
 	go func() {
 		defer close(h.done)
 		ticker := time.NewTicker(d.refresh)
@@ -191,6 +237,7 @@ func (h *held) start(d *Directory) {
 			}
 			if errors.Is(err, ErrLockLost) {
 				d.log.Error("lost a lock to another owner", zap.String("lock", h.name), zap.Error(err))
+				h.lose()
 				return
 			}
 			if err != nil {
@@ -203,6 +250,7 @@ func (h *held) start(d *Directory) {
 func (h *held) stop() {
 	h.cancel()
 	<-h.done
+	h.lose()
 }
 
 // renew writes the record again, where it is, unless its name leads to another.

@@ -32,9 +32,10 @@ func newMetrics(registerer prometheus.Registerer) *metrics {
 	return m
 }
 
-// failed notes that a write ended in err, unless its caller just gave up.
+// failed notes that a write ended in err, unless its caller just gave up, or was
+// refused.
 func (m *metrics) failed(err error) {
-	if !errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded) {
+	if !errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, ErrLockLost) {
 		m.writable.Set(0)
 	}
 }

@@ -35,11 +35,11 @@ func (d *Directory) Store(ctx context.Context, key string, value []byte) error {
 		turn := d.turn(key)
 		turn.Lock()
 		defer turn.Unlock()
+		if err := mayWrite(ctx); err != nil {
+			return false, err // Our caller has left, and may have stored something newer; or the lock is lost.
+		}
 		if old, err := os.ReadFile(file); err == nil && bytes.Equal(old, value) {
 			return false, nil
-		}
-		if err := ctx.Err(); err != nil {
-			return false, err // Our caller has left, and may have stored something newer.
 		}
 		err := d.write(file, value)
 		if err != nil && d.clear(key, err) {
@@ -49,7 +49,7 @@ func (d *Directory) Store(ctx context.Context, key string, value []byte) error {
 	}, nil)
 	if err != nil {
 		d.metrics.failed(err)
-		return d.explain(err)
+		return d.explainLock(err)
 	}
 	if wrote {
 		d.metrics.writable.Set(1)
@@ -110,7 +110,7 @@ func (d *Directory) Delete(ctx context.Context, key string) error {
 		turn := d.turn(key)
 		turn.Lock()
 		defer turn.Unlock()
-		if err := ctx.Err(); err != nil {
+		if err := mayWrite(ctx); err != nil {
 			return err
 		}
 		return durable.RemoveAll(file)

@@ -21,6 +21,7 @@ const (
 
 	roleCount = "count" // 3 goroutines, each counting 10 times
 	roleHold  = "hold"  // lock, say so, wait for the end of the input, unlock
+	roleGuard = "guard" // guard, say so, wait for the end of the input, write
 	ready     = "storagetest: ready"
 )
 
@@ -54,6 +55,8 @@ func (b Backend) work(t *testing.T, role string) {
 		_, err = io.Copy(io.Discard, os.Stdin)
 		check(t, err)
 		check(t, s.Unlock(t.Context(), "l"))
+	case roleGuard:
+		b.workGuarded(t, s)
 	default:
 		t.Fatalf("no such role: %q", role)
 	}

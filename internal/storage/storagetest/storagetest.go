@@ -8,6 +8,7 @@
 package storagetest
 
 import (
+	"context"
 	"errors"
 	"os"
 	"testing"
@@ -21,6 +22,9 @@ type Storage interface {
 	certmagic.Storage
 	certmagic.TryLocker
 	certmagic.LockLeaseRenewer
+	// Guard is Lock for work whose context ends when the lock is lost, and whose
+	// writes are refused then.
+	Guard(ctx context.Context, name string) (guarded context.Context, release func(context.Context) error, err error)
 }
 
 // A Backend is what Run tests.
@@ -37,6 +41,8 @@ type Backend struct {
 	Lease time.Duration
 	// Takeover is how soon the lock of a killed process must be free.
 	Takeover time.Duration
+	// Steady says that a process which stands still, but lives, keeps its locks.
+	Steady bool
 	// Lost is the error of RenewLockLease and Unlock for a lock that was lost.
 	Lost error
 }
@@ -67,6 +73,9 @@ func Run(t *testing.T, b Backend) {
 		{"a held lock outlives its lease", testOutlives},
 		{"takeover from a killed process", testKilled},
 		{"late unlock", testLateUnlock},
+		{"guarded work", testGuard},
+		{"guarded work under a lost lock", testGuardLost},
+		{"guarded work of a process that stood still", testPaused},
 	} {
 		t.Run(test.name, func(t *testing.T) { test.run(t, b) })
 	}
