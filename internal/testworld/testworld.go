@@ -33,6 +33,8 @@ type Config struct {
 	Host   string // a loopback address for wellkey's listeners; "" = 127.0.0.1
 	Files  bool   // the certificate comes from files that Signer made, and there is no CA: quicker
 
+	Profiles []testca.Profile // that the CA offers; none = those of Let's Encrypt
+
 	// For a world that goes on where another one ended: where its ACME API
 	// listened, and the PEM of its roots, which stay trusted.
 	CAAddr      string
@@ -81,7 +83,7 @@ func (w *World) start(c Config) (err error) {
 			roots["probe-roots.pem"] = w.RootsPEM()
 		}
 	} else {
-		w.CA, err = testca.Start(testca.Config{Addr: c.CAAddr, HTTPPort: portOf(w.HTTPAddr), TLSPort: portOf(w.HTTPSAddr), DNS: w.DNS.Addr()})
+		w.CA, err = testca.Start(testca.Config{Addr: c.CAAddr, Profiles: c.Profiles, HTTPPort: portOf(w.HTTPAddr), TLSPort: portOf(w.HTTPSAddr), DNS: w.DNS.Addr()})
 		if err == nil {
 			roots["acme-roots.pem"], roots["probe-roots.pem"] = w.CA.APIRootsPEM(), w.RootsPEM()
 		}
