@@ -58,7 +58,11 @@ func TestScrape(t *testing.T) {
 
 	before := series(text)
 	w.harass(*harassment)
-	after := series(w.scrape())
+	text = w.scrape()
+	after := series(text)
+	if n := answered(families(t, text)); n < float64(*harassment)/4 {
+		t.Errorf("%v requests were answered, of %d: the rest did not get through", n, *harassment)
+	}
 	if len(before) < 300 || len(after) != len(before) {
 		t.Errorf("%d random requests make %d series out of %d", *harassment, len(after), len(before))
 	}
@@ -67,6 +71,14 @@ func TestScrape(t *testing.T) {
 			t.Errorf("new series %s", name)
 		}
 	}
+}
+
+// answered returns how many requests of all kinds were answered.
+func answered(all map[string]*dto.MetricFamily) (n float64) {
+	for _, m := range all["wellkey_http_requests_total"].GetMetric() {
+		n += m.GetCounter().GetValue()
+	}
+	return n
 }
 
 // families returns the metrics of a scrape.
