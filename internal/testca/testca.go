@@ -18,7 +18,9 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -55,7 +57,16 @@ type Config struct {
 	EAB      map[string]string // key id → MAC key in base64url; if there are any, new accounts must be bound to one
 	Log      io.Writer         // Pebble's own log; nil = none
 	Date     func() time.Time  // what the API says in its Date headers; nil = the real time. Certificates begin at the real time
+
+	BadNonces int           // how many of 100 good nonces are rejected all the same
+	Sleep     time.Duration // up to how long each validation sleeps, whole seconds; 0 = not at all
+	Chain     int           // intermediates of a chain; 0 = one
 }
+
+// APIName is, beside 127.0.0.1 and localhost, a name in the certificate of the API:
+// for clients that treat a CA on this very machine in another way. Whoever uses it
+// sees to it that it resolves.
+const APIName = "acme.wellkey.test"
 
 // A Profile is a kind of certificate that clients may ask for by name. An order
 // that names none gets any of them at random.
@@ -90,11 +101,9 @@ type CA struct {
 	orders, finalized atomic.Int64
 }
 
-// Start runs a CA until Close. It sets environment variables of this whole
-// process, since Pebble reads its manners only from there: no random sleeps
-// (PEBBLE_VA_NOSLEEP), no random rejection of nonces (PEBBLE_WFE_NONCEREJECT)
-// and no reuse of authorizations (PEBBLE_AUTHZREUSE). One that is already set
-// stays.
+// Start runs a CA until Close. Pebble reads some of its manners only from the
+// environment of the process, so that is changed for a moment, here and in
+// SetPorts.
 //
 // After Close, the goroutine of Pebble's validator
 // (github.com/letsencrypt/pebble/v2/va.VAImpl.processTasks) stays behind, as
@@ -109,8 +118,8 @@ func Start(cfg Config) (*CA, error) {
 	if cfg.Log == nil {
 		cfg.Log = io.Discard
 	}
-	if err := calm(); err != nil {
-		return nil, fmt.Errorf("setting the environment of Pebble: %w", err)
+	if cfg.Chain == 0 {
+		cfg.Chain = 1
 	}
 	c := &CA{cfg: cfg, quiet: log.New(cfg.Log, "pebble ", log.LstdFlags), db: db.NewMemoryStore(), ended: make(chan error, 1)}
 	for id, key := range cfg.EAB {
@@ -122,7 +131,7 @@ func Start(cfg Config) (*CA, error) {
 	for _, p := range cfg.Profiles {
 		profiles[p.Name] = ca.Profile{Description: p.Name, PromoteCommonName: p.CommonName, ValidityPeriod: uint64(p.Lifetime / time.Second)}
 	}
-	c.ca = ca.New(c.quiet, c.db, "", "ecdsa", 0, 1, profiles)
+	c.ca = ca.New(c.quiet, c.db, "", "ecdsa", 0, cfg.Chain, profiles)
 	c.SetPorts(cfg.HTTPPort, cfg.TLSPort)
 	if err := c.serve(); err != nil {
 		return nil, err
@@ -130,21 +139,31 @@ func Start(cfg Config) (*CA, error) {
 	return c, nil
 }
 
-// calm sets Pebble's environment.
-func calm() error {
+// manners is held while the environment is as one CA wants it.
+var manners sync.Mutex
+
+// withManners calls f while the environment tells Pebble how to behave: sleeps
+// and rejected nonces as in the Config, and no reuse of authorizations.
+func (c *CA) withManners(f func()) {
+	manners.Lock()
+	defer manners.Unlock()
 	for name, value := range map[string]string{
-		"PEBBLE_VA_NOSLEEP":      "1",
-		"PEBBLE_WFE_NONCEREJECT": "0",
+		"PEBBLE_VA_NOSLEEP":      strconv.FormatBool(c.cfg.Sleep == 0),
+		"PEBBLE_VA_SLEEPTIME":    strconv.Itoa(int(c.cfg.Sleep / time.Second)),
+		"PEBBLE_WFE_NONCEREJECT": strconv.Itoa(c.cfg.BadNonces),
 		"PEBBLE_AUTHZREUSE":      "0",
 	} {
-		if _, set := os.LookupEnv(name); set {
-			continue
-		}
-		if err := os.Setenv(name, value); err != nil {
-			return err
-		}
+		former, set := os.LookupEnv(name)
+		_ = os.Setenv(name, value) // name and value are in order
+		defer func() {
+			if set {
+				_ = os.Setenv(name, former)
+			} else {
+				_ = os.Unsetenv(name)
+			}
+		}()
 	}
-	return nil
+	f()
 }
 
 // serve binds the API's listener and answers on it.
@@ -152,7 +171,7 @@ func (c *CA) serve() (err error) {
 	if c.api, err = NewSigner(); err != nil {
 		return fmt.Errorf("making the root of the ACME API: %w", err)
 	}
-	leaf, err := c.api.Issue(LeafOptions{}, "127.0.0.1", "localhost")
+	leaf, err := c.api.Issue(LeafOptions{}, "127.0.0.1", "localhost", APIName)
 	if err != nil {
 		return fmt.Errorf("making the certificate of the ACME API: %w", err)
 	}
@@ -183,11 +202,13 @@ func (c *CA) Close() error {
 // certificates stay; nonces that were given out become invalid, which ACME
 // clients bear.
 func (c *CA) SetPorts(httpPort, tlsPort int) {
-	validator := va.New(c.quiet, httpPort, tlsPort, true, c.cfg.DNS, c.db)
-	// No Retry-After on pending orders: clients poll at their own, quicker, pace.
-	front := wfe.New(c.quiet, c.db, validator, c.ca, []string{"pebble.test"}, true, len(c.cfg.EAB) > 0, 0, 0)
-	handler := front.Handler()
-	c.pebble.Store(&handler)
+	c.withManners(func() {
+		validator := va.New(c.quiet, httpPort, tlsPort, true, c.cfg.DNS, c.db)
+		// No Retry-After on pending orders: clients poll at their own, quicker, pace.
+		front := wfe.New(c.quiet, c.db, validator, c.ca, []string{"pebble.test"}, true, len(c.cfg.EAB) > 0, 0, 0)
+		handler := front.Handler()
+		c.pebble.Store(&handler)
+	})
 }
 
 // Intercept lets f see each request to the API before Pebble does; if f returns
@@ -212,7 +233,7 @@ func (c *CA) Answer(path string, f func(good []byte) []byte) {
 			return false
 		}
 		answer := httptest.NewRecorder()
-		(*c.pebble.Load()).ServeHTTP(answer, r)
+		c.Pass(answer, r)
 		body := answer.Body.Bytes()
 		if answer.Code < http.StatusBadRequest {
 			body = f(body)
@@ -240,6 +261,12 @@ func (c *CA) handle(w http.ResponseWriter, r *http.Request) {
 	if f := c.intercept.Load(); f != nil && (*f)(w, r) {
 		return
 	}
+	c.Pass(w, r)
+}
+
+// Pass answers a request as Pebble does: for an interceptor that wants to see the
+// answer, or to change it.
+func (c *CA) Pass(w http.ResponseWriter, r *http.Request) {
 	if serial, ok := strings.CutPrefix(r.URL.Path, CertificatePath); ok {
 		c.awaitRecord(r.Context(), serial)
 	}
