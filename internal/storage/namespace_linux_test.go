@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest/observer"
 	"golang.org/x/sys/unix"
 
 	"wellkey/internal/storage"
@@ -136,14 +138,29 @@ func TestDiskFull(t *testing.T) {
 		t.Errorf("got %q, %v, want no half file", keys, err)
 	}
 	fill(t, filepath.Join(dir, "more")) // what the lock left
-	if _, err := storage.New(storage.Config{Path: dir}); !errors.Is(err, storage.ErrFull) {
-		t.Errorf("New: got %v, want ErrFull", err)
-	}
+	wantLoads(t, dir, "certificates/a/a.crt")
 
 	must(t, errors.Join(os.Remove(filepath.Join(dir, "ballast")), os.Remove(filepath.Join(dir, "more"))))
 	must(t, d.Writable(t.Context()))
 	wantWritable(t, registry, 1)
 	must(t, d.Store(t.Context(), "certificates/a/a.crt", []byte("new")))
+}
+
+// wantLoads wants a directory that cannot be written to be opened all the same,
+// with one line about it, so that what is in it can be served.
+func wantLoads(t *testing.T, dir, key string) {
+	t.Helper()
+	core, seen := observer.New(zap.ErrorLevel)
+	registry := prometheus.NewRegistry()
+	d, err := storage.New(storage.Config{Path: dir, Registerer: registry, Logger: zap.New(core)})
+	must(t, err)
+	if got, err := d.Load(t.Context(), key); err != nil || string(got) != "old" {
+		t.Errorf("after New: got %q, %v, want the old value", got, err)
+	}
+	wantWritable(t, registry, 0)
+	if n := seen.FilterMessageSnippet("cannot be written").Len(); n != 1 {
+		t.Errorf("%d lines about it, want 1", n)
+	}
 }
 
 // fill writes to file until nothing more fits.
@@ -177,13 +194,13 @@ func TestReadOnly(t *testing.T) {
 		"Lock":       d.Lock(t.Context(), "l"),
 		"Writable":   d.Writable(t.Context()),
 		"Quarantine": d.Quarantine(t.Context(), "k", "a test"),
-		"New":        func() error { _, err := storage.New(storage.Config{Path: dir}); return err }(),
 	} {
 		if !errors.Is(err, storage.ErrReadOnly) || errors.Is(err, storage.ErrFull) || !strings.Contains(err.Error(), "mounted read-only") || !strings.Contains(err.Error(), dir) {
 			t.Errorf("%s: got %v, want ErrReadOnly with path and fix", name, err)
 		}
 	}
 	wantWritable(t, registry, 0)
+	wantLoads(t, dir, "k")
 	must(t, d.Store(t.Context(), "k", []byte("old")))
 	if got, err := d.Load(t.Context(), "k"); err != nil || string(got) != "old" {
 		t.Errorf("Load: got %q, %v", got, err)

@@ -68,9 +68,11 @@ func Open(path string, logger *zap.Logger) (*Directory, error) {
 	return New(Config{Path: path, Logger: logger})
 }
 
-// New makes the directory if it does not exist, proves that it can be written,
-// and returns it. The error is for the operator: it names the path, what is
-// wrong and the fix.
+// New makes the directory if it does not exist, and proves that it can be written.
+// The error is for the operator: it names the path, what is wrong and the fix.
+//
+// A directory that is there, on a disk that is full, read-only or hangs, is no
+// error but a line in the log: what is in it is to be served.
 func New(cfg Config) (*Directory, error) {
 	path, err := filepath.Abs(cfg.Path)
 	if err != nil {
@@ -104,10 +106,14 @@ func New(cfg Config) (*Directory, error) {
 	if err != nil {
 		return nil, d.explain(err)
 	}
-	if err := d.Writable(ctx); err != nil {
+	switch err := d.Writable(ctx); {
+	case err == nil:
+		d.log.Debug("data directory is writable", zap.String("path", path))
+	case errors.Is(err, ErrFull), errors.Is(err, ErrReadOnly), errors.Is(err, ErrTimeout):
+		d.log.Error("data directory cannot be written, so only what is in it is served, and nothing is ordered or registered", zap.Error(err))
+	default:
 		return nil, err
 	}
-	d.log.Debug("data directory is writable", zap.String("path", path))
 	return d, nil
 }
 
