@@ -1,0 +1,154 @@
+package faults_test
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+
+	"go.uber.org/goleak"
+
+	"wellkey/internal/testca"
+)
+
+// inNamespace, set in the environment, says that mounts are ours.
+const inNamespace = "WELLKEY_FAULTS_NAMESPACE"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(inNamespace) == "" {
+		os.Exit(enterNamespace())
+	}
+	flag.Parse()
+	if !given("test.parallel") {
+		// The tests mostly wait for an ACME client that polls four times a second.
+		_ = flag.Set("test.parallel", "24")
+	}
+	if err := nameTheCA(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	goleak.VerifyTestMain(m,
+		goleak.Cleanup(func(code int) {
+			if dir := binary.dir; dir != "" {
+				_ = os.RemoveAll(dir)
+			}
+			os.Exit(code)
+		}),
+		// What certmagic and Pebble leave running, in this order: up to 5 s
+		// after a lock is released; one a CA and account, for ever; one a CA.
+		goleak.IgnoreAnyFunction("github.com/caddyserver/certmagic.keepLockfileFresh"),
+		goleak.IgnoreAnyFunction("github.com/caddyserver/certmagic.(*RingBufferRateLimiter).loop"),
+		goleak.IgnoreAnyFunction("github.com/letsencrypt/pebble/v2/va.VAImpl.processTasks"))
+}
+
+func given(name string) bool {
+	found := false
+	flag.Visit(func(f *flag.Flag) { found = found || f.Name == name })
+	return found
+}
+
+// enterNamespace runs this binary again where it may mount, and returns its exit
+// code.
+func enterNamespace() int {
+	if os.Getuid() != 0 {
+		fmt.Fprintln(os.Stderr, "the fault suite mounts file systems and changes owners, so it needs root: run it as root, for example in a container")
+		return 1
+	}
+	runtime.LockOSThread() // the child dies with this thread
+	command := exec.Command(os.Args[0], os.Args[1:]...)
+	command.Env = append(os.Environ(), inNamespace+"=1")
+	command.Stdin, command.Stdout, command.Stderr = os.Stdin, os.Stdout, os.Stderr
+	command.SysProcAttr = &syscall.SysProcAttr{Unshareflags: syscall.CLONE_NEWNS, Pdeathsig: syscall.SIGKILL}
+	err := command.Run()
+	if command.ProcessState == nil {
+		fmt.Fprintf(os.Stderr, "the fault suite needs a mount namespace of its own (CAP_SYS_ADMIN), and there is none: %v\n", err)
+		return 1
+	}
+	return max(command.ProcessState.ExitCode(), 0) + boolInt(command.ProcessState.ExitCode() < 0)
+}
+
+func boolInt(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// nameTheCA lets testca.APIName resolve: a CA of that name is not on this very
+// machine, for all wellkey knows.
+func nameTheCA() error {
+	hosts, err := os.ReadFile("/etc/hosts")
+	if err != nil {
+		return err
+	}
+	file := filepath.Join(os.TempDir(), fmt.Sprintf("wellkey-faults-hosts-%d", os.Getpid()))
+	if err := os.WriteFile(file, append(hosts, "\n127.0.0.1 "+testca.APIName+"\n"...), 0o644); err != nil {
+		return err
+	}
+	defer os.Remove(file) // the mount keeps it
+	if err := syscall.Mount(file, "/etc/hosts", "", syscall.MS_BIND, ""); err != nil {
+		return fmt.Errorf("mounting over /etc/hosts: %w", err)
+	}
+	return nil
+}
+
+// binary is the program as it ships, built when it is first wanted.
+var binary struct {
+	once sync.Once
+	dir  string
+	err  error
+}
+
+// wellkey returns the path of the real binary.
+func wellkey(t *testing.T) string {
+	t.Helper()
+	binary.once.Do(func() {
+		if binary.dir, binary.err = os.MkdirTemp("", "wellkey-faults-"); binary.err != nil {
+			return
+		}
+		binary.err = os.Chmod(binary.dir, 0o755) // for other users
+		if binary.err != nil {
+			return
+		}
+		build := exec.Command("go", "build", "-trimpath", "-buildvcs=false", "-ldflags", "-s -w", "-o", filepath.Join(binary.dir, "wellkey"), "wellkey")
+		build.Env = append(os.Environ(), "CGO_ENABLED=0")
+		if out, err := build.CombinedOutput(); err != nil {
+			binary.err = fmt.Errorf("building wellkey: %w\n%s", err, out)
+		}
+	})
+	if binary.err != nil {
+		t.Fatal(binary.err)
+	}
+	return filepath.Join(binary.dir, "wellkey")
+}
+
+// hosts counts what was given to tests, so that each has a loopback address of
+// its own, where ports do not collide, and a domain of its own, since certmagic
+// keeps challenges by domain in a global.
+var hosts atomic.Uint32
+
+func newHost() (host, domain string) {
+	n := hosts.Add(1)
+	return fmt.Sprintf("127.%d.%d.%d", 10+os.Getpid()%200, n/250, 1+n%250), fmt.Sprintf("faults%d.example.com", n)
+}
+
+// slug makes a name fit for a file.
+func slug(name string) string {
+	return strings.NewReplacer("/", "-", " ", "-", ",", "").Replace(strings.ToLower(name))
+}
+
+func must(t *testing.T, errs ...error) {
+	t.Helper()
+	for _, err := range errs {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+}
