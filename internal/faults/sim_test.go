@@ -157,10 +157,12 @@ func (s *sim) start() *instance {
 	must(s.t, err)
 	var face *server.Server
 	cfg := certs.Config{
-		Domain: s.domain, Storage: store, Directory: s.ca.Directory(), Roots: s.ca.APIRoots(), Logger: s.logger, Registerer: i.registry,
+		Domain: s.domain, Storage: store, Directory: s.ca.Directory(), Roots: s.ca.APIRoots(),
 		HTTPAddr: func() string { return face.HTTPAddr() }, TLSAddr: func() string { return face.HTTPSAddr() },
-		Now:  func() time.Time { return s.now().Add(time.Duration(s.wrong.Load())) },
-		Wait: i.wait,
+		Common: certs.Common{
+			Now:  func() time.Time { return s.now().Add(time.Duration(s.wrong.Load())) },
+			Wait: i.wait, Logger: s.logger, Registerer: i.registry,
+		},
 	}
 	s.change(&cfg)
 	i.Manager, err = certs.New(cfg)
