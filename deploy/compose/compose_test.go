@@ -20,6 +20,8 @@ import (
 	"wellkey/registrar/fleetapi"
 )
 
+func TestMain(m *testing.M) { os.Exit(deploytest.Main(m)) }
+
 // shapes are the compose files, each with the services that it has.
 var shapes = []struct {
 	file     string
@@ -78,7 +80,7 @@ func load(t *testing.T, file string, environ ...string) (project, error) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	out, err := deploytest.Check(t, "", append([]string{"run", "./compose", path}, environ...)...)
+	out, err := deploytest.Check(t, "", "compose", append([]string{path}, environ...)...)
 	if err != nil {
 		return project{}, err
 	}

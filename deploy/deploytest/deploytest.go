@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"maps"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"runtime"
@@ -41,22 +40,6 @@ func Read(t testing.TB, path string) string {
 		t.Fatal(err)
 	}
 	return string(text)
-}
-
-// Check runs a go command in deploy/check, the module of the programs that are
-// too large for the module of wellkey: "run ./compose", "tool helm". Paths in args
-// must be absolute. The error holds what the program said.
-func Check(t testing.TB, stdin string, args ...string) (stdout string, err error) {
-	t.Helper()
-	cmd := exec.Command("go", append([]string{"-C", filepath.Join(Root(t), "deploy/check")}, args...)...)
-	cmd.Env = append(os.Environ(), "GOFLAGS=-buildvcs=false", "GOWORK=off")
-	cmd.Stdin = strings.NewReader(stdin)
-	var out, said bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &out, &said
-	if err := cmd.Run(); err != nil {
-		return out.String(), fmt.Errorf("%s: %w\n%s", strings.Join(args, " "), err, said.String())
-	}
-	return out.String(), nil
 }
 
 // An Image is what the Dockerfile says of the image.

@@ -1,8 +1,3 @@
-// Manifests reads Kubernetes objects in YAML from its input as an API server with
-// strict validation does: each must be of a kind that is known here, and have no
-// field that its type does not have, nor one twice. It prints them as a JSON
-// array. Objects of other API groups (those of the Prometheus operator) are
-// printed as they are.
 package main
 
 import (
@@ -11,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"strings"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -23,21 +17,12 @@ import (
 	"k8s.io/apimachinery/pkg/util/yaml"
 )
 
-func main() {
-	objects, err := read(os.Stdin)
-	if err == nil {
-		err = json.NewEncoder(os.Stdout).Encode(objects)
-	}
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
-}
+// foreign is the group of the Prometheus operator. Its types are not known here.
+const foreign = "monitoring.coreos.com/"
 
-// foreign are the groups whose types are not known here.
-var foreign = []string{"monitoring.coreos.com/"}
-
-func read(r io.Reader) ([]json.RawMessage, error) {
+// decodeAll reads objects in YAML: each must be of a kind that is known here, and
+// have no field that its type does not have, nor one twice.
+func decodeAll(text string) ([]json.RawMessage, error) {
 	scheme := runtime.NewScheme()
 	for _, add := range []func(*runtime.Scheme) error{appsv1.AddToScheme, corev1.AddToScheme, networkingv1.AddToScheme, policyv1.AddToScheme} {
 		if err := add(scheme); err != nil {
@@ -46,19 +31,18 @@ func read(r io.Reader) ([]json.RawMessage, error) {
 	}
 	decoder := serializer.NewCodecFactory(scheme, serializer.EnableStrict).UniversalDeserializer()
 	var objects []json.RawMessage
-	var faults []error
-	documents := yaml.NewYAMLReader(bufio.NewReader(r))
-	for n := 1; ; n++ {
+	documents := yaml.NewYAMLReader(bufio.NewReader(strings.NewReader(text)))
+	for {
 		document, err := documents.Read()
 		if errors.Is(err, io.EOF) {
-			return objects, errors.Join(faults...)
+			return objects, nil
 		}
 		if err != nil {
 			return nil, err
 		}
 		object, err := decode(decoder, document)
 		if err != nil {
-			faults = append(faults, fmt.Errorf("document %d: %w\n%s", n, err, document))
+			return nil, fmt.Errorf("%w\n%s", err, document)
 		}
 		if object != nil {
 			objects = append(objects, object)
@@ -76,10 +60,8 @@ func decode(decoder runtime.Decoder, document []byte) (json.RawMessage, error) {
 	if err := json.Unmarshal(plain, &head); err != nil {
 		return nil, err
 	}
-	for _, group := range foreign {
-		if strings.HasPrefix(head.APIVersion, group) {
-			return plain, nil
-		}
+	if strings.HasPrefix(head.APIVersion, foreign) {
+		return plain, nil
 	}
 	if _, _, err := decoder.Decode(document, nil, nil); err != nil {
 		return nil, err
