@@ -13,9 +13,9 @@ COPY go.mod go.sum ./
 RUN go mod download
 
 COPY . .
-ARG TARGETOS TARGETARCH
+ARG TARGETOS TARGETARCH TARGETVARIANT
 ARG VERSION=devel
-RUN GOOS=$TARGETOS GOARCH=$TARGETARCH go build -trimpath -o /out/wellkey \
+RUN GOOS=$TARGETOS GOARCH=$TARGETARCH GOARM=${TARGETVARIANT#v} go build -trimpath -o /out/wellkey \
       -ldflags "-s -w -buildid= -X wellkey/internal/cli.release=$VERSION" . \
  && mkdir /out/volume && mkdir -m 0700 /out/volume/data
 

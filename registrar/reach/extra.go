@@ -3,6 +3,7 @@ package reach
 import (
 	"context"
 	"fmt"
+	"math"
 	"net/http"
 	"net/netip"
 	"net/url"
@@ -156,7 +157,7 @@ func (h *host) clock() []result {
 		return []result{skipped(id, "The host sends no Date to compare with.")}
 	}
 	if age, err := strconv.Atoi(h.main.header.Get("Age")); err == nil && age > 0 {
-		date = date.Add(time.Duration(min(age, 1<<31)) * time.Second)
+		date = date.Add(time.Duration(min(age, math.MaxInt32)) * time.Second)
 	}
 	skew := h.main.at.Sub(date)
 	if skew.Abs() <= maxSkew {
