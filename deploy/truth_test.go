@@ -103,6 +103,9 @@ func TestPathsAndMetricsExist(t *testing.T) {
 	ctx, cancel := context.WithTimeout(context.Background(), 50*time.Second)
 	defer cancel()
 	w := start(t)
+	if _, err := w.AwaitFetch(ctx); err != nil {
+		t.Fatal(err)
+	}
 	status, err := w.AwaitStatus(ctx, deploytest.Registered)
 	if err != nil {
 		t.Fatalf("%v; the status is %+v", err, status)
@@ -156,10 +159,11 @@ func TestPathsAndMetricsExist(t *testing.T) {
 	})
 }
 
-// start starts a wellkey with credentials in a world of its own.
+// start starts a wellkey with credentials in a world of its own, with a CA, since
+// metrics tell of it only where there is one.
 func start(t *testing.T) *testworld.World {
 	t.Helper()
-	w, err := testworld.Start(testworld.Config{Domain: "deploy.example.com", Dir: t.TempDir(), Files: true})
+	w, err := testworld.Start(testworld.Config{Domain: "deploy.example.com", Dir: t.TempDir(), Host: "127.0.77.2"})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -28,6 +28,7 @@ var shapes = []struct {
 	services []string
 }{
 	{"compose.yaml", []string{"wellkey"}},
+	{"fleet-telemetry.yaml", []string{"fleet-telemetry", "wellkey"}},
 	{"tesla-http-proxy.yaml", []string{"tesla-http-proxy", "wellkey"}},
 }
 

@@ -22,6 +22,50 @@ var chartFiles = []string{
 	"wellkey/templates/*.yaml", "wellkey/templates/*.tpl", "wellkey/templates/NOTES.txt", "wellkey/files/*",
 }
 
+// Each pattern is of files that are there.
+func TestChartFiles(t *testing.T) {
+	for _, pattern := range chartFiles {
+		if found, err := filepath.Glob(pattern); err != nil || len(found) == 0 {
+			t.Errorf("the chart has no %s (%v)", pattern, err)
+		}
+	}
+}
+
+// The rules in the chart are those of deploy/prometheus, which promtool tests there,
+// and they look for a job by the name that the monitor gives it.
+func TestRules(t *testing.T) {
+	t.Parallel()
+	objects, _, err := render(t, domain+"monitoring: {serviceMonitor: {enabled: true}, prometheusRule: {enabled: true}}")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var want map[string]any
+	if err := yaml.Unmarshal([]byte(deploytest.Read(t, "deploy/prometheus/wellkey.rules.yml")), &want); err != nil {
+		t.Fatal(err)
+	}
+	var jobLabel string
+	var admin object
+	for _, o := range objects {
+		switch o.kind() {
+		case "PrometheusRule":
+			got, _ := json.Marshal(o.at("spec")) // it came from JSON
+			wanted, err := json.Marshal(want)    // as JSON, since there all numbers are of one kind
+			if err != nil || string(got) != string(wanted) || len(o.list("spec", "groups")) == 0 {
+				t.Errorf("the rules are\n%s\nwant\n%s (%v)", got, wanted, err)
+			}
+		case "ServiceMonitor":
+			jobLabel = o.text("spec", "jobLabel")
+		case "Service":
+			if o.name() == "keys-wellkey-admin" {
+				admin = o
+			}
+		}
+	}
+	if job := admin.text("metadata", "labels", jobLabel); job != "wellkey" {
+		t.Errorf("the job is %q, but the alerts look for wellkey", job)
+	}
+}
+
 // values is a set of values that somebody would choose.
 type values struct {
 	name, yaml string
@@ -42,12 +86,6 @@ persistence: {existingClaim: keys}`},
 persistence: {accessMode: ReadWriteMany, storageClass: nfs}
 key: {existingSecret: wellkey-key}
 replicas: 2`},
-	{"three replicas with a store", `
-replicas: 3
-key: {existingSecret: wellkey-key}
-credentials: {existingSecret: tesla}
-persistence: {enabled: false}
-storage: {existingSecret: wellkey-store}`},
 	{"behind an ingress", `
 tls: {mode: "off"}
 service: {type: ClusterIP}
@@ -240,7 +278,7 @@ func TestNotes(t *testing.T) {
 	for text, want := range map[string][]string{
 		domain:                  {"keys.example.com", "get service keys-wellkey", "wellkey waits for credentials", "Keep a copy elsewhere"},
 		domain + matrix[1].yaml: {"read from the Secret tesla"},
-		domain + matrix[6].yaml: {"the ingress; its certificate must be for that name"},
+		domain + matrix[5].yaml: {"the ingress; its certificate must be for that name"},
 		domain + "persistence: {existingClaim: k}": {"on the volume k,"},
 	} {
 		_, notes, err := render(t, text)
