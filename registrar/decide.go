@@ -15,9 +15,11 @@ type observation struct {
 	Accepted    bool         // whether the operator allowed it to replace the other key that Tesla has
 	Certificate bool         // whether TLS for the domain can be served, here or before us
 	ClientID    string       // of the application; "" while there are no credentials
-	Application string       // digest of the credentials: tells when they changed
-	Look        *look        // our own look from outside at this key; nil: not yet
-	Record      record       // what Tesla said and what we tried
+
+	BadCredentials bool   // there are some, but they cannot be used
+	Application    string // digest of the credentials: tells when they changed
+	Look           *look  // our own look from outside at this key; nil: not yet
+	Record         record // what Tesla said and what we tried
 }
 
 // A look is what reachability amounts to for a decision.
@@ -46,7 +48,11 @@ type decision struct {
 // is hosted, unless the operator accepted that by the hosted one's fingerprint.
 func decide(o observation) decision {
 	if o.ClientID == "" {
-		return decision{Action: wait, State: WaitingForCredentials, Reason: ReasonNoCredentials}
+		d := decision{Action: wait, State: WaitingForCredentials, Reason: ReasonNoCredentials}
+		if o.BadCredentials {
+			d.Reason = ReasonBadCredentials
+		}
+		return d
 	}
 	answer := o.Record.answerFor(o.ClientID)
 	failure := o.Record.failureFor(o.Application, o.Key)

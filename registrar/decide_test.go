@@ -58,6 +58,8 @@ func TestDecide(t *testing.T) {
 			Decision{Register, Pending, ReasonRegistering, time.Time{}}},
 		{"waits for credentials", func(o *Observation) { o.ClientID, o.Application = "", "" },
 			Decision{Wait, WaitingForCredentials, ReasonNoCredentials, time.Time{}}},
+		{"waits for credentials that can be used", func(o *Observation) { o.ClientID, o.Application, o.BadCredentials = "", "", true },
+			Decision{Wait, WaitingForCredentials, ReasonBadCredentials, time.Time{}}},
 		{"observes before it acts", func(o *Observation) { o.Record = Record{} },
 			Decision{Ask, Pending, ReasonAsking, time.Time{}}},
 		{"asks anew for another application", func(o *Observation) { o.ClientID = "other" },

@@ -60,6 +60,8 @@ func (s *site) observe(r *region, app Application, key keystore.Key) observation
 		Certificate: s.Certificate(),
 		ClientID:    app.ClientID,
 		Application: app.Digest,
+
+		BadCredentials: app.Fault != "",
 	}
 	s.mu.Lock()
 	o.Record = r.record

@@ -46,6 +46,7 @@ type Site struct {
 type Application struct {
 	ClientID string
 	Digest   string // changes when the id or the secret does; reveals neither
+	Fault    string // why those that were given cannot be used, without them; "" unless ClientID is ""
 	API      API
 }
 

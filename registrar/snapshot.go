@@ -100,6 +100,9 @@ func (s *site) regionSnapshot(r *region, app Application, key keystore.Key) Regi
 		out.Registered, out.AnsweredAt = a.Registered(), a.At
 	}
 	out.Note = s.note(r.shown, key, out.Registered, out.Failure)
+	if app.Fault != "" && out.Note.Reason == ReasonBadCredentials {
+		out.Note.Seen = app.Fault
+	}
 	return out
 }
 

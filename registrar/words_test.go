@@ -9,7 +9,7 @@ import (
 
 // TestEveryWaitHasWords: whatever is waited for, an operator who looks is told.
 func TestEveryWaitHasWords(t *testing.T) {
-	for _, reason := range []string{ReasonStarting, ReasonNoCredentials, ReasonAsking, ReasonRegistering, ReasonNoKey,
+	for _, reason := range []string{ReasonStarting, ReasonNoCredentials, ReasonBadCredentials, ReasonAsking, ReasonRegistering, ReasonNoKey,
 		ReasonNoCertificate, ReasonNotLooked, ReasonRegionsDisagree} {
 		note := NoteOf(reason)
 		if note.Reason != reason || !strings.HasSuffix(note.Seen, ".") {

@@ -218,6 +218,9 @@ func checkRegistration(r Registration, now time.Time) Check {
 		}
 	case registrar.WaitingForCredentials:
 		c.State, c.Text = Step, "One step is yours: give wellkey the client id and secret of your application."
+		if r.Reason == registrar.ReasonBadCredentials {
+			c.State, c.Text = Action, "The credentials cannot be used, so nothing is registered; the key is served all the same."
+		}
 	case registrar.Unreachable:
 		c.State, c.Text = Waiting, "The registration in "+where+" waits until the key can be fetched from outside."
 		c.Seen, c.Cause, c.Fix = "", "", "" // they are those of the reachability

@@ -37,24 +37,26 @@ type application struct {
 
 func (a *application) get() registrar.Application { return *a.current.Load() }
 
-// newApplication reads the credentials once; faulty ones are an error.
-func newApplication(settings *config.Settings, template fleetapi.Config, log *zap.Logger) (*application, error) {
+// newApplication reads the credentials once. Faulty ones are reported: what
+// depends on them waits until they are mended, and nothing else does.
+func newApplication(settings *config.Settings, template fleetapi.Config, log *zap.Logger) *application {
 	a := &application{settings: settings, template: template, log: log.Named("credentials"), onChange: func() {}}
 	a.current.Store(&registrar.Application{})
-	err := a.reload(true)
-	if err == nil && a.used.IsZero() {
+	if err := a.reload(true); err != nil {
+		a.log.Error("credentials not usable, so nothing is registered until they are mended; the key is served all the same", zap.String("error", err.Error()))
+	} else if a.used.IsZero() {
 		a.log.Info("no credentials yet", zap.Strings("files", settings.Application.Files()),
 			zap.String("fix", "Make the application at developer.tesla.com, with the allowed origin https://"+settings.Domain+
 				", and write its client id and secret there; they are picked up without a restart."))
 	}
-	return a, err
+	return a
 }
 
 // run follows the files until ctx is done.
 func (a *application) run(ctx context.Context) error {
 	ticker := time.NewTicker(pollCredentials)
 	defer ticker.Stop()
-	last := ""
+	last := a.get().Fault
 	for {
 		select {
 		case <-ctx.Done():
@@ -79,6 +81,7 @@ func (a *application) reload(always bool) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	changed, err := a.take()
+	a.tell(err)
 	if err == nil && (always || changed || a.bad) {
 		a.readAt = time.Now()
 	}
@@ -118,6 +121,18 @@ func (a *application) take() (changed bool, err error) {
 	a.log.Info("credentials in use", zap.String("client_id", id))
 	a.onChange()
 	return true, nil
+}
+
+// tell shows why there are no credentials, where there were none before.
+func (a *application) tell(fault error) {
+	text := ""
+	if fault != nil {
+		text = fault.Error()
+	}
+	if a.used.IsZero() && text != a.get().Fault {
+		a.current.Store(&registrar.Application{Fault: text})
+		a.onChange()
+	}
 }
 
 // digest tells credentials apart without revealing them: it is kept on disk to

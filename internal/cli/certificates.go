@@ -9,6 +9,7 @@ import (
 	"github.com/caddyserver/certmagic"
 
 	"wellkey/internal/config"
+	"wellkey/internal/skew"
 	"wellkey/server"
 	"wellkey/server/certs"
 )
@@ -22,8 +23,8 @@ type certificates interface {
 
 // newCertificates returns the source of certificates that the settings name.
 // addrs tells the addresses of the public listeners once they are bound, where
-// the challenges of the CA arrive.
-func newCertificates(s *config.Settings, store certmagic.Storage, registry prometheus.Registerer, log *zap.Logger, addrs func() *server.Server, onChange func()) (certificates, error) {
+// the challenges of the CA arrive; tesla compares our clock with Tesla's.
+func newCertificates(s *config.Settings, store certmagic.Storage, tesla *skew.Clock, registry prometheus.Registerer, log *zap.Logger, addrs func() *server.Server, onChange func()) (certificates, error) {
 	common := certs.Common{Logger: log, Registerer: registry, OnChange: onChange}
 	switch s.TLS.Mode {
 	case config.TLSFiles:
@@ -38,6 +39,7 @@ func newCertificates(s *config.Settings, store certmagic.Storage, registry prome
 		Domain: s.Domain, Storage: store,
 		Directory: s.ACME.Directory, Email: s.ACME.Email, Profile: s.ACME.Profile, Roots: s.ACME.Roots,
 		AllowEphemeral: s.ACME.AllowEphemeral,
+		ClockOffset:    tesla.Ahead,
 		Common:         common,
 	}
 	c.EAB = binding(s.ACME.Authority)

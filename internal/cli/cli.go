@@ -109,8 +109,8 @@ func noArguments(cmd *cobra.Command, args []string) error {
 
 // settingsOf returns the settings of a command with their faults as usage
 // errors.
-func settingsOf(loader *config.Loader) (*config.Settings, error) {
-	settings, err := loader.Load()
+func settingsOf(load func() (*config.Settings, error)) (*config.Settings, error) {
+	settings, err := load()
 	if err != nil {
 		return nil, &usageError{fmt.Errorf("the settings are wrong, so nothing was started:\n%w", err)}
 	}

@@ -17,6 +17,7 @@ import (
 	"wellkey/internal/admin"
 	"wellkey/internal/config"
 	"wellkey/internal/probetoken"
+	"wellkey/internal/skew"
 	"wellkey/internal/storage"
 	"wellkey/keystore"
 	"wellkey/registrar"
@@ -65,7 +66,8 @@ func build(settings *config.Settings, log *zap.Logger, more ...prometheus.Collec
 	if err != nil {
 		return nil, err
 	}
-	if d.certificates, err = newCertificates(settings, store, registry, log, func() *server.Server { return d.server }, wake); err != nil {
+	tesla := skew.New(nil)
+	if d.certificates, err = newCertificates(settings, store, tesla, registry, log, func() *server.Server { return d.server }, wake); err != nil {
 		return nil, err
 	}
 	if d.server, err = server.New(d.serverConfig(settings, token, registry)); err != nil {
@@ -77,15 +79,14 @@ func build(settings *config.Settings, log *zap.Logger, more ...prometheus.Collec
 	if err != nil {
 		return nil, err
 	}
-	if d.application, err = newApplication(settings, fleetapi.Config{
+	d.application = newApplication(settings, fleetapi.Config{
 		AuthURL:    settings.Tesla.AuthURL,
 		BaseURLs:   settings.Tesla.APIURLs,
 		UserAgent:  "wellkey/" + version(),
 		Registerer: registry,
 		Logger:     log,
-	}, log); err != nil {
-		return nil, err
-	}
+		Clock:      tesla,
+	}, log)
 	d.application.onChange = wake
 	if d.registrar, err = registrar.New(d.registrarConfig(settings, prober, store)); err != nil {
 		return nil, err

@@ -36,7 +36,7 @@ here.`,
   wellkey doctor --config /etc/wellkey/wellkey.yaml`,
 		Args: oneDomain,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			t, err := newTarget(loader, args)
+			t, err := newTarget(loader.LoadLiveFor, args)
 			if err != nil {
 				return err
 			}
@@ -57,9 +57,7 @@ func examine(ctx context.Context, p Process, t target, asJSON bool) error {
 	}
 	c := doctor.Config{Domain: t.typed, Prober: prober, Local: t.local(), Regions: t.settings.Regions, Bases: t.settings.Tesla.APIURLs}
 	credentials, err := t.credentials()
-	if err != nil {
-		return err
-	}
+	c.Fault = err // a finding like others
 	if !credentials.IsZero() {
 		if c.Tesla, err = t.client(credentials, log); err != nil {
 			return &usageError{err}

@@ -22,7 +22,7 @@ it is alive. Exit status 0: it is, 1: it is not, 2: the settings are wrong.`,
 		Example: "  wellkey healthcheck\n  wellkey healthcheck --admin-addr :9090 --domain example.com",
 		Args:    noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			settings, err := settingsOf(loader)
+			settings, err := settingsOf(loader.LoadLive)
 			if err != nil {
 				return err
 			}

@@ -39,7 +39,7 @@ usage or settings, 3 undecided, or Tesla is not available: try again later.`,
   wellkey register --json --config /etc/wellkey/wellkey.yaml`,
 		Args: oneDomain,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			t, err := newTarget(loader, args)
+			t, err := newTarget(loader.LoadFor, args)
 			if err != nil {
 				return err
 			}
@@ -108,7 +108,7 @@ func (t target) application(log *zap.Logger) (registrar.Application, error) {
 	c, err := t.credentials()
 	switch {
 	case err != nil:
-		return registrar.Application{}, err
+		return registrar.Application{}, &usageError{fmt.Errorf("the credentials are wrong:\n%w", err)}
 	case c.IsZero() && !t.own():
 		return registrar.Application{}, &usageError{fmt.Errorf("the settings, and so the credentials, are for %s, not for %s: Tesla wants an application of its own for every domain", t.settings.Domain, t.spelling.Domain)}
 	case c.IsZero():

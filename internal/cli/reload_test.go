@@ -119,6 +119,37 @@ func TestBadCredentials(t *testing.T) {
 	w.wantPosts(2)
 }
 
+// TestBadCredentialsAtStart: what is wrong with them is told everywhere, without
+// them; the key is served all the same, and they are picked up once they are
+// mended.
+func TestBadCredentialsAtStart(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, withFiles)
+	w.replace(w.CredentialsFile, []byte("client_id: "+testworld.ClientID+"\nclient_secret: ["+testworld.ClientSecret+"\n"))
+	if s := w.command(nil, "serve", "--check-config"); s.code != 2 || !strings.Contains(s.errors, "credentials.yaml") {
+		t.Errorf("--check-config: exit code %d, want 2 and the file:\n%s", s.code, s.errors)
+	}
+	r := w.run()
+	w.awaitLine(r.Log, "credentials not usable, so nothing is registered until they are mended; the key is served all the same", "level", "error")
+	w.await("a key", func(s admin.Status) bool { return s.Ready })
+	w.awaitStates(registrar.WaitingForCredentials, registrar.WaitingForCredentials)
+	s := w.await("the fault", func(s admin.Status) bool {
+		return s.Sites[0].Registrations[0].Reason == registrar.ReasonBadCredentials
+	})
+	first := s.Sites[0].Registrations[0]
+	if !strings.Contains(first.Seen, "credentials.yaml") || first.Fix == "" || s.Sites[0].Summary.State != admin.Action {
+		t.Errorf("got %+v and %+v, want the fault and what to do", first, s.Sites[0].Summary)
+	}
+	if s := w.command(nil, "healthcheck"); s.code != 0 {
+		t.Errorf("healthcheck: exit code %d, want 0:\n%s", s.code, s.errors)
+	}
+	if s := w.command(nil, "doctor"); s.code != 1 || !strings.Contains(s.out, "The credentials cannot be used") {
+		t.Errorf("doctor: exit code %d, want 1 and the fault:\n%s%s", s.code, s.out, s.errors)
+	}
+	w.writeCredentials()
+	w.awaitRegistered()
+}
+
 // TestOtherApplication: another application's credentials are used at once, and
 // what Tesla answered to the one before does not count.
 func TestOtherApplication(t *testing.T) {

@@ -50,7 +50,7 @@ wellkey that does not run, or is busy.`,
 			if !now {
 				return &usageError{errors.New("wellkey renews certificates by itself, when it is time; to order one at once, give --now")}
 			}
-			settings, err := settingsOf(loader)
+			settings, err := settingsOf(loader.LoadLive)
 			if err != nil {
 				return err
 			}

@@ -76,7 +76,7 @@ func rotate(ctx context.Context, p Process, loader *config.Loader, o rotateOptio
 	if err := o.check(); err != nil {
 		return err
 	}
-	settings, err := settingsOf(loader)
+	settings, err := settingsOf(loader.Load)
 	if err != nil {
 		return err
 	}

@@ -33,7 +33,11 @@ environment, that over the file, and that over the default.
   wellkey serve --config /etc/wellkey/wellkey.yaml --check-config`,
 		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			settings, err := settingsOf(loader)
+			load := loader.LoadLive
+			if check {
+				load = loader.Load
+			}
+			settings, err := settingsOf(load)
 			if err != nil {
 				return err
 			}
@@ -64,8 +68,12 @@ environment, that over the file, and that over the default.
 // metrics in more are shown beside its own.
 func serve(ctx context.Context, settings *config.Settings, log *zap.Logger, more ...prometheus.Collector) error {
 	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop) // a second signal ends the process at once
 	defer stop()
+	unhooked := make(chan struct{})
+	context.AfterFunc(ctx, func() {
+		stop() // a second signal ends the process at once
+		close(unhooked)
+	})
 
 	log.Info("wellkey starts", zap.String("version", version()), zap.String("domain", settings.Domain),
 		zap.Any("regions", settings.Regions), zap.String("data_dir", settings.DataDir))
@@ -87,7 +95,7 @@ func serve(ctx context.Context, settings *config.Settings, log *zap.Logger, more
 		}
 	}
 	context.AfterFunc(ctx, func() {
-		stop() // before it is said, so that a second signal after the line counts
+		<-unhooked // before it is said, so that a second signal after the line counts
 		d.stopping.Store(true)
 		log.Info("stopping")
 	})

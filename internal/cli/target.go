@@ -23,13 +23,13 @@ type target struct {
 
 // newTarget returns the target that the arguments and settings name. All that is
 // wrong with the settings is one usage error.
-func newTarget(loader *config.Loader, args []string) (target, error) {
+func newTarget(load func(string) (*config.Settings, error), args []string) (target, error) {
 	t := target{}
 	if len(args) > 0 {
 		t.typed = args[0]
 	}
 	var err error
-	if t.settings, err = loader.LoadFor(t.typed); err != nil {
+	if t.settings, err = load(t.typed); err != nil {
 		return target{}, &usageError{fmt.Errorf("the settings are wrong, so nothing was looked at:\n%w", err)}
 	}
 	if t.typed == "" {
@@ -49,7 +49,8 @@ func (t target) own() bool {
 func (t target) prober(log *zap.Logger) (*reach.Prober, error) {
 	c := proberConfig(t.settings, log)
 	if t.own() && t.settings.Domain != "" && t.settings.TLS.Mode == config.TLSACME {
-		c.CA = t.settings.ACME.Issuer() // whoever hosts another domain has a CA of their own choice
+		// Whoever hosts another domain has a CA of their own choice.
+		c.CA, c.FallbackCA = t.settings.ACME.Issuer(), t.settings.ACME.Fallback.Issuer()
 	}
 	return reach.New(c)
 }
@@ -76,7 +77,7 @@ func (t target) credentials() (fleetapi.Credentials, error) {
 	}
 	id, secret, err := config.LoadCredentials(t.settings)
 	if err != nil {
-		return fleetapi.Credentials{}, &usageError{fmt.Errorf("the credentials are wrong:\n%w", err)}
+		return fleetapi.Credentials{}, err
 	}
 	return fleetapi.Credentials{ClientID: id, ClientSecret: secret}, nil
 }

@@ -155,15 +155,25 @@ func New(environ []string) *Loader {
 // Load reads and checks all settings, and the files they need. It may be called
 // again, after the file has changed. An error holds one *Fault for everything
 // that is wrong (errors.Join), and there are no Settings with it.
-func (l *Loader) Load() (*Settings, error) { return l.LoadFor("") }
+func (l *Loader) Load() (*Settings, error) { return l.load("", false) }
+
+// LoadLive is Load for a program that follows the files of the credentials with
+// LoadCredentials: what is wrong in them is told by that, and keeps nobody from
+// serving.
+func (l *Loader) LoadLive() (*Settings, error) { return l.load("", true) }
 
 // LoadFor is Load for a command that takes the domain as an argument. Where one
 // was given, the setting is not required, and Settings.Domain is what the
 // settings say: "" if nothing. Such settings belong to no domain, so they have no
 // default places either: without data_dir, DataDir is "", and so is KeyFile
 // without key_file; credentials are those that are named.
-func (l *Loader) LoadFor(domain string) (*Settings, error) {
-	d := &draft{values: map[string]value{}, argument: domain}
+func (l *Loader) LoadFor(domain string) (*Settings, error) { return l.load(domain, false) }
+
+// LoadLiveFor is LoadFor as LoadLive is Load.
+func (l *Loader) LoadLiveFor(domain string) (*Settings, error) { return l.load(domain, true) }
+
+func (l *Loader) load(domain string, live bool) (*Settings, error) {
+	d := &draft{values: map[string]value{}, argument: domain, live: live}
 	env := d.readEnvironment(l.environ)
 	file := d.readConfigFile(l.flags["config"], env["config"])
 	for _, r := range table() {
@@ -205,6 +215,7 @@ type draft struct {
 	bad      []string // settings whose own text is at fault, so that no check of several looks at them
 	unread   bool     // the file could not be read, so that nobody knows what is missing
 	argument string   // the domain that a command was given beside the settings, or ""
+	live     bool     // the credentials are somebody else's matter
 	faults   []*Fault
 }
 

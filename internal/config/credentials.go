@@ -35,12 +35,14 @@ func (d *draft) finishApplication() {
 	if !d.sound("client_id", "client_id_file", "client_secret", "client_secret_file", "credentials_file") {
 		return
 	}
-	if !id && !key && !d.given("credentials_file") && d.settings.Dir != "" {
+	if !id && !key && !d.given("credentials_file") && d.settings.Dir != "" && d.sound("data_dir") {
 		a.CredentialsFile = filepath.Join(d.settings.Dir, "credentials.yaml")
 	}
 	_, _, warnings, faults := a.load()
 	d.settings.Warnings = append(d.settings.Warnings, warnings...)
-	d.faults = append(d.faults, faults...)
+	if !d.live {
+		d.faults = append(d.faults, faults...)
+	}
 }
 
 // either returns name, or name_file if that one was given.

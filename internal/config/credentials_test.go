@@ -65,6 +65,40 @@ func TestCredentialsThatAppearLater(t *testing.T) {
 	}
 }
 
+// TestCredentialsAreSomebodyElsesMatter: whoever follows the files goes on with
+// bad ones, and is told by LoadCredentials; faults of settings stay faults.
+func TestCredentialsAreSomebodyElsesMatter(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "credentials.yaml")
+	write(t, path, "client_id: i\nclient_secret: [\n")
+	loader := config.New([]string{"WELLKEY_DOMAIN=example.com", "HOME=/home/user", "WELLKEY_CREDENTIALS_FILE=" + path})
+	if _, err := loader.Load(); err == nil {
+		t.Error("Load: got no error")
+	}
+	if _, err := loader.LoadFor("example.com"); err == nil {
+		t.Error("LoadFor: got no error")
+	}
+	for name, load := range map[string]func() (*config.Settings, error){
+		"LoadLive": loader.LoadLive, "LoadLiveFor": func() (*config.Settings, error) { return loader.LoadLiveFor("example.com") },
+	} {
+		s, err := load()
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		if _, _, err := config.LoadCredentials(s); err == nil || !strings.Contains(err.Error(), path) {
+			t.Errorf("%s: got %v, want the fault in %s", name, err, path)
+		}
+	}
+	for _, env := range [][]string{
+		{"WELLKEY_CLIENT_ID=i"}, // without a secret
+		{"WELLKEY_CLIENT_ID=a b", "WELLKEY_CLIENT_SECRET=s"},
+		{"WELLKEY_PROBE_PORT=0"},
+	} {
+		if _, err := config.New(append(env, "WELLKEY_DOMAIN=example.com", "HOME=/home/user")).LoadLive(); err == nil {
+			t.Errorf("%q: got no error", env)
+		}
+	}
+}
+
 func TestFilesToWatch(t *testing.T) {
 	s := must(t, inputs{env: []string{"WELLKEY_DOMAIN=example.com", "WELLKEY_CLIENT_ID_FILE=/i", "WELLKEY_CLIENT_SECRET_FILE=/s"}})
 	if d := cmp.Diff([]string{"/i", "/s"}, s.Application.Files()); d != "" {

@@ -84,6 +84,9 @@ var faultRows = []struct {
 	{"no file, environment", inputs{env: []string{"WELLKEY_CONFIG=$DIR/none.yaml"}}, []string{
 		`WELLKEY_CONFIG: there is no file "$DIR/none.yaml". Check the path; in a container it is the path inside`,
 	}},
+	{"file for a directory", inputs{args: []string{"--data-dir=$DIR/f"}, files: map[string]string{"f": ""}}, []string{
+		`--data-dir: "$DIR/f" is a file. Name a directory; it need not exist yet`,
+	}},
 	{"directory for a file", inputs{args: []string{"--config=$DIR"}}, []string{
 		`--config: "$DIR" is a directory. Name the file; Docker makes a directory where the file to mount does not exist, so remove it and write the file first`,
 	}},

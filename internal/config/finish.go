@@ -2,6 +2,7 @@ package config
 
 import (
 	"net"
+	"os"
 	"path/filepath"
 	"strings"
 
@@ -60,6 +61,9 @@ func (d *draft) finishDirectories(environ []string) {
 			d.fault("data_dir", "is not set, and there is no home directory to fall back to",
 				"Set it to a directory that outlives restarts")
 		}
+	}
+	if info, err := os.Stat(s.DataDir); err == nil && !info.IsDir() && d.sound("data_dir") {
+		d.fault("data_dir", quote(s.DataDir)+" is a file", "Name a directory; it need not exist yet")
 	}
 	s.Dir = s.DataDir
 	if !d.given("key_file") && s.Dir != "" {

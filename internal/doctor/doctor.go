@@ -20,6 +20,7 @@ type Config struct {
 	Prober  Prober
 	Local   Local
 	Tesla   Tesla                      // nil = there are no credentials: Tesla is not asked
+	Fault   error                      // why those that were given cannot be used; nil = they can, or there are none
 	Regions []fleetapi.Region          // where Tesla is asked
 	Bases   map[fleetapi.Region]string // base URLs, which tokens must be for; missing = Tesla's
 	Tell    func(Group)                // called from Run with each group, in order, as soon as it is complete; nil = nobody
@@ -69,7 +70,7 @@ func Run(ctx context.Context, c Config) Report {
 		look = c.Prober.Examine(ctx, report.Domain, c.Local.Key)
 		put(lookGroups(look, c.Local)...)
 		if c.Tesla == nil {
-			put(notAsked())
+			put(c.notAsked())
 		}
 		for _, answer := range regions {
 			put(c.regionGroup(<-answer, report.Domain, published(look)))

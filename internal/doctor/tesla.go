@@ -53,8 +53,15 @@ func (c Config) ask(ctx context.Context, region fleetapi.Region, domain string) 
 	return a
 }
 
-// notAsked is told in place of the regions where there are no credentials.
-func notAsked() Group {
+// notAsked is told in place of the regions where there are no credentials, or
+// bad ones.
+func (c Config) notAsked() Group {
+	if c.Fault != nil {
+		return Group{Name: NameTesla, Findings: []finding.Finding{{ID: idToken, Status: finding.Fail,
+			Seen:  "The credentials cannot be used: " + phrase.Sentence(c.Fault.Error()),
+			Cause: "The file that holds them is malformed, incomplete, or cannot be read.",
+			Fix:   "Correct it; a wellkey that serves picks it up without a restart."}}}
+	}
 	return Group{Name: NameTesla, Findings: []finding.Finding{{ID: idToken, Status: finding.Skipped,
 		Seen: "There are no credentials for this domain, so Tesla was not asked."}}}
 }

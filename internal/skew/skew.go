@@ -61,9 +61,15 @@ func (c *Clock) Ahead() (ahead time.Duration, known bool) {
 	if c.at.IsZero() {
 		return 0, false
 	}
-	ticked, shown := now.Sub(c.at), now.Round(0).Sub(c.at.Round(0))
-	if ticked < 0 || ticked > lasting || (shown-ticked).Abs() > jump {
+	// Sub compares by the monotonic clock, and after Round(0) by the wall clock.
+	if !counts(now.Sub(c.at), now.Round(0).Sub(c.at.Round(0))) {
 		return 0, false
 	}
 	return c.ahead, true
+}
+
+// counts reports whether a comparison still counts, after which so much time has
+// passed by the monotonic clock, and by the wall clock.
+func counts(ticked, shown time.Duration) bool {
+	return 0 <= ticked && ticked <= lasting && (shown-ticked).Abs() <= jump
 }

@@ -196,6 +196,9 @@ func TestRetryAfter(t *testing.T) {
 			{429, []string{"Retry-After", "-5"}, -1},
 			{429, []string{"Retry-After", "NaN"}, -1},
 			{429, nil, -1},
+			// Tesla's clock and ours differ by ten years.
+			{429, []string{"Date", now.AddDate(10, 0, 0).UTC().Format(http.TimeFormat), "Retry-After", now.AddDate(10, 0, 0).Add(time.Hour).UTC().Format(http.TimeFormat)}, time.Hour},
+			{429, []string{"Date", now.AddDate(10, 0, 0).UTC().Format(http.TimeFormat), "RateLimit-Reset", fmt.Sprint(now.AddDate(10, 0, 0).Add(time.Minute).Unix())}, time.Minute},
 		} {
 			f := on(fleetapi.OpToken, always(c.status, "", c.header...))
 			var e *fleetapi.Error

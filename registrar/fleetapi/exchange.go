@@ -81,6 +81,9 @@ func (c *Client) roundTrip(ctx context.Context, r request) (answer, error) {
 		return answer{}, err
 	}
 	defer func() { _ = resp.Body.Close() }() // what it could tell, reading told
+	if c.clock != nil {
+		c.clock.Note(resp.Header)
+	}
 	raw, err := io.ReadAll(io.LimitReader(resp.Body, largest+1))
 	a := readAnswer(resp.StatusCode, resp.Header, raw)
 	switch {

@@ -35,6 +35,7 @@ import (
 	"go.uber.org/zap"
 
 	"wellkey/internal/secret"
+	"wellkey/internal/skew"
 )
 
 // Credentials are the client id and secret that Tesla's portal gave for an
@@ -57,6 +58,7 @@ type Config struct {
 	Transport   http.RoundTripper     // nil = one of our own
 	Registerer  prometheus.Registerer // nil = no metrics; clients may share one
 	Logger      *zap.Logger           // nil = none
+	Clock       *skew.Clock           // is shown every answer, to compare our clock with Tesla's; nil = nobody wants to know
 }
 
 // A Client makes requests for one application. It is safe for concurrent use,
@@ -69,6 +71,7 @@ type Client struct {
 	http        *http.Client
 	metrics     *metrics
 	log         *zap.Logger
+	clock       *skew.Clock // may be nil
 }
 
 // A place is where a region is found, and its token.
@@ -134,6 +137,7 @@ func New(c Config) (*Client, error) {
 		},
 		metrics: m,
 		log:     log.Named("fleetapi"),
+		clock:   c.Clock,
 	}, nil
 }
 

@@ -9,12 +9,15 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"go.uber.org/goleak"
 
 	"wellkey/internal/secret"
+	"wellkey/internal/skew"
 	"wellkey/registrar/fleetapi"
 )
 
@@ -297,4 +300,22 @@ func metricsText(t *testing.T, g prometheus.Gatherer) string {
 	w := httptest.NewRecorder()
 	promhttp.HandlerFor(g, promhttp.HandlerOpts{}).ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/metrics", nil))
 	return w.Body.String()
+}
+
+// TestClockIsShownEveryAnswer: those of the token endpoint, and refusals, too.
+func TestClockIsShownEveryAnswer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		date := func(h time.Duration) string { return time.Now().Add(h).UTC().Format(http.TimeFormat) }
+		clock := skew.New(nil)
+		f := on(fleetapi.OpToken, always(http.StatusUnauthorized, `{"error":"invalid_client"}`, "Date", date(-time.Hour)))
+		_, err := newClient(t, f, func(c *fleetapi.Config) { c.Clock = clock }).PublicKey(t.Context(), fleetapi.NA, "example.com")
+		if ahead, known := clock.Ahead(); err == nil || !known || ahead != time.Hour {
+			t.Errorf("after a refused token: got %v, %t, %v, want an hour", ahead, known, err)
+		}
+		f = on(fleetapi.OpPublicKey, always(http.StatusNotFound, `{"error":"account not found"}`, "Date", date(time.Hour)))
+		_, _ = newClient(t, f, func(c *fleetapi.Config) { c.Clock = clock }).PublicKey(t.Context(), fleetapi.NA, "example.com")
+		if ahead, known := clock.Ahead(); !known || ahead != -time.Hour {
+			t.Errorf("after the key's endpoint: got %v, %t, want minus an hour", ahead, known)
+		}
+	})
 }

@@ -21,16 +21,22 @@ var resetHeader = regexp.MustCompile(`(?i)^RateLimit(-.+)?-Reset$`)
 
 // retryAfter returns the time before which the answer asks not to come again,
 // zero if it does not ask: Retry-After of any answer, in seconds or as a date,
-// else the latest RateLimit-*-Reset of a 429 (others have it as information).
+// else the latest RateLimit-*-Reset of a 429 (others have it as information). A
+// date is compared with the answer's own Date, where it has one: our clock may be
+// wrong.
 func retryAfter(status int, h http.Header, now time.Time) time.Time {
-	wait, ok := delay(h.Get("Retry-After"), now)
+	theirs := now
+	if date, err := http.ParseTime(h.Get("Date")); err == nil {
+		theirs = date
+	}
+	wait, ok := delay(h.Get("Retry-After"), theirs)
 	if !ok && status == http.StatusTooManyRequests {
 		for name, values := range h {
 			if !resetHeader.MatchString(name) {
 				continue
 			}
 			for _, v := range values {
-				if d, good := delay(v, now); good {
+				if d, good := delay(v, theirs); good {
 					wait, ok = max(wait, d), true
 				}
 			}

@@ -50,9 +50,9 @@ func (l look) askAny(ctx context.Context, name string, kind uint16) answer {
 // judgeCAA reads the records of one name. Those for wildcards and mail say
 // nothing about a certificate for a host.
 func (l look) judgeCAA(id, name string, records []dns.RR) result {
-	ca := strings.ToLower(l.prober.config.CA)
+	ca, fallback := strings.ToLower(l.prober.config.CA), strings.ToLower(l.prober.config.FallbackCA)
 	var issuers []string
-	allowed := false
+	allowed, both := false, fallback == ""
 	for _, record := range records {
 		r, isCAA := record.(*dns.CAA)
 		if !isCAA {
@@ -62,7 +62,7 @@ func (l look) judgeCAA(id, name string, records []dns.RR) result {
 			issuer, _, _ := strings.Cut(r.Value, ";") // parameters follow
 			issuer = strings.ToLower(strings.TrimSpace(issuer))
 			issuers = append(issuers, quote(issuer))
-			allowed = allowed || issuer == ca
+			allowed, both = allowed || issuer == ca, both || issuer == fallback
 		} else if r.Flag&critical != 0 && !slices.Contains(knownTags(), strings.ToLower(r.Tag)) {
 			return because(id, finding.Fail, "", fmt.Sprintf("A CAA record of %s is critical and has the tag %s, which authorities do not know.", name, quote(r.Tag)),
 				"The tag is misspelt.", "Correct or delete that record: no authority may issue while it is there.")
@@ -73,6 +73,12 @@ func (l look) judgeCAA(id, name string, records []dns.RR) result {
 		return ok(id, "The CAA records of %s do not limit who may issue for this name.", name)
 	case ca == "":
 		return ok(id, "The CAA records of %s let these authorities issue: %s.", name, strings.Join(issuers, ", "))
+	case allowed && !both:
+		return because(id, finding.Warn, "", fmt.Sprintf("The CAA records of %s let %s issue, but not %s, the fallback: they let only these authorities issue: %s.", name, ca, fallback, strings.Join(issuers, ", ")),
+			"They were made before there was a fallback.",
+			fmt.Sprintf("Add this record to the zone, or the fallback cannot help: %s. IN CAA 0 issue %q", name, fallback))
+	case allowed && fallback != "" && fallback != ca:
+		return ok(id, "The CAA records of %s let %s and %s issue.", name, ca, fallback)
 	case allowed:
 		return ok(id, "The CAA records of %s let %s issue.", name, ca)
 	}

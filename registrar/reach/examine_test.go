@@ -210,7 +210,7 @@ func TestExamineCAA(t *testing.T) {
 	for _, tc := range []struct {
 		name   string
 		build  func(*testdns.Server)
-		ca     string
+		ca     string // in use, and after a space the fallback
 		status finding.Status
 		text   string // in what was seen or the fix
 	}{
@@ -228,6 +228,9 @@ func TestExamineCAA(t *testing.T) {
 		{"a critical tag that nobody knows", caa(domain, `128 isue "letsencrypt.org"`), "letsencrypt.org", finding.Fail, `"isue"`},
 		{"a tag that nobody knows", caa(domain, `0 isue "letsencrypt.org"`), "letsencrypt.org", finding.OK, "do not limit"},
 		{"no CA given", caa(domain, `0 issue "sectigo.com"`), "", finding.OK, `"sectigo.com"`},
+		{"both", caa(domain, `0 issue "letsencrypt.org"`, `0 issue "sectigo.com"`), "letsencrypt.org sectigo.com", finding.OK, "let letsencrypt.org and sectigo.com issue"},
+		{"not the fallback's", caa(domain, `0 issue "letsencrypt.org"`), "letsencrypt.org sectigo.com", finding.Warn, `key.example.test. IN CAA 0 issue "sectigo.com"`},
+		{"the fallback's only", caa(domain, `0 issue "sectigo.com"`), "letsencrypt.org sectigo.com", finding.Fail, `key.example.test. IN CAA 0 issue "letsencrypt.org"`},
 		{"SERVFAIL", func(s *testdns.Server) { s.Rcode(domain, dns.RcodeServerFailure, dns.TypeCAA) }, "letsencrypt.org", finding.Unknown, "SERVFAIL"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -236,7 +239,7 @@ func TestExamineCAA(t *testing.T) {
 			w.redirecting("127.0.0.2")
 			w.dns.Set(domain, "A 127.0.0.2")
 			tc.build(w.dns)
-			w.config.CA = tc.ca
+			w.config.CA, w.config.FallbackCA, _ = strings.Cut(tc.ca, " ")
 			report := w.examine()
 			f := find(report, "dns_caa")
 			if f.Status != tc.status || !strings.Contains(f.Seen+f.Fix, tc.text) {

@@ -41,6 +41,7 @@ type Config struct {
 	AllowPrivate bool                  // connect to addresses that are not public, too
 	Token        *probetoken.Token     // whom to recognise as this very process; nil = nobody
 	CA           string                // for Examine: the CA in use, as CAA records name it ("letsencrypt.org"); "" = unknown
+	FallbackCA   string                // the CA that is asked where that one fails; "" = none, or unknown
 	UserAgent    string                // "" = "wellkey"
 	Timeout      time.Duration         // for a whole look; 0 = 10 s
 	Logger       *zap.Logger           // nil = none

@@ -1,0 +1,4 @@
+package skew
+
+// Counts is counts.
+var Counts = counts
