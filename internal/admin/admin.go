@@ -111,7 +111,7 @@ func (a *Admin) routes() http.Handler {
 	mux.HandleFunc("GET /readyz", a.ready)
 	mux.HandleFunc("GET /status", a.status)
 	mux.HandleFunc("GET /icon.svg", a.page.icon)
-	mux.Handle("GET /{$}", http.RedirectHandler("/status", http.StatusFound))
+	mux.HandleFunc("GET /{$}", toStatus)
 	return guard(mux)
 }
 

@@ -20,6 +20,9 @@ var files embed.FS
 // It does not refresh itself: that would take the place where somebody reads,
 // what they selected, and the voice of a screen reader. It says how old it is,
 // and has a link to look again.
+//
+// Only a page of the same origin may frame it: one that shows it as a part of
+// itself, through a proxy.
 type page struct {
 	templates *template.Template
 	style     template.CSS
@@ -46,7 +49,7 @@ func newPage() (*page, error) {
 		style:     template.CSS(style), // our own file, and the policy lets no other in
 		iconBytes: icon,
 		policy: "default-src 'none'; style-src 'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'; img-src 'self'; " +
-			"form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+			"form-action 'self'; base-uri 'none'; frame-ancestors 'self'",
 	}, nil
 }
 
@@ -104,6 +107,14 @@ func harmless(html []byte) []byte {
 		}
 		return r
 	}, html)
+}
+
+// toStatus sends a visitor of the root to the status. As all links of the page, it
+// names it without its place: whoever shows this below a path of their own, as Home
+// Assistant does, need not tell us which.
+func toStatus(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Location", "status") // http.Redirect would make it absolute
+	w.WriteHeader(http.StatusFound)
 }
 
 func (p *page) icon(w http.ResponseWriter, _ *http.Request) {

@@ -67,13 +67,13 @@ func view(s Status, wanted choice, all int) pageView {
 		v.Notice = phrase.Sentence("not ready: " + s.NotReady)
 	}
 	query := wanted.query()
-	v.Again = "/status" + query
+	v.Again = "status" + query
 	if query == "" {
 		query = "?"
 	} else {
 		query += "&"
 	}
-	v.JSON = "/status" + query + "format=json"
+	v.JSON = "status" + query + "format=json"
 	return v
 }
 
@@ -154,10 +154,10 @@ func viewOfList(sites []SiteView, wanted choice, all int) listView {
 		v.Rows = append(v.Rows, rowOf(s))
 	}
 	if first > 0 {
-		v.Previous = "/status" + wanted.page(wanted.Page-1).query()
+		v.Previous = "status" + wanted.page(wanted.Page-1).query()
 	}
 	if last < len(sites) {
-		v.Next = "/status" + wanted.page(wanted.Page+1).query()
+		v.Next = "status" + wanted.page(wanted.Page+1).query()
 	}
 	return v
 }
@@ -192,7 +192,7 @@ func listText(counts map[Condition]int, found int, filtered bool) string {
 
 func rowOf(s SiteView) listRow {
 	row := listRow{
-		Domain: s.Domain, Link: "/status" + choice{Domain: s.Domain}.query(),
+		Domain: s.Domain, Link: "status" + choice{Domain: s.Domain}.query(),
 		Summary: s.Summary, Word: conditionWord(s.Summary.State),
 	}
 	if s.Summary.State == OK {
