@@ -169,17 +169,14 @@ func TestExecStart(t *testing.T) {
 	}
 }
 
-// The credential of the unit is the file that the settings name, what it falls
-// back to counts as none yet, and the example that the settings show is one.
+// The credential of the unit is found by the program, what it falls back to counts
+// as none yet, and the example that the settings show is one.
 func TestCredentials(t *testing.T) {
 	t.Parallel()
 	service := readUnit(t, "wellkey.service")
 	name, path, _ := strings.Cut(service.one(t, "Service.LoadCredential"), ":")
 	example := string(read(t, "wellkey.yaml"))
-	if want := "\ncredentials_file: /run/credentials/wellkey.service/" + name + "\n"; !strings.Contains(example, want) {
-		t.Errorf("the settings do not have the line %q", want)
-	}
-	if !strings.Contains(example, "# "+path+" ") {
+	if !strings.Contains(example, " "+path+" ") {
 		t.Errorf("the settings do not say that %s is the file", path)
 	}
 	fallback, ok := strings.CutPrefix(service.one(t, "Service.SetCredential"), name+":")
@@ -194,16 +191,48 @@ func TestCredentials(t *testing.T) {
 		text string
 		want string
 	}{{fallback, ""}, {lines.String(), "7a1c2d3e-4f50-4a61-8b72-93c4d5e6f708"}} {
-		file := filepath.Join(t.TempDir(), name)
-		if err := os.WriteFile(file, []byte(c.text), 0o400); err != nil {
+		dir := t.TempDir()
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(c.text), 0o400); err != nil {
 			t.Fatal(err)
 		}
-		settings, err := config.New([]string{"WELLKEY_DOMAIN=example.com", "WELLKEY_DATA_DIR=" + t.TempDir(), "WELLKEY_CREDENTIALS_FILE=" + file}).Load()
+		settings, err := config.New([]string{"WELLKEY_DOMAIN=example.com", "STATE_DIRECTORY=" + t.TempDir(), "CREDENTIALS_DIRECTORY=" + dir}).Load()
 		if err != nil {
 			t.Fatal(err)
 		}
 		if id, _, err := config.LoadCredentials(settings); err != nil || id != c.want {
 			t.Errorf("from %q: client id %q, error %v, want %q", c.text, id, err, c.want)
 		}
+	}
+}
+
+// A command by hand is what the service is: the same user, directory, credentials
+// and settings. systemd-run itself wants a systemd that runs; what it is told is
+// looked at here.
+func TestAsService(t *testing.T) {
+	t.Parallel()
+	service := readUnit(t, "wellkey.service")
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "systemd-run"), []byte("#!/bin/sh\nprintf '%s\\n' \"$@\"\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	const name = "wellkey-as-service"
+	script := exec.Command("./"+name, "rotate", "--status", "two words")
+	script.Env = []string{"PATH=" + dir}
+	out, err := script.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	told := strings.Split(strings.TrimSpace(string(out)), "\n")
+	for _, property := range []string{"DynamicUser", "User", "StateDirectory", "StateDirectoryMode", "UMask", "LoadCredential", "SetCredential"} {
+		if want := "--property=" + property + "=" + service.one(t, "Service."+property); !slices.Contains(told, want) {
+			t.Errorf("systemd-run is not told %q but %q", want, told)
+		}
+	}
+	command := strings.Fields(service.one(t, "Service.ExecStart"))
+	if want := "--setenv=WELLKEY_CONFIG=" + command[len(command)-1]; !slices.Contains(told, want) {
+		t.Errorf("systemd-run is not told %q but %q", want, told)
+	}
+	if want := []string{command[0], "rotate", "--status", "two words"}; !slices.Equal(told[len(told)-4:], want) {
+		t.Errorf("it runs %q, want %q", told[len(told)-4:], want)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 
 	"wellkey/internal/config"
@@ -27,6 +28,21 @@ func belongsTo(dir string, uid int) error {
 	if !ok || int(stat.Uid) == uid {
 		return nil
 	}
+	real, err := filepath.EvalSymlinks(dir)
+	if err != nil {
+		real = dir
+	}
+	return errOtherUser(real, int(stat.Uid), uid)
+}
+
+// errOtherUser says whose a directory, without symbolic links, is, and how to become
+// that user. What systemd keeps for a service with DynamicUser nobody else gets to,
+// sudo -u or not.
+func errOtherUser(dir string, owner, uid int) error {
+	if strings.HasPrefix(dir, "/var/lib/private/") {
+		return fmt.Errorf("wellkey runs as a service of systemd here (%s is its own), with a user that exists while it runs, and this is user %d, whose files it could not read;"+
+			" run the same command as that service, with wellkey-as-service in the place of wellkey", dir, uid)
+	}
 	return fmt.Errorf("wellkey runs as user %d here (%s is theirs), and this is user %d, whose files it could not read;"+
-		" run the same command as that user, for example with sudo -u '#%d'", stat.Uid, dir, uid, stat.Uid)
+		" run the same command as that user, for example with sudo -u '#%d'", owner, dir, uid, owner)
 }

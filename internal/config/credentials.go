@@ -11,7 +11,7 @@ import (
 
 // finishApplication checks the ways in which credentials can be given, and that
 // the files which are there already hold some.
-func (d *draft) finishApplication() {
+func (d *draft) finishApplication(environ []string) {
 	d.exclusive("client_id", "client_id_file")
 	d.exclusive("client_secret", "client_secret_file")
 	id := d.given("client_id") || d.given("client_id_file")
@@ -36,13 +36,35 @@ func (d *draft) finishApplication() {
 		return
 	}
 	if !id && !key && !d.given("credentials_file") && d.settings.Dir != "" && d.sound("data_dir") {
-		a.CredentialsFile = filepath.Join(d.settings.Dir, "credentials.yaml")
+		a.CredentialsFile = filepath.Join(d.settings.Dir, credentialsName)
+		if passed := passedOn(environ); passed != "" && d.settings.Dir == d.settings.DataDir {
+			a.CredentialsFile = passed
+		}
 	}
 	_, _, warnings, faults := a.load()
 	d.settings.Warnings = append(d.settings.Warnings, warnings...)
 	if !d.live {
 		d.faults = append(d.faults, faults...)
 	}
+}
+
+// credentialsName is what the file is called where no setting names it.
+const credentialsName = "credentials.yaml"
+
+// passedOn returns the credentials file that systemd passes on (LoadCredential), ""
+// if it does not. It is there from the start or never.
+//
+// Source: https://systemd.io/CREDENTIALS
+func passedOn(environ []string) string {
+	dir := lookup(environ, "CREDENTIALS_DIRECTORY")
+	if !filepath.IsAbs(dir) {
+		return ""
+	}
+	path := filepath.Join(dir, credentialsName)
+	if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) {
+		return ""
+	}
+	return path
 }
 
 // either returns name, or name_file if that one was given.

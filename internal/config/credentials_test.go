@@ -3,6 +3,7 @@ package config_test
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -141,5 +142,34 @@ func TestWarnings(t *testing.T) {
 				t.Error(d)
 			}
 		})
+	}
+}
+
+// systemd passes credentials on in a directory of its own; a setting wins over that.
+func TestCredentialsOfSystemd(t *testing.T) {
+	passed, named := t.TempDir(), filepath.Join(t.TempDir(), "named.yaml")
+	env := []string{"WELLKEY_DOMAIN=example.com", "WELLKEY_DATA_DIR=/data", "CREDENTIALS_DIRECTORY=" + passed}
+	file := func(more ...string) string {
+		t.Helper()
+		return must(t, inputs{env: append(slices.Clone(env), more...)}).Application.CredentialsFile
+	}
+	if got := file(); got != "/data/credentials.yaml" {
+		t.Errorf("systemd passes something else on: got %s", got)
+	}
+	path := filepath.Join(passed, "credentials.yaml")
+	if err := os.WriteFile(path, []byte("#"), 0o400); err != nil {
+		t.Fatal(err)
+	}
+	if got := file(); got != path {
+		t.Errorf("got %s, want %s", got, path)
+	}
+	if got := file("WELLKEY_CREDENTIALS_FILE=" + named); got != named {
+		t.Errorf("got %s, want the one that is set", got)
+	}
+	if got := file("WELLKEY_CLIENT_ID=7a1c2d3e-4f50-4a61-8b72-93c4d5e6f708", "WELLKEY_CLIENT_SECRET=x"); got != "" {
+		t.Errorf("got %s beside credentials that are set", got)
+	}
+	if got := file("CREDENTIALS_DIRECTORY=relative"); got != "/data/credentials.yaml" {
+		t.Errorf("got %s", got)
 	}
 }

@@ -24,7 +24,7 @@ func (d *draft) finish(environ []string) {
 	d.finishListeners()
 	d.finishShapes()
 	d.finishACME()
-	d.finishApplication()
+	d.finishApplication(environ)
 	for _, region := range fleetapi.Regions() {
 		name := "tesla_api_url_" + string(region)
 		if _, set := d.settings.Tesla.APIURLs[region]; set && d.sound(name, "regions") && !d.has(region) {

@@ -53,7 +53,7 @@ func mainRows() []row {
 			help: "client secret of the application"},
 		{name: "client_secret_file", kind: kindPath, example: "/run/secrets/client_secret", set: path(func(s *Settings) *string { return &s.Application.ClientSecretFile }),
 			help: "file that holds the client secret; may be written later"},
-		{name: "credentials_file", kind: kindPath, derived: "credentials.yaml in data_dir, unless one of the four above is set", example: "/run/secrets/tesla.yaml", set: path(func(s *Settings) *string { return &s.Application.CredentialsFile }),
+		{name: "credentials_file", kind: kindPath, derived: "credentials.yaml in $CREDENTIALS_DIRECTORY or data_dir, unless one of the four above is set", example: "/run/secrets/tesla.yaml", set: path(func(s *Settings) *string { return &s.Application.CredentialsFile }),
 			help: "YAML file with client_id and client_secret; may be written later"},
 		{name: "regions", kind: kindList, standard: "na,eu", example: "na,eu", set: setRegions,
 			help: "where to register: na, eu; or cn alone, with an application of its own"},
