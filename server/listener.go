@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"crypto/tls"
 	"net"
 	"net/http"
 	"time"
@@ -71,6 +72,11 @@ type listener struct {
 	server    *http.Server
 	owner     *Server
 	logger    *zap.Logger
+
+	// With a gate:
+	tls     *tls.Config // nil: no TLS here
+	gate    *gate       // nil: not yet, or none
+	headers limiter     // of the log
 }
 
 func (s *Server) newListener(name, addr string, limits limits) *listener {
@@ -80,7 +86,7 @@ func (s *Server) newListener(name, addr string, limits limits) *listener {
 		owner:  s,
 		logger: s.logger.With(zap.String("listener", name)),
 	}
-	l.open = newConnections(limits, s.trusted, func(reason string) { s.metrics.rejected.WithLabelValues(l.name, reason).Inc() })
+	l.open = newConnections(limits, s.trusted, l.refuse)
 	l.server = &http.Server{
 		Handler:           l,
 		ConnState:         l.open.state,
@@ -105,6 +111,57 @@ func (s *Server) newListener(name, addr string, limits limits) *listener {
 		}
 	}
 	return l
+}
+
+// refuse counts a connection that is closed before it is served.
+func (l *listener) refuse(reason string) {
+	l.owner.metrics.rejected.WithLabelValues(l.name, reason).Inc()
+}
+
+// trusts reports whether a connection comes from a trusted proxy.
+func (l *listener) trusts(conn net.Conn) bool {
+	tcp, ok := conn.RemoteAddr().(*net.TCPAddr)
+	return ok && l.owner.trusted.Contains(tcp.AddrPort().Addr())
+}
+
+// complain has a failed handshake counted and logged as net/http would have it.
+func (l *listener) complain(conn net.Conn, err error) {
+	l.server.ErrorLog.Printf("http: TLS handshake error from %s: %v", conn.RemoteAddr(), err)
+}
+
+// secure has l serve TLS.
+func (l *listener) secure(config *tls.Config) {
+	if l.gated() {
+		l.tls = config
+	} else {
+		l.server.TLSConfig = config
+	}
+}
+
+// gated reports whether more than TLS and HTTP is done with the connections of l.
+func (l *listener) gated() bool {
+	return l.routes.upstream != nil || l.owner.config.ProxyProtocol || l.owner.passthrough != nil && l.name == "https"
+}
+
+// serve serves until ctx is done, and drains.
+func (l *listener) serve(ctx context.Context, drain time.Duration) error {
+	l.Front(func(bound net.Listener) net.Listener {
+		if !l.gated() {
+			return newFront(bound, l.open)
+		}
+		l.gate = newGate(bound, l)
+		return l.gate
+	})
+	err := l.Serve(ctx, l.server, drain)
+	if l.gate == nil {
+		return err
+	}
+	_ = l.gate.Close() // it is, unless Serve failed
+	if l.owner.passthrough != nil {
+		l.owner.passthrough.Close()
+	}
+	l.gate.wait()
+	return err
 }
 
 // connKey is the key of a request's connection in its context.

@@ -137,6 +137,9 @@ func newMetrics(registerer prometheus.Registerer, on []*listener, fetched *fetch
 		for _, reason := range []string{overTotal, overAddress} {
 			m.rejected.WithLabelValues(l.name, reason)
 		}
+		if l.owner.config.ProxyProtocol {
+			m.rejected.WithLabelValues(l.name, badHeader)
+		}
 	}
 	for _, reason := range handshakeReasons {
 		m.handshakeErrors.WithLabelValues(reason)

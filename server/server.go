@@ -31,6 +31,7 @@ import (
 
 	"wellkey/internal/listen"
 	"wellkey/keystore"
+	"wellkey/server/passthrough"
 	"wellkey/server/peer"
 	"wellkey/server/upstream"
 )
@@ -77,6 +78,12 @@ type Config struct {
 	// TrustedProxies are the addresses of proxies in front, whose word about the
 	// client counts.
 	TrustedProxies []netip.Prefix
+	// ProxyProtocol makes every connection from them begin with a PROXY header.
+	ProxyProtocol bool
+	// Passthrough are the names whose connections to the HTTPS listener go to other
+	// servers, untouched. PassthroughProxyProtocol tells those who the client is.
+	Passthrough              []passthrough.Route
+	PassthroughProxyProtocol bool
 	// Upstream is the operator's application, which gets every request that is not
 	// ours; nil is none. Its Registerer and Logger are those given here.
 	Upstream *upstream.Config
@@ -98,8 +105,9 @@ type Server struct {
 	fetches     fetches
 	keyPages    keyPages
 	trusted     peer.Trusted
-	upstream    *upstream.Proxy // nil: none
-	http, https *listener       // nil: switched off
+	upstream    *upstream.Proxy          // nil: none
+	passthrough *passthrough.Passthrough // nil: none
+	http, https *listener                // nil: switched off
 }
 
 // New returns a Server that does nothing yet.
@@ -126,6 +134,15 @@ func New(config Config) (*Server, error) {
 		}
 		limits = upstreamLimits
 	}
+	if len(config.Passthrough) > 0 {
+		var err error
+		if s.passthrough, err = passthrough.New(passthrough.Config{
+			Routes: config.Passthrough, Own: config.Domain, ProxyProtocol: config.PassthroughProxyProtocol,
+			Registerer: config.Registerer, Logger: s.logger,
+		}); err != nil {
+			return nil, err
+		}
+	}
 	if config.HTTPAddr != "" {
 		httpLimits := limits
 		if !config.PlainHTTP {
@@ -141,7 +158,7 @@ func New(config Config) (*Server, error) {
 		}
 		s.https = s.newListener("https", config.HTTPSAddr, limits)
 		s.https.routes = s.keyRoutes()
-		s.https.server.TLSConfig = tlsConfig
+		s.https.secure(tlsConfig)
 	}
 	var err error
 	if s.metrics, err = newMetrics(config.Registerer, s.listeners(), &s.fetches); err != nil {
@@ -160,6 +177,8 @@ func (c *Config) check() error {
 	fault(c.Domain == "", "no domain")
 	fault(c.Key == nil, "no source of keys")
 	fault(c.HTTPAddr == "" && c.HTTPSAddr == "", "both listeners are switched off, so nobody could fetch the key")
+	fault(len(c.Passthrough) > 0 && c.HTTPSAddr == "", "names to pass through without an HTTPS listener")
+	fault(c.ProxyProtocol && len(c.TrustedProxies) == 0, "the PROXY protocol without trusted proxies")
 	fault(c.HTTPSAddr != "" && c.Certificates == nil, "an HTTPS listener without certificates")
 	fault(c.HTTPSAddr == "" && c.HTTPAddr != "" && !c.PlainHTTP,
 		"the HTTPS listener is switched off and the HTTP listener only redirects to it, so nobody could fetch the key")
@@ -187,7 +206,7 @@ func (s *Server) Listen(ctx context.Context) error {
 func (s *Server) Run(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
 	for _, l := range s.listeners() {
-		group.Go(func() error { return l.Serve(ctx, l.server, s.config.DrainTimeout) })
+		group.Go(func() error { return l.serve(ctx, s.config.DrainTimeout) })
 	}
 	err := group.Wait()
 	if s.upstream != nil {
@@ -217,6 +236,14 @@ func (l *listener) addr() string {
 		return ""
 	}
 	return l.Addr()
+}
+
+// Passthrough returns how the names that are passed through stand.
+func (s *Server) Passthrough() []passthrough.Status {
+	if s.passthrough == nil {
+		return nil
+	}
+	return s.passthrough.Status()
 }
 
 // Listeners returns the state of the listeners that are switched on.

@@ -24,6 +24,7 @@ import (
 	"wellkey/registrar/fleetapi"
 	"wellkey/registrar/reach"
 	"wellkey/server"
+	"wellkey/server/passthrough"
 	"wellkey/server/upstream"
 )
 
@@ -107,10 +108,23 @@ func (d *daemon) serverConfig(settings *config.Settings, token *probetoken.Token
 		Certificates:   d.certificates,
 		Answer:         token.Answer,
 		TrustedProxies: settings.TrustedProxies,
+		ProxyProtocol:  settings.ProxyProtocol,
+		Passthrough:    passthroughRoutes(settings.Passthrough),
 		Upstream:       upstreamConfig(settings.Upstream),
-		Registerer:     registry,
-		Logger:         d.log,
+
+		PassthroughProxyProtocol: settings.Passthrough.ProxyProtocol,
+
+		Registerer: registry,
+		Logger:     d.log,
 	}
+}
+
+func passthroughRoutes(p config.Passthrough) []passthrough.Route {
+	var routes []passthrough.Route
+	for _, r := range p.Routes {
+		routes = append(routes, passthrough.Route{Name: r.Name, Target: r.Target})
+	}
+	return routes
 }
 
 // upstreamConfig returns where the application is, nil where there is none.

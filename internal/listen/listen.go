@@ -30,6 +30,8 @@ type Socket struct {
 	addr  string // as configured
 	log   *zap.Logger
 	after func(time.Duration) <-chan time.Time
+	given net.Listener // nil: bind addr
+	front func(net.Listener) net.Listener
 
 	mu       sync.Mutex
 	listener net.Listener // guarded by mu; nil while not bound
@@ -41,6 +43,21 @@ type Socket struct {
 func New(name, addr string, log *zap.Logger) *Socket {
 	return &Socket{name: name, addr: addr, log: log.With(zap.String("listener", name)), after: time.After}
 }
+
+// Inherit has s listen on l, which somebody else bound, in the place of its
+// address. It is called before Listen.
+func (s *Socket) Inherit(l net.Listener) { s.given = l }
+
+// Front has the connections of s go through what front makes of its listener,
+// which may be a Drainer. It is called before Serve.
+func (s *Socket) Front(front func(net.Listener) net.Listener) { s.front = front }
+
+// A Drainer is a listener that is told when it is time to stop. Drain takes no
+// new connections, and returns when those that it took have been served once, or
+// ctx is done: net/http drops a request that it reads after it was told to shut
+// down, and whoever sent it would take that for a failure. Accept goes on giving
+// what is on its way, and then blocks until Close.
+type Drainer interface{ Drain(ctx context.Context) }
 
 // State is how a Socket stands.
 type State struct {
@@ -100,6 +117,10 @@ func (s *Socket) Serve(ctx context.Context, srv *http.Server, drain time.Duratio
 	if err := s.await(ctx); err != nil || s.bound() == nil {
 		return err
 	}
+	listener := s.bound()
+	if s.front != nil {
+		listener = s.front(listener)
+	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	drained := make(chan struct{})
@@ -108,6 +129,11 @@ func (s *Socket) Serve(ctx context.Context, srv *http.Server, drain time.Duratio
 		<-ctx.Done()
 		stop, done := context.WithTimeout(context.WithoutCancel(ctx), drain)
 		defer done()
+		if front, ok := listener.(Drainer); ok {
+			begin, begun := context.WithTimeout(stop, drain/2)
+			front.Drain(begin)
+			begun()
+		}
 		if err := srv.Shutdown(stop); err != nil {
 			// A visitor that dawdles must not turn a clean stop into a failure.
 			s.log.Warn("connections still open at the end of the drain were cut", zap.Duration("drain_timeout", drain))
@@ -116,9 +142,9 @@ func (s *Socket) Serve(ctx context.Context, srv *http.Server, drain time.Duratio
 	}()
 	var err error
 	if srv.TLSConfig != nil {
-		err = srv.ServeTLS(s.bound(), "", "")
+		err = srv.ServeTLS(listener, "", "")
 	} else {
-		err = srv.Serve(s.bound())
+		err = srv.Serve(listener)
 	}
 	cancel() // Serve may have failed on its own; release the goroutine above.
 	<-drained
@@ -150,8 +176,10 @@ func (s *Socket) await(ctx context.Context) error {
 // failure and the success after it are logged for all to see, the failures
 // between them at debug level.
 func (s *Socket) bind(ctx context.Context) error {
-	var config net.ListenConfig
-	listener, err := config.Listen(ctx, "tcp", s.addr)
+	listener, err := s.given, error(nil)
+	if listener == nil {
+		listener, err = new(net.ListenConfig).Listen(ctx, "tcp", s.addr)
+	}
 	if err != nil {
 		err = &bindError{name: s.name, addr: s.addr, err: err}
 	}

@@ -48,10 +48,14 @@ func (w *writer) FlushError() error {
 // Hijack implements http.Hijacker.
 func (w *writer) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	conn, rw, err := w.rc.Hijack()
-	if err == nil {
-		w.code = http.StatusSwitchingProtocols
+	if err != nil {
+		return nil, nil, err
 	}
-	return conn, rw, err
+	w.code = http.StatusSwitchingProtocols
+	if watched, ok := conn.(interface{ Opaque() }); ok {
+		watched.Opaque() // what comes is no HTTP any more
+	}
+	return conn, rw, nil
 }
 
 // Unwrap is for http.ResponseController.

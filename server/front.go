@@ -1,0 +1,58 @@
+package server
+
+import (
+	"context"
+	"net"
+	"sync"
+)
+
+// A front is what the connections of a listener come through where nothing but
+// TLS and HTTP is done with them: it only knows how to drain.
+type front struct {
+	net.Listener
+	open   *connections
+	mu     sync.Mutex
+	drains bool          // guarded by mu
+	closed chan struct{} // by Close
+	once   sync.Once
+}
+
+func newFront(l net.Listener, open *connections) *front {
+	return &front{Listener: l, open: open, closed: make(chan struct{})}
+}
+
+// Accept implements net.Listener.
+func (f *front) Accept() (net.Conn, error) {
+	conn, err := f.Listener.Accept()
+	if err == nil {
+		return conn, nil
+	}
+	f.mu.Lock()
+	drains := f.drains
+	f.mu.Unlock()
+	if drains {
+		<-f.closed // what was taken is being served
+		return nil, net.ErrClosed
+	}
+	return nil, err
+}
+
+// Drain implements listen.Drainer.
+func (f *front) Drain(ctx context.Context) {
+	f.mu.Lock()
+	f.drains = true
+	f.mu.Unlock()
+	_ = f.Listener.Close() // nothing comes any more
+	f.open.settle(ctx)
+}
+
+// Close implements net.Listener.
+func (f *front) Close() error {
+	f.once.Do(func() { close(f.closed) })
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.drains {
+		return nil // it is closed
+	}
+	return f.Listener.Close()
+}

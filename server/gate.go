@@ -1,0 +1,252 @@
+package server
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"io"
+	"net"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+
+	"wellkey/server/framing"
+	"wellkey/server/passthrough"
+)
+
+// helloTimeout is how long a client may take for what comes before HTTP: a PROXY
+// header and a ClientHello, and then again for the handshake.
+const helloTimeout = readHeaderTimeout
+
+// waitingLimits are those of connections of which it is not known yet whose they
+// are. They are apart from those of the key and of passthrough, so that neither
+// can take the other's place.
+var waitingLimits = limits{connections: 2048, perAddress: 256}
+
+// A gate is what connections come through where more than TLS and HTTP is done
+// with them: it finds out who the client is (PROXY protocol), passes on what is
+// for others (passthrough), makes the handshake, and reads along where requests go
+// to an application (framing). Each connection does so in a goroutine of its own.
+type gate struct {
+	net.Listener
+	listener *listener
+	waiting  *connections
+	out      chan accepted
+
+	ctx     context.Context // done at Close
+	cancel  context.CancelFunc
+	pending sync.WaitGroup // connections on their way
+	ended   chan struct{}  // closed when no more are taken
+
+	mu     sync.Mutex
+	drains bool // guarded by mu
+}
+
+// An accepted is what Accept returns.
+type accepted struct {
+	conn net.Conn
+	err  error
+}
+
+// newGate returns a gate that works until Close.
+func newGate(l net.Listener, of *listener) *gate {
+	g := &gate{Listener: l, listener: of, out: make(chan accepted), ended: make(chan struct{})}
+	g.ctx, g.cancel = context.WithCancel(context.Background())
+	g.waiting = newConnections(waitingLimits, of.owner.trusted, of.refuse)
+	go g.run()
+	return g
+}
+
+func (g *gate) run() {
+	defer close(g.ended)
+	for {
+		conn, err := g.Listener.Accept()
+		if err == nil {
+			g.pending.Add(1)
+			go g.lead(conn)
+			continue
+		}
+		g.mu.Lock()
+		drains := g.drains
+		g.mu.Unlock()
+		if drains || !g.give(accepted{err: err}) {
+			return
+		}
+		// net/http waits before it takes the next, if the error is one that passes.
+		if passing, ok := err.(interface{ Temporary() bool }); !ok || !passing.Temporary() {
+			return
+		}
+	}
+}
+
+func (g *gate) give(a accepted) bool {
+	select {
+	case g.out <- a:
+		return true
+	case <-g.ctx.Done():
+		return false
+	}
+}
+
+// Accept implements net.Listener.
+func (g *gate) Accept() (net.Conn, error) {
+	select {
+	case a := <-g.out:
+		return a.conn, a.err
+	case <-g.ctx.Done():
+		return nil, net.ErrClosed
+	}
+}
+
+// Drain implements listen.Drainer.
+func (g *gate) Drain(ctx context.Context) {
+	g.mu.Lock()
+	g.drains = true
+	g.mu.Unlock()
+	_ = g.Listener.Close() // nothing comes any more
+	through := make(chan struct{})
+	go func() { // it ends with Close at the latest
+		<-g.ended
+		g.pending.Wait()
+		close(through)
+	}()
+	select {
+	case <-through:
+		g.listener.open.settle(ctx)
+	case <-ctx.Done():
+	}
+}
+
+// Close implements net.Listener. It cuts what is still on its way.
+func (g *gate) Close() error {
+	g.cancel()
+	g.waiting.closeAll()
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.drains {
+		return nil // it is closed
+	}
+	return g.Listener.Close()
+}
+
+// wait returns when nothing is on its way any more. It comes after Close.
+func (g *gate) wait() {
+	<-g.ended
+	g.pending.Wait()
+}
+
+// lead takes one connection to where it belongs.
+func (g *gate) lead(base net.Conn) {
+	defer g.pending.Done()
+	if !g.waiting.allow(base) || g.ctx.Err() != nil {
+		g.waiting.forget(base)
+		_ = base.Close()
+		return
+	}
+	conn, carried := g.identify(base)
+	g.waiting.forget(base)
+	if carried != nil {
+		g.pending.Add(1) // it has a life of its own, which ends with passthrough
+		go func() {
+			defer g.pending.Done()
+			carried()
+		}()
+		return
+	}
+	if conn == nil || !g.listener.open.allow(conn) {
+		_ = base.Close()
+		return
+	}
+	if conn = g.secure(conn); conn == nil || !g.give(accepted{conn: conn}) {
+		g.listener.open.forget(base)
+		_ = base.Close()
+	}
+}
+
+// identify finds out who the client is and whom it wants. It returns the
+// connection as it is ours, or what carries it elsewhere; or neither.
+func (g *gate) identify(base net.Conn) (conn net.Conn, carried func()) {
+	s := g.listener.owner
+	_ = base.SetReadDeadline(time.Now().Add(helloTimeout))
+	client := &replayed{Conn: base}
+	if s.config.ProxyProtocol && g.listener.trusts(base) {
+		var err error
+		if client, err = readProxyHeader(base); err != nil {
+			g.listener.refuse(badHeader)
+			if g.listener.headers.allow(time.Minute) && g.ctx.Err() == nil {
+				g.listener.logger.Warn("a trusted proxy sent no good PROXY header, so its connection was closed; make it send one, or set proxy_protocol off",
+					zap.Stringer("remote", base.RemoteAddr()), zap.Error(err))
+			}
+			return nil, nil
+		}
+	}
+	if g.listener.tls == nil || s.passthrough == nil {
+		_ = base.SetReadDeadline(time.Time{})
+		return client, nil
+	}
+	name, read, err := passthrough.ReadHello(client)
+	_ = base.SetReadDeadline(time.Time{})
+	client.read = read
+	var broken net.Error
+	if errors.As(err, &broken) || errors.Is(err, io.EOF) {
+		g.listener.complain(client, err)
+		return nil, nil
+	}
+	// What is no ClientHello is answered by crypto/tls, as it would be without us.
+	if target := s.passthrough.Match(name); err == nil && target != nil {
+		key := ""
+		if prefix := g.listener.open.client(client.RemoteAddr()); prefix.IsValid() {
+			key = prefix.String()
+		}
+		return nil, func() { s.passthrough.Carry(base, client.RemoteAddr(), client.LocalAddr(), read, target, key) }
+	}
+	return client, nil
+}
+
+// secure makes the TLS handshake, and reads along where that is wanted. It returns
+// nil where the handshake fails.
+func (g *gate) secure(conn net.Conn) net.Conn {
+	reads := g.listener.routes.upstream != nil
+	if g.listener.tls == nil {
+		if reads {
+			return framing.New(conn)
+		}
+		return conn
+	}
+	secured := tls.Server(conn, g.listener.tls)
+	_ = conn.SetDeadline(time.Now().Add(helloTimeout))
+	if err := secured.HandshakeContext(g.ctx); err != nil {
+		var record tls.RecordHeaderError
+		if errors.As(err, &record) && record.Conn != nil && looksLikeHTTP(record.RecordHeader) {
+			_, _ = io.WriteString(record.Conn, "HTTP/1.0 400 Bad Request\r\n\r\nThis port speaks HTTPS: write https:// in front of the address.\n")
+			err = errors.New("client sent an HTTP request to an HTTPS server")
+		}
+		g.listener.complain(conn, err)
+		return nil
+	}
+	_ = conn.SetDeadline(time.Time{})
+	if protocol := secured.ConnectionState().NegotiatedProtocol; !reads || protocol != "" && protocol != "http/1.1" {
+		return secured // net/http knows what to do with h2 and challenges
+	}
+	return &readAlong{framing.New(secured), secured}
+}
+
+// looksLikeHTTP reports whether what should be a TLS record begins like a request.
+func looksLikeHTTP(header [5]byte) bool {
+	switch string(header[:]) {
+	case "GET /", "HEAD ", "POST ", "PUT /", "OPTIO":
+		return true
+	}
+	return false
+}
+
+// A readAlong is a TLS connection with HTTP/1 in it that is read along. net/http
+// takes the state of TLS from it.
+type readAlong struct {
+	*framing.Conn
+	tls *tls.Conn
+}
+
+// ConnectionState is for net/http.
+func (r *readAlong) ConnectionState() tls.ConnectionState { return r.tls.ConnectionState() }

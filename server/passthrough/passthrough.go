@@ -1,0 +1,166 @@
+// Package passthrough leads TLS connections for other names than ours to other
+// servers, untouched: so that fleet-telemetry, which wants mutual TLS from cars,
+// shares port 443 with the key.
+//
+// Of a connection only the ClientHello is read, for the name in it. Nothing is
+// decrypted and nothing is changed; the target sees the client's own handshake.
+// Connections that are passed on have limits of their own, so that they and those
+// to the key cannot take each other's place.
+package passthrough
+
+import (
+	"context"
+	"errors"
+	"net"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/zap"
+)
+
+// Limits of what is passed on.
+const (
+	// A connection that is passed on costs two file descriptors and some 20 kB.
+	maxConnections = 8192
+	// A mobile network puts many cars behind one address.
+	maxPerAddress = 1024
+	// The target is beside us, but may be on another continent.
+	dialTimeout = 5 * time.Second
+	// How often it is looked whether anything moves. Who is silent for two to three
+	// of these, both ways, is cut; a peer that is gone is found by TCP's keep-alive
+	// long before.
+	idleInterval = 15 * time.Minute
+)
+
+// A Route is one name with its target.
+type Route struct {
+	Name   string // lower-case host; "*." and a host for the names one label below; "*" for all others
+	Target string // host:port
+}
+
+// Config says what goes where.
+type Config struct {
+	Routes []Route
+	// Own is the name that is never passed on, whatever Routes say.
+	Own string
+	// ProxyProtocol sends a PROXY v2 header to the targets.
+	ProxyProtocol bool
+	// Registerer receives the metrics; nil keeps them unregistered.
+	Registerer prometheus.Registerer
+	// Logger may be nil.
+	Logger *zap.Logger
+}
+
+// A Passthrough passes connections on. Its methods are safe for concurrent use.
+type Passthrough struct {
+	config   Config
+	targets  []*Target // in the order in which they are tried
+	logger   *zap.Logger
+	dialer   net.Dialer
+	interval time.Duration
+
+	ctx    context.Context // done when all connections shall end
+	cancel context.CancelFunc
+
+	mu         sync.Mutex
+	total, max int            // guarded by mu
+	from       map[string]int // guarded by mu; by client
+	closed     bool           // guarded by mu
+	gone       *sync.Cond     // total has become 0
+}
+
+// New returns a Passthrough that does nothing yet.
+func New(c Config) (*Passthrough, error) {
+	if c.Logger == nil {
+		c.Logger = zap.NewNop()
+	}
+	p := &Passthrough{
+		config: c, logger: c.Logger.Named("passthrough"), dialer: net.Dialer{Timeout: dialTimeout}, interval: idleInterval,
+		max: min(maxConnections, maxFiles()/4), from: map[string]int{},
+	}
+	p.ctx, p.cancel = context.WithCancel(context.Background())
+	p.gone = sync.NewCond(&p.mu)
+	for _, route := range c.Routes {
+		if route.Name == c.Own {
+			return nil, errors.New("passthrough: the own name " + c.Own + " cannot be passed on")
+		}
+		p.targets = append(p.targets, &Target{Route: route})
+	}
+	// A name wins over a star, and "*" is last.
+	rank := func(t *Target) int {
+		switch {
+		case t.Name == "*":
+			return 2
+		case strings.HasPrefix(t.Name, "*."):
+			return 1
+		}
+		return 0
+	}
+	slices.SortStableFunc(p.targets, func(a, b *Target) int { return rank(a) - rank(b) })
+	return p, p.register(c.Registerer)
+}
+
+// Match returns where connections for name go, nil where they are ours: those for
+// the own name, and those without any.
+func (p *Passthrough) Match(name string) *Target {
+	if name == "" || name == p.config.Own {
+		return nil
+	}
+	for _, t := range p.targets {
+		if t.matches(name) {
+			return t
+		}
+	}
+	return nil
+}
+
+func (t *Target) matches(name string) bool {
+	if suffix, ok := strings.CutPrefix(t.Name, "*."); ok {
+		_, parent, _ := strings.Cut(name, ".")
+		return parent == suffix
+	}
+	return t.Name == "*" || t.Name == name
+}
+
+// Close cuts all connections and returns when they are gone. What comes after it
+// is closed.
+func (p *Passthrough) Close() {
+	p.cancel()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.closed = true
+	for p.total > 0 {
+		p.gone.Wait()
+	}
+}
+
+// admit counts a connection, or returns why it is one too many.
+func (p *Passthrough) admit(client string) (reason string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	switch {
+	case p.closed:
+		return reasonStopping
+	case p.total >= p.max:
+		return reasonTotal
+	case client != "" && p.from[client] >= maxPerAddress:
+		return reasonAddress
+	}
+	p.total++
+	p.from[client]++
+	return ""
+}
+
+func (p *Passthrough) forget(client string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.from[client]--; p.from[client] == 0 {
+		delete(p.from, client)
+	}
+	if p.total--; p.total == 0 {
+		p.gone.Broadcast()
+	}
+}

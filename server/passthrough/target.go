@@ -1,0 +1,156 @@
+package passthrough
+
+import (
+	"errors"
+	"net"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/zap"
+
+	"wellkey/internal/phrase"
+)
+
+// Why a connection was not passed on, or cut: the values of the label reason.
+const (
+	reasonRefused     = "refused"
+	reasonUnknownName = "unknown_name"
+	reasonUnreachable = "unreachable"
+	reasonOther       = "other"
+	reasonTotal       = "total"
+	reasonAddress     = "address"
+	reasonIdle        = "idle"
+	reasonStopping    = "stopping"
+)
+
+var reasons = []string{reasonRefused, reasonUnknownName, reasonUnreachable, reasonOther, reasonTotal, reasonAddress, reasonIdle, reasonStopping}
+
+// A Target is where the connections for one name go.
+type Target struct {
+	Route
+	open     atomic.Int64
+	total    atomic.Uint64
+	in, out  atomic.Uint64 // bytes from and to the client
+	failures *prometheus.CounterVec
+
+	mu    sync.Mutex
+	down  bool      // guarded by mu; the last that was logged
+	next  time.Time // guarded by mu; when it may be logged again
+	cause string    // guarded by mu; "" while it answers
+}
+
+// A Status is how the connections for one name stand.
+type Status struct {
+	Name, Target string
+	Open         int64
+	Total        uint64 // since the start
+	Trouble      string // why the target cannot be reached; "" while it can, as far as known
+}
+
+// Status returns how all names stand, in the order in which they are tried.
+func (p *Passthrough) Status() []Status {
+	var all []Status
+	for _, t := range p.targets {
+		t.mu.Lock()
+		all = append(all, Status{t.Name, t.Target, t.open.Load(), t.total.Load(), t.cause})
+		t.mu.Unlock()
+	}
+	return all
+}
+
+func (t *Target) failed(reason string) { t.failures.WithLabelValues(t.Name, reason).Inc() }
+
+// diagnose says why a target could not be reached, and what to do.
+func diagnose(err error) (reason, cause, fix string) {
+	var dns *net.DNSError
+	var timeout net.Error
+	switch {
+	case errors.As(err, &dns):
+		return reasonUnknownName, "nobody knows the name of the target here", "Write the name of the server's service, and put both containers into one network; or write its IP address"
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return reasonRefused, "nothing listens there: the server does not run, or listens on another port", "Start it, or correct passthrough. Inside a container localhost is that container alone"
+	case errors.As(err, &timeout) && timeout.Timeout(), errors.Is(err, syscall.EHOSTUNREACH), errors.Is(err, syscall.ENETUNREACH):
+		return reasonUnreachable, "the address does not answer at all", "Check the address, and firewalls between the two"
+	}
+	return reasonOther, "see error", "Look into the log of the server behind it"
+}
+
+// report counts and logs that t could not be reached, a line a minute.
+func (p *Passthrough) report(t *Target, err error) {
+	if p.ctx.Err() != nil {
+		t.failed(reasonStopping)
+		return
+	}
+	reason, cause, fix := diagnose(err)
+	t.failed(reason)
+	t.mu.Lock()
+	now := time.Now()
+	t.cause = cause
+	quiet := now.Before(t.next)
+	if !quiet {
+		t.next, t.down = now.Add(time.Minute), true
+	}
+	t.mu.Unlock()
+	if !quiet {
+		p.logger.Warn("a server behind passthrough cannot be reached, so connections for its name are closed", zap.String("name", t.Name), zap.String("target", t.Target),
+			zap.String("cause", cause), zap.String("fix", fix), zap.String("error", phrase.Quote(err.Error(), 200)))
+	}
+}
+
+// recovered notes that t was reached.
+func (p *Passthrough) recovered(t *Target) {
+	t.mu.Lock()
+	was := t.down
+	t.down, t.next, t.cause = false, time.Time{}, ""
+	t.mu.Unlock()
+	if was {
+		p.logger.Info("a server behind passthrough can be reached again", zap.String("name", t.Name), zap.String("target", t.Target))
+	}
+}
+
+// register makes the metrics. Their labels come from the settings only.
+func (p *Passthrough) register(registerer prometheus.Registerer) error {
+	failures := prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "wellkey_passthrough_failures_total",
+		Help: "Connections that were not passed on, or cut, by the name of the setting and the reason.",
+	}, []string{"name", "reason"})
+	collectors := []prometheus.Collector{failures}
+	for _, t := range p.targets {
+		t.failures = failures
+		for _, reason := range reasons {
+			failures.WithLabelValues(t.Name, reason)
+		}
+		labels := prometheus.Labels{"name": t.Name}
+		collectors = append(collectors,
+			prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+				Name: "wellkey_passthrough_connections", ConstLabels: labels,
+				Help: "Open connections that are passed on, by the name of the setting.",
+			}, func() float64 { return float64(t.open.Load()) }),
+			prometheus.NewCounterFunc(prometheus.CounterOpts{
+				Name: "wellkey_passthrough_connections_total", ConstLabels: labels,
+				Help: "Connections that were passed on, or for which the target was tried.",
+			}, func() float64 { return float64(t.total.Load()) }),
+			bytesCollector(labels, "in", &t.in), bytesCollector(labels, "out", &t.out),
+		)
+	}
+	if registerer == nil {
+		return nil
+	}
+	for _, c := range collectors {
+		if err := registerer.Register(c); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func bytesCollector(labels prometheus.Labels, direction string, count *atomic.Uint64) prometheus.Collector {
+	return prometheus.NewCounterFunc(prometheus.CounterOpts{
+		Name: "wellkey_passthrough_bytes_total", ConstLabels: prometheus.Labels{"name": strings.Clone(labels["name"]), "direction": direction},
+		Help: "Bytes that were passed on from clients (in) and to them (out); of a long connection they are counted every 15 minutes, and at its end.",
+	}, func() float64 { return float64(count.Load()) })
+}
