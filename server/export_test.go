@@ -4,6 +4,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"time"
 
 	"wellkey/server/peer"
 )
@@ -25,6 +26,12 @@ var HostOf = hostOf
 
 // LimitHTTPS sets how many connections the HTTPS listener holds open.
 func (s *Server) LimitHTTPS(total int) { s.https.open.total = total }
+
+// SetPatience sets how long a client may take for what comes before HTTP.
+func (s *Server) SetPatience(d time.Duration) { s.patience = d }
+
+// SetIdle sets how long an idle connection is kept.
+func (s *Server) SetIdle(d time.Duration) { s.https.server.IdleTimeout = d }
 
 // Connections counts connections from addresses.
 type Connections struct{ *connections }

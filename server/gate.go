@@ -168,7 +168,7 @@ func (g *gate) lead(base net.Conn) {
 // connection as it is ours, or what carries it elsewhere; or neither.
 func (g *gate) identify(base net.Conn) (conn net.Conn, carried func()) {
 	s := g.listener.owner
-	_ = base.SetReadDeadline(time.Now().Add(helloTimeout))
+	_ = base.SetReadDeadline(time.Now().Add(s.patience))
 	client := &replayed{Conn: base}
 	if s.config.ProxyProtocol && g.listener.trusts(base) {
 		var err error
@@ -215,7 +215,7 @@ func (g *gate) secure(conn net.Conn) net.Conn {
 		return conn
 	}
 	secured := tls.Server(conn, g.listener.tls)
-	_ = conn.SetDeadline(time.Now().Add(helloTimeout))
+	_ = conn.SetDeadline(time.Now().Add(g.listener.owner.patience))
 	if err := secured.HandshakeContext(g.ctx); err != nil {
 		var record tls.RecordHeaderError
 		if errors.As(err, &record) && record.Conn != nil && looksLikeHTTP(record.RecordHeader) {

@@ -108,6 +108,7 @@ type Server struct {
 	upstream    *upstream.Proxy          // nil: none
 	passthrough *passthrough.Passthrough // nil: none
 	http, https *listener                // nil: switched off
+	patience    time.Duration            // see helloTimeout
 }
 
 // New returns a Server that does nothing yet.
@@ -115,7 +116,7 @@ func New(config Config) (*Server, error) {
 	if err := config.check(); err != nil {
 		return nil, err
 	}
-	s := &Server{config: config, logger: config.Logger}
+	s := &Server{config: config, logger: config.Logger, patience: helloTimeout}
 	if s.logger == nil {
 		s.logger = zap.NewNop()
 	}

@@ -18,8 +18,8 @@ const (
 	random    = 32                // RFC 8446, section 4.1.2
 )
 
-// errNotHello is what does not begin with a ClientHello.
-var errNotHello = errors.New("passthrough: no ClientHello")
+// ErrNotHello is the error of what does not begin with a ClientHello.
+var ErrNotHello = errors.New("passthrough: no ClientHello")
 
 // ReadHello reads a ClientHello from r, in as many records and pieces as it comes.
 // It returns the server name in it (lower case, without a dot at the end, "" where
@@ -31,7 +31,7 @@ func ReadHello(r io.Reader) (name string, read []byte, err error) {
 	for {
 		if len(h.raw) == cap(h.raw) {
 			if cap(h.raw) >= maxStream {
-				return "", h.raw, errNotHello
+				return "", h.raw, ErrNotHello
 			}
 			grown := make([]byte, len(h.raw), min(2*cap(h.raw), maxStream))
 			copy(grown, h.raw)
@@ -68,14 +68,14 @@ func (h *hello) advance() (complete bool, err error) {
 		record := h.raw[h.next:]
 		// Garbage is known from its first bytes, so nobody waits for more of it.
 		if len(record) > 0 && record[0] != 22 || len(record) > 1 && record[1] != 3 {
-			return false, errNotHello
+			return false, ErrNotHello
 		}
 		if len(record) < header {
 			return false, nil
 		}
 		length := int(record[3])<<8 | int(record[4])
 		if length == 0 || length > maxRecord {
-			return false, errNotHello
+			return false, ErrNotHello
 		}
 		if len(record) < header+length {
 			return false, nil
@@ -83,14 +83,14 @@ func (h *hello) advance() (complete bool, err error) {
 		h.message = append(h.message, record[header:header+length]...)
 		h.next += header + length
 		if h.message[0] != 1 {
-			return false, errNotHello
+			return false, ErrNotHello
 		}
 		if len(h.message) < handshake {
 			continue
 		}
 		switch want := handshake + int(h.message[1])<<16 + int(h.message[2])<<8 + int(h.message[3]); {
 		case want > handshake+maxHello, len(h.message) > want:
-			return false, errNotHello
+			return false, ErrNotHello
 		case len(h.message) == want:
 			return true, nil
 		}
@@ -112,25 +112,25 @@ func serverName(body []byte) (string, error) {
 	}
 	extensions := b.take(b.uint(2))
 	if b.bad || len(b.rest) > 0 {
-		return "", errNotHello
+		return "", ErrNotHello
 	}
 	name, found := "", false
 	for b := bytesOf(extensions); len(b.rest) > 0; {
 		kind := b.uint(2)
 		data := b.take(b.uint(2))
 		if b.bad {
-			return "", errNotHello
+			return "", ErrNotHello
 		}
 		if kind != 0 {
 			continue
 		}
 		if found {
-			return "", errNotHello
+			return "", ErrNotHello
 		}
 		found = true
 		var ok bool
 		if name, ok = hostName(data); !ok {
-			return "", errNotHello
+			return "", ErrNotHello
 		}
 	}
 	return name, nil
