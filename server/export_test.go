@@ -33,6 +33,10 @@ func (s *Server) SetPatience(d time.Duration) { s.patience = d }
 // SetIdle sets how long an idle connection is kept.
 func (s *Server) SetIdle(d time.Duration) { s.https.server.IdleTimeout = d }
 
+// LimitHTTPClient sets how many connections of one client the HTTP listener holds
+// open.
+func (s *Server) LimitHTTPClient(most int) { s.http.open.perAddress = most }
+
 // Connections counts connections from addresses.
 type Connections struct{ *connections }
 
