@@ -135,7 +135,7 @@ func testArchive(t *testing.T, path string) {
 	run(t, "tar", "-C", dir, "-xzf", path)
 	root := filepath.Join(dir, "wellkey_"+version+"_linux_amd64")
 	runs(t, filepath.Join(root, "wellkey"))
-	for _, name := range []string{"README.md", "LICENSE", "CHANGELOG.md", "docs/releasing.md", "systemd/wellkey.service"} {
+	for _, name := range []string{"README.md", "LICENSE", "CHANGELOG.md", "docs/releasing.md", "docs/operating.md", "systemd/wellkey.service"} {
 		read(t, filepath.Join(root, name))
 	}
 	// The documents find each other there.
