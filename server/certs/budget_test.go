@@ -244,42 +244,6 @@ func (r *rig) askAgainForARI(t *testing.T) {
 	r.put(t, keys.SiteMeta, meta)
 }
 
-var down = func(http.ResponseWriter, *http.Request) bool { panic(http.ErrAbortHandler) }
-
-func TestOutage(t *testing.T) {
-	t.Parallel()
-	for name, test := range map[string]struct {
-		outage time.Duration
-		most   int
-	}{"day": {24 * time.Hour, 5}, "week": {7 * 24 * time.Hour, 11}} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			r := newRig(t, "outage-"+name+".test", testca.Config{})
-			var requests atomic.Int32
-			r.ca.Intercept(func(w http.ResponseWriter, req *http.Request) bool { requests.Add(1); return down(w, req) })
-			m := r.start(t, r.config(t))
-			m.settle(t)
-			begin := r.now()
-			for r.now().Sub(begin) < test.outage {
-				m.again(t)
-			}
-			if n := m.Status().Attempts; n > test.most || n < 4 || r.ca.Orders() != 0 {
-				t.Errorf("got %d attempts and %d orders, want 4 to %d and none", n, r.ca.Orders(), test.most)
-			}
-			// A request that is cut may be repeated once by the client at once.
-			if most := 2 * int(test.outage/(45*time.Minute)); int(requests.Load()) > most {
-				t.Errorf("got %d requests, want %d at most", requests.Load(), most)
-			}
-			r.ca.Intercept(nil)
-			back := r.now()
-			for !m.Status().Have && r.now().Sub(back) < time.Hour {
-				m.again(t)
-			}
-			r.leaf(t, m, r.now())
-		})
-	}
-}
-
 func TestScheduleSurvivesRestarts(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, "kept.test", testca.Config{})

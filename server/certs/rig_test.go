@@ -226,6 +226,16 @@ func (m *run) again(t *testing.T) time.Duration {
 	return m.settle(t)
 }
 
+// ask asks for a renewal and waits for the end of the step that it makes. The
+// Manager must look for that soon (Config.Poll).
+func (m *run) ask(t *testing.T, cfg certs.Config, domain string) {
+	t.Helper()
+	if _, err := certs.AskForRenewal(t.Context(), cfg.Storage, domain); err != nil {
+		t.Fatal(err)
+	}
+	m.settle(t)
+}
+
 // seam is what a server sees of each source.
 type seam interface{ TLSConfig() *tls.Config }
 
