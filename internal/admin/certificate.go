@@ -40,6 +40,12 @@ func checkCertificate(s certs.Status, now time.Time) Check {
 	case float64(left) < shareToExpiry*float64(life):
 		c.State, c.Text = Attention, fmt.Sprintf("The certificate ends in %s and was not renewed yet.", span(left))
 		c.Fix = "Renew the certificate; if wellkey obtains it, look at its log."
+	case s.WhyFallback != nil:
+		c.Text = fmt.Sprintf("The certificate is good for another %s. The fallback authority gave it, since the first one failed.", span(left))
+		if why := s.WhyFallback; !passes(why.Reason) { // so it will fail at the next renewal, too
+			c.State = Attention
+			c.Seen, c.Cause, c.Fix = why.Text, phrase.Sentence(why.Cause), phrase.Sentence(why.Fix)
+		}
 	default:
 		c.Text = fmt.Sprintf("The certificate is good for another %s.", span(left))
 	}

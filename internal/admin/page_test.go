@@ -10,6 +10,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 	"unicode"
 	"unicode/utf8"
 
@@ -20,6 +21,22 @@ import (
 type certStatus = certs.Status
 
 const likeABrowser = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,*/*;q=0.8"
+
+// TestAuthorities: where there are two, the page tells which one fails, and when
+// the other has its turn.
+func TestAuthorities(t *testing.T) {
+	w := newWorld(t, domain)
+	certificate(func(c *certs.Status) {
+		c.NotAfter, c.LastError, c.FallbackAt = noon.Add(20*24*time.Hour), failed(certs.ReasonServer), noon.Add(21*time.Hour)
+		c.Authorities = []certs.Authority{{Role: certs.Primary, Name: "letsencrypt", FailingSince: noon.Add(-3 * time.Hour)}, {Role: certs.Fallback, Name: "zerossl"}}
+	})(t, w)
+	_, page := ask(t, w.admin(t).Handler(), "/status", "Accept", likeABrowser)
+	for _, want := range []string{"First authority fails since", "letsencrypt", "Fallback authority is asked", "zerossl", "wellkey asks the fallback authority for a certificate."} {
+		if !strings.Contains(page, want) {
+			t.Errorf("the page does not say %q", want)
+		}
+	}
+}
 
 // TestForm shows who is given the page, and who JSON.
 func TestForm(t *testing.T) {

@@ -50,6 +50,8 @@ func scenes() []scene {
 			change: oneRegion(registrar.Pending, registrar.Note{Reason: registrar.ReasonStarting}, time.Time{})},
 		{name: "waiting for credentials", state: "step", check: "registration_na", says: "One step is yours: give wellkey the client id and secret",
 			fix: "credentials file", seen: "no credentials of an application yet", change: withoutCredentials},
+		{name: "bad credentials", state: "action", check: "registration_na", says: "The credentials cannot be used, so nothing is registered",
+			fix: "Correct the file", seen: "client_secret", change: withBadCredentials},
 		{name: "mismatch", state: "action", check: "registration_eu", says: "Tesla has another key on record in Europe", fix: "accept_key", seen: "on record; this host serves",
 			change: func(t testing.TB, w *world) {
 				oneRegion(registrar.Mismatch, registrar.Note{Reason: registrar.ReasonOtherKey,
@@ -132,6 +134,10 @@ func scenes() []scene {
 			})},
 		{name: "renewal overdue", state: "attention", check: "certificate", says: "The certificate ends in 3 days and was not renewed yet", fix: "Renew", pairing: true,
 			change: certificate(func(c *certs.Status) { c.NotAfter = noon.Add(3 * 24 * time.Hour) })},
+		{name: "fallback's certificate", state: "ok", says: "All is well", pairing: true,
+			change: certificate(fallen(certs.ReasonServer))},
+		{name: "fallback's certificate, and the first refuses", state: "attention", check: "certificate", says: "The certificate is good for another 90 days. The fallback authority gave it, since the first one failed.",
+			fix: "Forward ports", seen: "Timeout during connect", pairing: true, change: certificate(fallen(certs.ReasonCAA))},
 		{name: "certificate file with a warning", state: "attention", check: "certificate", says: "The certificate is served, but asks for a look", seen: "The chain has no intermediate.", fix: "Replace", pairing: true,
 			change: certificate(func(c *certs.Status) { c.Source, c.Warning = "files", "the chain has no intermediate" })},
 		{name: "behind a proxy", state: "ok", says: "All is well", pairing: true,
@@ -157,6 +163,24 @@ func withoutCredentials(_ testing.TB, w *world) {
 				Cause: "The application was not made in Tesla's portal yet, or its client id and secret were not given to wellkey.",
 				Fix:   "Make the application at developer.tesla.com and put its client id and secret into the credentials file; they are picked up without a restart.",
 			}}
+	}
+}
+
+func withBadCredentials(_ testing.TB, w *world) {
+	for i, r := range w.sites[0].Regions {
+		w.sites[0].Regions[i] = registrar.RegionSnapshot{Region: r.Region, State: registrar.WaitingForCredentials, Since: noon.Add(-10 * time.Minute),
+			Note: registrar.Note{
+				Reason: registrar.ReasonBadCredentials, Seen: "/data/credentials.yaml:2: client_secret: is missing.",
+				Cause: "The file that holds them is malformed, incomplete, or cannot be read by wellkey.", Fix: "Correct the file; it is picked up without a restart.",
+			}}
+	}
+}
+
+// fallen makes the certificate one of the fallback authority.
+func fallen(why certs.Reason) func(*certs.Status) {
+	return func(c *certs.Status) {
+		c.NotAfter, c.Role, c.WhyFallback = noon.Add(90*24*time.Hour+time.Minute), certs.Fallback, failed(why)
+		c.Authorities = []certs.Authority{{Role: certs.Primary, Name: "letsencrypt"}, {Role: certs.Fallback, Name: "zerossl"}}
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"wellkey/keystore"
 	"wellkey/registrar"
 	"wellkey/registrar/reach"
+	"wellkey/server/certs"
 )
 
 // A siteView is the page of one site.
@@ -203,6 +204,11 @@ func certificateFacts(s SiteView, now time.Time) []fact {
 		}
 		facts = append(facts, fact{Name: "Serial", Text: c.Serial, Code: true})
 	}
+	if why := c.WhyFallback; why != nil {
+		facts = append(facts, fact{Name: "First authority failed", Time: momentOf(why.At, now)},
+			fact{Name: "Reason code", Text: string(why.Reason), Code: true}, fact{Name: "It said", Text: why.Text})
+	}
+	facts = append(facts, authorityFacts(c, now)...)
 	if c.Directory != "" && (!c.Have || c.LastError != nil) {
 		facts = append(facts, fact{Name: "Asked of", Text: c.Directory, Code: true})
 	}
@@ -212,6 +218,24 @@ func certificateFacts(s SiteView, now time.Time) []fact {
 	if c.LastError != nil {
 		facts = append(facts, fact{Name: "Last failure", Time: momentOf(c.LastError.At, now)},
 			fact{Name: "Reason code", Text: string(c.LastError.Reason), Code: true})
+	}
+	return facts
+}
+
+// authorityFacts tells of each authority that fails, where there are two.
+func authorityFacts(c certs.Status, now time.Time) []fact {
+	var facts []fact
+	for _, a := range c.Authorities {
+		name := "First authority"
+		if a.Role == certs.Fallback {
+			name = "Fallback authority"
+		}
+		switch {
+		case !a.FailingSince.IsZero():
+			facts = append(facts, fact{Name: name, Text: a.Name}, fact{Name: name + " fails since", Time: momentOf(a.FailingSince, now)})
+		case a.Role == certs.Fallback && !c.FallbackAt.IsZero():
+			facts = append(facts, fact{Name: name, Text: a.Name}, fact{Name: name + " is asked", Time: momentOf(c.FallbackAt, now)})
+		}
 	}
 	return facts
 }
@@ -267,6 +291,9 @@ func upcoming(s SiteView, now time.Time) []event {
 	add(s.Certificate.Renewal, "The certificate is renewed.")
 	if s.Certificate.LastError != nil || !s.Certificate.Have {
 		add(s.Certificate.NextAttempt, "wellkey asks the CA again for a certificate.")
+	}
+	if at := s.Certificate.FallbackAt; at.After(now) {
+		add(at, "wellkey asks the fallback authority for a certificate.")
 	}
 	slices.SortStableFunc(events, func(a, b event) int { return a.at.Compare(b.at) })
 	return events

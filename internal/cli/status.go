@@ -20,6 +20,7 @@ import (
 	"wellkey/internal/finding"
 	"wellkey/internal/tty"
 	"wellkey/registrar"
+	"wellkey/server/certs"
 )
 
 func statusCommand(p Process) *cobra.Command {
@@ -193,7 +194,11 @@ func printSite(out *tty.Printer, s admin.SiteView) {
 		out.Printf("  %-7s  %s\n", "key", s.Key.Fingerprint)
 	}
 	if !s.Certificate.NotAfter.IsZero() {
-		out.Printf("  %-7s  until %s, by %s\n", "cert", s.Certificate.NotAfter.UTC().Format("2006-01-02 15:04 MST"), s.Certificate.Issuer)
+		role := ""
+		if s.Certificate.Role == certs.Fallback {
+			role = " (the fallback authority)"
+		}
+		out.Printf("  %-7s  until %s, by %s%s\n", "cert", s.Certificate.NotAfter.UTC().Format("2006-01-02 15:04 MST"), s.Certificate.Issuer, role)
 	}
 	note := ""
 	if !registered(s) {

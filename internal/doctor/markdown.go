@@ -99,7 +99,7 @@ var questions = map[string]string{
 	"dns_resolves": "Does the name lead to an address, and through which CNAME records?",
 	"dns_agree":    "Do all resolvers say the same?",
 	"dns_ipv4":     "Is there an IPv4 address?",
-	"dns_caa":      "Do the CAA records let the certificate authority in use issue?",
+	"dns_caa":      "Do the CAA records let the certificate authority in use, and its fallback, issue?",
 	"dns_public":   "Is it a public address: not private, not CGNAT, not loopback?",
 
 	"dial":          "Does the address take connections?",

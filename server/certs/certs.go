@@ -127,7 +127,8 @@ type shown struct {
 	role    Role // of the CA that issued it; "" = there is none
 	renewal time.Time
 	next    time.Time
-	why     *Failure // of the primary, when the fallback gave what is served
+	why     *Failure  // of the primary, when the fallback gave what is served
+	turn    time.Time // when the fallback is asked; zero = it is not its turn
 }
 
 // New checks cfg. It reads and starts nothing; Run does.

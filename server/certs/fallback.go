@@ -26,6 +26,7 @@ func (m *Manager) obtain(ctx context.Context, s stored, forced bool) (got bool, 
 		return got, next
 	}
 	at, ok := m.fallbackAt(s)
+	m.show(func(s *shown) { s.turn = at })
 	now := m.cfg.Now()
 	if !ok {
 		return false, next

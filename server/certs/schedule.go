@@ -142,6 +142,7 @@ func (a *authority) pause(now time.Time) time.Duration {
 // succeeded forgets the failures: there is a certificate, and it is not due.
 func (m *Manager) succeeded(ctx context.Context, s stored) {
 	m.fellBack = false
+	m.show(func(s *shown) { s.turn = time.Time{} })
 	for _, a := range m.authorities {
 		a.forgive(ctx, s)
 	}

@@ -37,6 +37,7 @@ type Status struct {
 
 	Role        Role        `json:"authority,omitempty"`    // of the CA that issued what is served
 	WhyFallback *Failure    `json:"why_fallback,omitempty"` // of the first authority, where that is the fallback
+	FallbackAt  time.Time   `json:"fallback_at,omitzero"`   // when the fallback is asked, if the first goes on failing
 	Authorities []Authority `json:"authorities,omitempty"`  // in their order; nil where there is no fallback
 }
 
@@ -69,7 +70,8 @@ func (m *Manager) Status() Status {
 		s.ClockOffset = &seconds
 	}
 	m.mu.Lock()
-	s.Role, s.Renewal, s.NextAttempt, s.WhyFallback = m.shown.role, m.shown.renewal, m.shown.next, clone(m.shown.why)
+	s.Role, s.Renewal, s.NextAttempt = m.shown.role, m.shown.renewal, m.shown.next
+	s.WhyFallback, s.FallbackAt = clone(m.shown.why), m.shown.turn
 	m.mu.Unlock()
 	s.Failures = map[Reason]int{}
 	for _, a := range m.authorities {
