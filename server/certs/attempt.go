@@ -186,6 +186,8 @@ func (a *authority) take(ctx context.Context, fresh resource) error {
 	a.m.plan(s)
 	a.m.succeeded(ctx, s)
 	a.save(ctx) // if it can be; whoever acts on the new certificate shall not lose it
+	// Whoever is told of the certificate shall see a next time, too.
+	a.m.show(func(s *shown) { s.next = a.m.cfg.Now().Add(pauseAfterSuccess) })
 	a.m.adopt(s, "certificate obtained")
 	a.keepRecord(ctx)
 	return nil
