@@ -42,6 +42,7 @@ var rules = []rule{
 	{folder: "wellkey/internal/listen"},
 	{folder: "wellkey/internal/schedule"},
 	{folder: "wellkey/internal/tty"},
+	{folder: "wellkey/internal/webconfig"},
 	{folder: "wellkey/internal/storage"}, // with the backends in it
 	{folder: "wellkey/internal/teststore"},
 	{folder: "wellkey/keystore"},
@@ -49,9 +50,9 @@ var rules = []rule{
 	{folder: "wellkey/registrar/reach", may: []string{"wellkey/keystore"}},
 	{folder: "wellkey/registrar", may: []string{"wellkey/keystore", "wellkey/internal/schedule"}},
 	{folder: "wellkey/server", may: []string{"wellkey/keystore", "wellkey/internal/listen"}},
-	{folder: "wellkey/internal/config", may: []string{"wellkey/keystore", "wellkey/registrar/fleetapi"}},
+	{folder: "wellkey/internal/config", may: []string{"wellkey/internal/webconfig", "wellkey/keystore", "wellkey/registrar/fleetapi"}},
 	{folder: "wellkey/internal/doctor", may: []string{"wellkey/keystore", "wellkey/registrar", "wellkey/internal/config"}},
-	{folder: "wellkey/internal/admin", may: []string{"wellkey/keystore", "wellkey/registrar", "wellkey/server", "wellkey/internal/listen"}},
+	{folder: "wellkey/internal/admin", may: []string{"wellkey/internal/webconfig", "wellkey/keystore", "wellkey/registrar", "wellkey/server", "wellkey/internal/listen"}},
 }
 
 // Only these know everybody.

@@ -24,6 +24,7 @@ import (
 	"go.uber.org/zap"
 
 	"wellkey/internal/listen"
+	"wellkey/internal/webconfig"
 	"wellkey/keystore"
 	"wellkey/registrar"
 	"wellkey/server"
@@ -35,6 +36,7 @@ type Config struct {
 	Addr     string // host:port
 	Version  string
 	Registry *prometheus.Registry // what /metrics gathers; the collector of the status is added to it
+	Web      *webconfig.Follower  // asks visitors for TLS and passwords; nil = nobody is asked
 	Logger   *zap.Logger          // nil logs nothing
 
 	Sites     []Site
@@ -98,7 +100,20 @@ func newAdmin(c Config, now func() time.Time) (*Admin, error) {
 		MaxHeaderBytes:    16 << 10,
 		ErrorLog:          zap.NewStdLog(log.WithOptions(zap.IncreaseLevel(zap.ErrorLevel))),
 	}
+	a.protect()
 	return a, nil
+}
+
+// protect has the web configuration decide about TLS.
+func (a *Admin) protect() {
+	if a.config.Web == nil {
+		return
+	}
+	a.server.TLSConfig = a.config.Web.TLSConfig()
+	if !a.config.Web.HTTP2() {
+		a.server.Protocols = new(http.Protocols)
+		a.server.Protocols.SetHTTP1(true)
+	}
 }
 
 func (a *Admin) routes() http.Handler {
@@ -112,6 +127,9 @@ func (a *Admin) routes() http.Handler {
 	mux.HandleFunc("GET /status", a.status)
 	mux.HandleFunc("GET /icon.svg", a.page.icon)
 	mux.HandleFunc("GET /{$}", toStatus)
+	if a.config.Web != nil {
+		return guard(a.config.Web.Handler(mux)) // what a page elsewhere must not read needs no password to be refused
+	}
 	return guard(mux)
 }
 

@@ -15,4 +15,5 @@ const (
 	PartKey         = "key"
 	PartCredentials = "credentials"
 	PartCertificate = "certificate" // with tls: files
+	PartWeb         = "admin_web"   // with admin_web_config
 )

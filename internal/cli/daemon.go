@@ -19,6 +19,7 @@ import (
 	"wellkey/internal/probetoken"
 	"wellkey/internal/skew"
 	"wellkey/internal/storage"
+	"wellkey/internal/webconfig"
 	"wellkey/keystore"
 	"wellkey/registrar"
 	"wellkey/registrar/fleetapi"
@@ -36,7 +37,8 @@ type daemon struct {
 	server       *server.Server
 	application  *application
 	registrar    *registrar.Registrar
-	admin        *admin.Admin // nil: switched off
+	admin        *admin.Admin        // nil: switched off
+	web          *webconfig.Follower // nil: nobody is asked for a password
 	watchStorage func(context.Context) error
 	stopping     atomic.Bool
 }
@@ -91,6 +93,11 @@ func build(settings *config.Settings, log *zap.Logger, more ...prometheus.Collec
 	d.application.onChange = wake
 	if d.registrar, err = registrar.New(d.registrarConfig(settings, prober, store)); err != nil {
 		return nil, err
+	}
+	if settings.AdminAddr != "" && settings.AdminWebConfig != "" {
+		if d.web, err = webconfig.New(settings.AdminWebConfig, log); err != nil {
+			return nil, err
+		}
 	}
 	if settings.AdminAddr != "" {
 		d.admin, err = admin.New(d.adminConfig(settings, registry))
@@ -160,6 +167,7 @@ func (d *daemon) adminConfig(settings *config.Settings, registry *prometheus.Reg
 		Sites:     []admin.Site{{Domain: settings.Domain, Key: d.keys.Status, Certificate: d.certificates.Status}},
 		Registrar: d.registrar,
 		Server:    d.server,
+		Web:       d.web,
 		Stopping:  d.stopping.Load,
 		Reloads:   d.reloads,
 	}
@@ -186,6 +194,9 @@ func (d *daemon) actors() []actor {
 		{"reload on SIGHUP", d.reloadOnHangup},
 		{"proof of the storage", d.watchStorage},
 	}
+	if d.web != nil {
+		actors = append(actors, actor{"web configuration", d.web.Run})
+	}
 	if d.admin != nil {
 		actors = append(actors, actor{"admin listener", d.admin.Run})
 	}
@@ -207,6 +218,9 @@ func (d *daemon) reloadOnHangup(ctx context.Context) error {
 		err := errors.Join(d.keys.Reload(), d.application.reload(true))
 		if files, ok := d.certificates.(interface{ Reload() error }); ok {
 			err = errors.Join(err, files.Reload())
+		}
+		if d.web != nil {
+			err = errors.Join(err, d.web.Reload())
 		}
 		if err != nil {
 			d.log.Error("reload left the last good state in use", zap.Error(err))

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"wellkey/internal/config"
+	"wellkey/internal/webconfig"
 )
 
 func healthcheckCommand(p Process) *cobra.Command {
@@ -26,7 +27,7 @@ it is alive. Exit status 0: it is, 1: it is not, 2: the settings are wrong.`,
 			if err != nil {
 				return err
 			}
-			return healthcheck(cmd.Context(), settings.AdminAddr)
+			return healthcheck(cmd.Context(), settings.Admin())
 		},
 	}
 	loader.AddFlags(cmd.Flags())
@@ -34,18 +35,18 @@ it is alive. Exit status 0: it is, 1: it is not, 2: the settings are wrong.`,
 }
 
 // healthcheck asks once, over loopback where the listener is on all addresses.
-func healthcheck(ctx context.Context, adminAddr string) error {
+func healthcheck(ctx context.Context, listener config.Admin) error {
+	adminAddr := listener.Addr
 	if adminAddr == "" {
 		return &usageError{errors.New("the admin listener is switched off, so nobody can be asked; set admin_addr")}
 	}
 	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+reachable(adminAddr)+"/healthz", nil)
+	client, err := webconfig.NewClient(listener.WebConfig)
 	if err != nil {
 		return err
 	}
-	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}} // no proxy: it stays on this host
-	resp, err := client.Do(req)
+	resp, err := client.Get(ctx, reachable(adminAddr), webconfig.HealthPath, nil)
 	if err != nil {
 		return fmt.Errorf("asking wellkey at %s: %w; is it running with this admin_addr?", adminAddr, err)
 	}

@@ -18,5 +18,9 @@ func (d *daemon) reloads() []admin.Reload {
 		s := files.Status()
 		all = append(all, admin.Reload{Part: admin.PartCertificate, Good: s.LastError == nil, At: s.ReadAt})
 	}
+	if d.web != nil {
+		good, at := d.web.State()
+		all = append(all, admin.Reload{Part: admin.PartWeb, Good: good, At: at})
+	}
 	return all
 }

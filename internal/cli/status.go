@@ -19,6 +19,7 @@ import (
 	"wellkey/internal/config"
 	"wellkey/internal/finding"
 	"wellkey/internal/tty"
+	"wellkey/internal/webconfig"
 	"wellkey/registrar"
 	"wellkey/server/certs"
 )
@@ -32,7 +33,8 @@ func statusCommand(p Process) *cobra.Command {
 		Long: `Ask the wellkey that runs on this machine, on its admin listener, how it stands:
 key, certificate, reachability and every region as a checklist with cause and
 fix, and the link with which owners pair their cars, on a terminal also as a QR
-code. Of the settings only admin_addr is used.
+code. Of the settings only admin_addr is
+used, and admin_web_config where wellkey has one: it answers who can read that.
 
 Exit status: 0 registered in every region, 1 something is wrong, or wellkey does
 not run, 2 wrong usage or settings, 3 nothing is wrong, but it is not there yet.`,
@@ -44,11 +46,11 @@ not run, 2 wrong usage or settings, 3 nothing is wrong, but it is not there yet.
 			if asJSON && code {
 				return &usageError{errors.New("--qr has no place in JSON: leave one of the two out")}
 			}
-			addr, err := loader.LoadAdminAddr()
+			listener, err := loader.LoadAdmin()
 			if err != nil {
 				return &usageError{err}
 			}
-			body, status, err := fetchStatus(cmd.Context(), addr)
+			body, status, err := fetchStatus(cmd.Context(), listener)
 			if err != nil {
 				return err
 			}
@@ -80,20 +82,19 @@ not run, 2 wrong usage or settings, 3 nothing is wrong, but it is not there yet.
 const maxStatus = 64 << 20
 
 // fetchStatus asks the admin listener, and returns what it says also as it is.
-func fetchStatus(ctx context.Context, adminAddr string) ([]byte, admin.Status, error) {
+func fetchStatus(ctx context.Context, listener config.Admin) ([]byte, admin.Status, error) {
 	var status admin.Status
+	adminAddr := listener.Addr
 	if adminAddr == "" {
 		return nil, status, &usageError{errors.New("the admin listener is switched off, so nobody can be asked; set admin_addr")}
 	}
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+reachable(adminAddr)+"/status", nil)
+	client, err := webconfig.NewClient(listener.WebConfig)
 	if err != nil {
 		return nil, status, err
 	}
-	req.Header.Set("Accept", "application/json")
-	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}} // no proxy: it stays on this host
-	resp, err := client.Do(req)
+	resp, err := client.Get(ctx, reachable(adminAddr), "/status", http.Header{"Accept": {"application/json"}})
 	switch {
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return nil, status, fmt.Errorf("no wellkey answers at %s: nobody listens there.\n"+

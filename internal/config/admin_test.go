@@ -11,7 +11,7 @@ import (
 	"wellkey/internal/config"
 )
 
-func TestLoadAdminAddr(t *testing.T) {
+func TestLoadAdmin(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "wellkey.yaml")
 	if err := os.WriteFile(file, []byte("domain: Not/A/Domain\nadmin_addr: 127.0.0.1:9191\n"), 0o644); err != nil {
 		t.Fatal(err)
@@ -37,8 +37,8 @@ func TestLoadAdminAddr(t *testing.T) {
 		if err := flags.Parse(test.args); err != nil {
 			t.Fatal(err)
 		}
-		got, err := loader.LoadAdminAddr()
-		if got != test.want || (err == nil) != (test.fault == "") || err != nil && !strings.HasPrefix(err.Error(), test.fault) {
+		got, err := loader.LoadAdmin()
+		if got.Addr != test.want || (err == nil) != (test.fault == "") || err != nil && !strings.HasPrefix(err.Error(), test.fault) {
 			t.Errorf("%s: got %q, %v; want %q, %s", test.name, got, err, test.want, test.fault)
 		}
 	}

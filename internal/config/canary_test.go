@@ -46,6 +46,8 @@ func TestNoSecretIsShown(t *testing.T) {
 		{args: []string{"--acme-eab-hmac-key-file=$DIR/s", "--acme-eab-key-id=i"}, files: map[string]string{"s": canary + "+"}},
 		{args: []string{"--credentials-file=$DIR/s"}, files: map[string]string{"s": "client_id: ta-secret." + canary + "\nclient_secret: *" + canary}},
 		{args: []string{"--credentials-file=$DIR/s"}, files: map[string]string{"s": "client_id: i\nclient_secret: [" + canary + "]"}},
+		{args: []string{"--admin-web-config=$DIR/s"}, files: map[string]string{"s": "basic_auth_users:\n  prometheus: " + canary}},
+		{args: []string{"--admin-web-config=$DIR/s"}, files: map[string]string{"s": "tls_server_config: {key: " + canary + "}"}},
 		{args: []string{"--tesla-auth-url=https://user:" + canary + "@host.example"}},
 		{args: []string{"--acme-directory=https://user:" + canary + "@host.example"}},
 	} {

@@ -38,6 +38,8 @@ type Settings struct {
 	Upstream       Upstream
 	Passthrough    Passthrough
 
+	AdminWebConfig string // path of the file that guards the admin listener, or ""
+
 	TLS   TLS
 	ACME  ACME
 	Tesla Tesla

@@ -105,6 +105,7 @@ var got = map[string]func(*config.Settings) any{
 	"http_addr":                       func(s *config.Settings) any { return s.HTTPAddr },
 	"https_addr":                      func(s *config.Settings) any { return s.HTTPSAddr },
 	"admin_addr":                      func(s *config.Settings) any { return s.AdminAddr },
+	"admin_web_config":                func(s *config.Settings) any { return filepath.Base(s.AdminWebConfig) },
 	"tls":                             func(s *config.Settings) any { return s.TLS.Mode },
 	"tls_cert_file":                   func(s *config.Settings) any { return s.TLS.CertFile },
 	"tls_key_file":                    func(s *config.Settings) any { return s.TLS.KeyFile },
@@ -165,6 +166,7 @@ var precedence = map[string]struct {
 	"http_addr":                       {":1", ":2", ":3", [3]any{":1", ":2", ":3"}, nil},
 	"https_addr":                      {":1", ":2", ":3", [3]any{":1", ":2", ":3"}, nil},
 	"admin_addr":                      {":1", ":2", "", [3]any{":1", ":2", ""}, nil},
+	"admin_web_config":                {"$DIR/web-a", "$DIR/web-b", "$DIR/web-c", [3]any{"web-a", "web-b", "web-c"}, nil},
 	"tls":                             {"acme", "off", "files", [3]any{"acme", "off", "files"}, nil},
 	"tls_cert_file":                   {"/a", "/b", "/c", [3]any{"/a", "/b", "/c"}, []string{"WELLKEY_TLS=files", "WELLKEY_TLS_KEY_FILE=/k"}},
 	"tls_key_file":                    {"/a", "/b", "/c", [3]any{"/a", "/b", "/c"}, []string{"WELLKEY_TLS=files", "WELLKEY_TLS_CERT_FILE=/k"}},
@@ -211,6 +213,7 @@ func TestPrecedence(t *testing.T) {
 	files := map[string]string{
 		"a.pem": certificate, "b.pem": certificate, "c.pem": certificate,
 		"hmac-a": "YWFh", "hmac-b": "YmJi\n", "hmac-c": "Y2Nj\r\n",
+		"web-a": "", "web-b": "basic_auth_users: {}", "web-c": "http_server_config: {http2: false}",
 	}
 	for _, name := range config.Names() {
 		if name == "config" {
@@ -255,7 +258,7 @@ func TestDefaults(t *testing.T) {
 		"domain": "example.com", "regions": "[na eu]", "data_dir": "/home/user/.local/share/wellkey",
 		"key_file":         "/home/user/.local/share/wellkey/key.pem",
 		"credentials_file": "/home/user/.local/share/wellkey/credentials.yaml",
-		"http_addr":        ":80", "https_addr": ":443", "admin_addr": "127.0.0.1:9090",
+		"http_addr":        ":80", "https_addr": ":443", "admin_addr": "127.0.0.1:9090", "admin_web_config": ".",
 		"tls": "acme", "acme_directory": "https://acme-v02.api.letsencrypt.org/directory", "acme_fallback_after": "24h0m0s",
 		"acme_roots": ".", "probe_roots": ".", "probe_resolvers": "[]", "probe_port": 443, "probe_http_port": 80, "probe_allow_private": false, "allow_ephemeral_storage": false,
 		"trusted_proxies": "[]", "proxy_protocol": false, "upstream_roots": ".", "upstream_skip_verify": false, "passthrough": "[]", "passthrough_proxy_protocol": false,

@@ -118,6 +118,9 @@ func (d *draft) finishListeners() {
 	if s.HTTPAddr == "" && s.HTTPSAddr == "" {
 		d.fault("http_addr", "is empty, so that nothing serves the key", "Set an address such as :80")
 	}
+	if s.AdminAddr == "" && d.given("admin_web_config") {
+		d.warn("admin_web_config", "has no effect, since admin_addr is empty")
+	}
 	addresses := []struct{ name, addr string }{{"http_addr", s.HTTPAddr}, {"https_addr", s.HTTPSAddr}, {"admin_addr", s.AdminAddr}}
 	for i, later := range addresses {
 		for _, earlier := range addresses[:i] {

@@ -74,6 +74,8 @@ func listenerRows() []row {
 			help: "where HTTPS is served; empty switches it off"},
 		{name: "admin_addr", kind: kindAddress, standard: "127.0.0.1:9090", example: ":9090", emptyMeans: true, set: address(func(s *Settings) *string { return &s.AdminAddr }),
 			help: "where metrics, health and status are served; empty switches it off"},
+		{name: "admin_web_config", kind: kindPath, example: "/etc/wellkey/web.yml", set: setAdminWebConfig,
+			help: "web configuration file of Prometheus's format: TLS and passwords for the admin listener"},
 		{name: "log_level", kind: kindText, standard: "info", example: "debug", set: setLogLevel,
 			help: "debug, info, warn or error"},
 		{name: "log_format", kind: kindText, standard: "auto", example: "json", set: setLogFormat,

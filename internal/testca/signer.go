@@ -36,6 +36,7 @@ type LeafOptions struct {
 	SelfSigned          bool          // by its own key, not by the intermediate
 	NoCommonName        bool          // an empty subject
 	Incomplete          bool          // without the intermediate
+	Client              bool          // for a client of TLS, not for a server
 	Key                 crypto.Signer // nil = a new P-256 key
 }
 
@@ -131,6 +132,9 @@ func leafTemplate(opts LeafOptions, names []string) *x509.Certificate {
 		KeyUsage:              x509.KeyUsageDigitalSignature,
 		ExtKeyUsage:           []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
 		BasicConstraintsValid: true,
+	}
+	if opts.Client {
+		template.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}
 	}
 	if !opts.NotBefore.IsZero() {
 		template.NotBefore = opts.NotBefore
