@@ -40,6 +40,7 @@ var small = []string{"wellkey/internal/durable", "wellkey/internal/finding", "we
 // leaves. Of keystore, reach and the server share the word Key.
 var rules = []rule{
 	{folder: "wellkey/internal/listen"},
+	{folder: "wellkey/internal/systemd"},
 	{folder: "wellkey/internal/schedule"},
 	{folder: "wellkey/internal/tty"},
 	{folder: "wellkey/internal/webconfig"},

@@ -21,6 +21,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"net/netip"
 	"time"
@@ -184,6 +185,19 @@ func (c *Config) check() error {
 	fault(c.HTTPSAddr == "" && c.HTTPAddr != "" && !c.PlainHTTP,
 		"the HTTPS listener is switched off and the HTTP listener only redirects to it, so nobody could fetch the key")
 	return errors.Join(faults...)
+}
+
+// Inherit has the listener name ("http" or "https") take l, which somebody else
+// bound, in the place of its address. It reports whether that listener is switched
+// on, and comes before Listen.
+func (s *Server) Inherit(name string, l net.Listener) bool {
+	for _, on := range s.listeners() {
+		if on.name == name {
+			on.Socket.Inherit(l)
+			return true
+		}
+	}
+	return false
 }
 
 // Listen makes one attempt at each address, so that after it the real addresses

@@ -146,11 +146,14 @@ func newServer(t testing.TB, config server.Config) *server.Server {
 // returns its error. At the end of the test it stops by itself.
 func run(t testing.TB, s *server.Server) (stop func() error) {
 	t.Helper()
+	must(t, s.Listen(context.Background()))
+	return serve(t, s)
+}
+
+// serve is run for a server that listens already.
+func serve(t testing.TB, s *server.Server) (stop func() error) {
+	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
-	if err := s.Listen(ctx); err != nil {
-		cancel()
-		t.Fatal(err)
-	}
 	ended := make(chan struct{})
 	var err error
 	go func() {

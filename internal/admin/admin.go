@@ -16,6 +16,7 @@ package admin
 import (
 	"context"
 	"fmt"
+	"net"
 	"net/http"
 	"time"
 
@@ -135,6 +136,10 @@ func (a *Admin) routes() http.Handler {
 
 // Listen makes the first attempt at the address; see listen.Socket.
 func (a *Admin) Listen(ctx context.Context) error { return a.socket.Listen(ctx) }
+
+// Inherit has the listener take l in the place of its address; it comes before
+// Listen.
+func (a *Admin) Inherit(l net.Listener) { a.socket.Inherit(l) }
 
 // Addr returns the real address, "" while it is not bound.
 func (a *Admin) Addr() string { return a.socket.Addr() }

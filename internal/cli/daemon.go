@@ -19,6 +19,7 @@ import (
 	"wellkey/internal/probetoken"
 	"wellkey/internal/skew"
 	"wellkey/internal/storage"
+	"wellkey/internal/systemd"
 	"wellkey/internal/webconfig"
 	"wellkey/keystore"
 	"wellkey/registrar"
@@ -193,6 +194,7 @@ func (d *daemon) actors() []actor {
 		{"key file", d.keys.Run},
 		{"reload on SIGHUP", d.reloadOnHangup},
 		{"proof of the storage", d.watchStorage},
+		{"word to the service manager", d.tellManager},
 	}
 	if d.web != nil {
 		actors = append(actors, actor{"web configuration", d.web.Run})
@@ -215,6 +217,7 @@ func (d *daemon) reloadOnHangup(ctx context.Context) error {
 			return nil
 		case <-hangup:
 		}
+		_ = systemd.Reloading() // see tellManager, which complains
 		err := errors.Join(d.keys.Reload(), d.application.reload(true))
 		if files, ok := d.certificates.(interface{ Reload() error }); ok {
 			err = errors.Join(err, files.Reload())
@@ -222,6 +225,7 @@ func (d *daemon) reloadOnHangup(ctx context.Context) error {
 		if d.web != nil {
 			err = errors.Join(err, d.web.Reload())
 		}
+		_ = systemd.Ready()
 		if err != nil {
 			d.log.Error("reload left the last good state in use", zap.Error(err))
 			continue

@@ -12,6 +12,7 @@ import (
 	"go.uber.org/zap"
 
 	"wellkey/internal/config"
+	"wellkey/internal/systemd"
 	"wellkey/keystore"
 )
 
@@ -85,6 +86,9 @@ func serve(ctx context.Context, settings *config.Settings, log *zap.Logger, more
 		return err
 	}
 	logKey(log, d.keys)
+	if err := d.inherit(settings); err != nil {
+		return err
+	}
 	if err := d.server.Listen(ctx); err != nil {
 		return err
 	}
@@ -97,6 +101,7 @@ func serve(ctx context.Context, settings *config.Settings, log *zap.Logger, more
 	context.AfterFunc(ctx, func() {
 		<-unhooked // before it is said, so that a second signal after the line counts
 		d.stopping.Store(true)
+		_ = systemd.Stopping() // a manager that does not hear it waits all the same
 		log.Info("stopping")
 	})
 	err = runAll(ctx, d.actors())

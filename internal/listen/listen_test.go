@@ -175,3 +175,47 @@ func TestCloseReleasesTheAddress(t *testing.T) {
 		t.Error("the address is still bound")
 	}
 }
+
+func TestInheritedSocketIsUsed(t *testing.T) {
+	given := squat(t)
+	s := listen.New("http", "127.0.0.1:1", zap.NewNop())
+	s.Inherit(given)
+	must(t, s.Listen(context.Background()))
+	if s.Addr() != given.Addr().String() {
+		t.Errorf("listens on %s, want %s", s.Addr(), given.Addr())
+	}
+	stop := serve(s)
+	must(t, get(given.Addr().String()))
+	must(t, stop())
+	if get(given.Addr().String()) == nil {
+		t.Error("the socket is still open")
+	}
+}
+
+// A drainer is a listener that notes how it is stopped.
+type drainer struct {
+	net.Listener
+	notes chan string
+}
+
+func (d *drainer) Drain(ctx context.Context) {
+	if _, limited := ctx.Deadline(); limited {
+		d.notes <- "drain"
+	}
+}
+
+func (d *drainer) Close() error { d.notes <- "close"; return d.Listener.Close() }
+
+func TestDrainsBeforeItCloses(t *testing.T) {
+	s := listen.New("http", loopback, zap.NewNop())
+	notes := make(chan string, 10)
+	s.Front(func(l net.Listener) net.Listener { return &drainer{l, notes} })
+	must(t, s.Listen(context.Background()))
+	addr := s.Addr()
+	stop := serve(s)
+	must(t, get(addr))
+	must(t, stop())
+	if first, second := <-notes, <-notes; first != "drain" || second != "close" {
+		t.Errorf("got %s, then %s", first, second)
+	}
+}
