@@ -13,8 +13,8 @@ import (
 	"github.com/miekg/dns"
 )
 
-// A Server answers DNS queries over UDP and TCP on one loopback port. It is
-// safe for concurrent use.
+// A Server answers DNS queries over UDP and TCP on one port. It is safe for
+// concurrent use.
 type Server struct {
 	addr    string
 	servers []*dns.Server
@@ -39,8 +39,11 @@ type fault struct {
 }
 
 // Start listens on a free port of 127.0.0.1 and answers until Close.
-func Start() (*Server, error) {
-	tcp, udp, err := listen()
+func Start() (*Server, error) { return StartAt("127.0.0.1:0") }
+
+// StartAt is Start at an address of the caller's choice.
+func StartAt(addr string) (*Server, error) {
+	tcp, udp, err := listen(addr)
 	if err != nil {
 		return nil, fmt.Errorf("listening for DNS: %w", err)
 	}
@@ -66,12 +69,12 @@ func Start() (*Server, error) {
 	return s, nil
 }
 
-// listen binds TCP and UDP to the same free port. The UDP side of a free TCP
-// port may be taken, so it tries a few.
-func listen() (net.Listener, net.PacketConn, error) {
+// listen binds TCP and UDP to the same port. The UDP side of a free TCP port may be
+// taken, so it tries a few.
+func listen(addr string) (net.Listener, net.PacketConn, error) {
 	var failed error
 	for range 20 {
-		tcp, err := net.Listen("tcp", "127.0.0.1:0")
+		tcp, err := net.Listen("tcp", addr)
 		if err != nil {
 			return nil, nil, err
 		}
