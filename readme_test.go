@@ -96,32 +96,27 @@ func TestReadmeMake(t *testing.T) {
 	}
 }
 
-// The example of docker run fits the image: its ports, its volume, and settings
-// that exist. The image itself is built and run by .ci/image.
-func TestReadmeDocker(t *testing.T) {
-	dockerfile := read(t, "Dockerfile")
-	for _, line := range lines(t, "docker run ") {
-		var environ []string
-		fields := strings.Fields(line)
-		for i, field := range fields {
-			switch field {
-			case "-p":
-				port := fields[i+1][strings.LastIndex(fields[i+1], ":")+1:]
-				if !regexp.MustCompile(`(?m)^EXPOSE.*\b` + port + `\b`).MatchString(dockerfile) {
-					t.Errorf("port %s is not exposed by the image", port)
-				}
-			case "-v":
-				if _, path, _ := strings.Cut(strings.Trim(fields[i+1], `"`), ":"); !strings.Contains(dockerfile, "\nVOLUME "+path+"\n") {
-					t.Errorf("%s is not the volume of the image", path)
-				}
-			case "-e":
-				environ = append(environ, fields[i+1])
-			}
+// The quick start leads to a compose file that is there, gives it the variable that
+// it asks for, and puts the credentials where it mounts them. What the file says is
+// tested beside it; .ci/newcomer does all of this.
+func TestReadmeCompose(t *testing.T) {
+	dir, ok := strings.CutPrefix(lines(t, "cd deploy")[0], "cd ")
+	if !ok {
+		t.Fatal("the quick start goes nowhere")
+	}
+	compose := read(t, dir+"/compose.yaml")
+	variable := regexp.MustCompile(`^echo ([A-Z]+)=(\S+) > \.env$`).FindStringSubmatch(lines(t, "echo ")[0])
+	if variable == nil || !strings.Contains(compose, "WELLKEY_DOMAIN: ${"+variable[1]+":?") {
+		t.Errorf("the quick start sets %q, which is not what %s/compose.yaml asks for", variable, dir)
+	}
+	for _, line := range lines(t, "docker compose exec ") {
+		service, command, _ := strings.Cut(strings.TrimPrefix(line, "docker compose exec "), " /")
+		if !strings.Contains(compose, "\n  "+service+":\n") || !strings.HasPrefix(command, "wellkey ") {
+			t.Errorf("%s: there is no such service, or no such program in it", line)
 		}
-		environ = append(environ, regexp.MustCompile(`WELLKEY_[A-Z_]+=\S+`).FindAllString(dockerfile, -1)...)
-		if _, err := config.New(environ).Load(); err != nil {
-			t.Errorf("the settings of the example are refused: %v", err)
-		}
+	}
+	if want := "`" + dir + "/secrets/credentials.yaml`"; !strings.Contains(read(t, "README.md"), want) || !strings.Contains(compose, "- ./secrets:/run/secrets:ro") {
+		t.Errorf("the credentials belong into %s", want)
 	}
 }
 
@@ -146,7 +141,7 @@ func TestReadmeCredentials(t *testing.T) {
 
 // Links of the documents lead to files that exist.
 func TestDocumentLinks(t *testing.T) {
-	for _, path := range []string{"README.md", "CONTRIBUTING.md", "SECURITY.md", "docs/decisions.md", "docs/pairing.md", "docs/problems.md", "docs/releasing.md", "docs/operating.md", "CHANGELOG.md"} {
+	for _, path := range []string{"README.md", "CONTRIBUTING.md", "SECURITY.md", "docs/decisions.md", "docs/pairing.md", "docs/problems.md", "docs/releasing.md", "docs/operating.md", "CHANGELOG.md", "docs/deploy.md"} {
 		for _, m := range regexp.MustCompile(`\]\(([^)#]+)`).FindAllStringSubmatch(read(t, path), -1) {
 			if strings.Contains(m[1], "://") {
 				continue

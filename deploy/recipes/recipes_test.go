@@ -56,6 +56,9 @@ var proxies = map[string]proxy{
 		cmd.Env = []string{"HOME=" + dir, "PATH=" + os.Getenv("PATH")}
 		return cmd
 	}},
+	"haproxy": {recipe: "haproxy.cfg", ownTLS: true, program: func(t *testing.T, w *testworld.World, dir, recipe string) *exec.Cmd {
+		return installed(t, "haproxy", "-db", "-f", write(t, dir, "haproxy.cfg", recipe))
+	}},
 }
 
 // nginx returns an nginx with the servers of a recipe.
