@@ -21,7 +21,7 @@ func TestOperatingCommands(t *testing.T) {
 	for _, block := range blocks(doc, "sh") {
 		commands = append(commands, strings.Split(strings.TrimSpace(block), "\n")...)
 	}
-	for _, m := range regexp.MustCompile("`((?:wellkey|wellkey-as-service|docker|kubectl) [^`]+)`").FindAllStringSubmatch(doc, -1) {
+	for _, m := range regexp.MustCompile("`((?:wellkey|wellkey-as-service|docker|kubectl|systemctl) [^`]+)`").FindAllStringSubmatch(doc, -1) {
 		commands = append(commands, m[1])
 	}
 	seen := map[string]bool{}

@@ -119,3 +119,44 @@ func systemCalls(t *testing.T, name string) []string {
 	}
 	return calls
 }
+
+// A crash, and the signal of the watchdog, are not mistaken for wrong settings, after
+// which systemd would not start the program again.
+func TestCrashIsNoExitStatus(t *testing.T) {
+	t.Parallel()
+	service := readUnit(t, "wellkey.service")
+	if got := service.one(t, "Service.LimitCORE"); got != "0" {
+		t.Errorf("a core of %s may be written, with secrets in it", got)
+	}
+	w, err := testworld.Start(testworld.Config{Domain: "crash.example.com", Dir: t.TempDir(), Files: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := w.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	wrapper := filepath.Join(t.TempDir(), "wellkey")
+	if err := os.WriteFile(wrapper, []byte("#!/bin/sh\nulimit -c 0\nexec "+testprogram.Path(t)+" \"$@\"\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	p, err := w.Exec(wrapper, []string{service.one(t, "Service.Environment")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	if _, err := w.AwaitFetch(ctx); err != nil {
+		t.Fatalf("the key is not served: %v\n%s", err, p.Log)
+	}
+	if err := p.Signal(syscall.SIGABRT); err != nil { // as the watchdog does
+		t.Fatal(err)
+	}
+	if code := p.Wait(); code != -1 {
+		t.Errorf("exit status %d, want the end by a signal", code)
+	}
+	if log := p.Log.String(); !strings.Contains(log, "SIGABRT") || !strings.Contains(log, "goroutine ") {
+		t.Errorf("the log does not say where the program was: %s", log)
+	}
+}
