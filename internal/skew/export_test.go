@@ -1,4 +1,5 @@
 package skew
 
-// Counts is counts.
-var Counts = counts
+// JumpedBy is Jumped after so much time by the monotonic clock, and by the wall
+// clock.
+var JumpedBy = jumped

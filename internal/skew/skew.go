@@ -13,9 +13,9 @@ const (
 	// right, as NTP does, shows nowhere; one that is set shows at once, see jump.
 	lasting = 6 * time.Hour
 
-	// jump is by how much the wall clock may go otherwise than the monotonic one
-	// before a comparison is forgotten: either somebody set the clock, or the
-	// machine slept, and which of the two cannot be told.
+	// jump is by how much the wall clock may go otherwise than the monotonic one.
+	// Beyond that, somebody set the clock, or the machine slept, and which of the
+	// two cannot be told; so a comparison from before is forgotten.
 	jump = time.Minute
 )
 
@@ -41,10 +41,13 @@ func New(now func() time.Time) *Clock {
 // Note compares our clock with the Date of an answer that has just come; an
 // answer without one changes nothing.
 func (c *Clock) Note(answer http.Header) {
-	date, err := http.ParseTime(answer.Get("Date"))
-	if err != nil {
-		return
+	if date, err := http.ParseTime(answer.Get("Date")); err == nil {
+		c.NoteTime(date)
 	}
+}
+
+// NoteTime compares our clock with somebody else's, which says date just now.
+func (c *Clock) NoteTime(date time.Time) {
 	now := c.now()
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -61,15 +64,17 @@ func (c *Clock) Ahead() (ahead time.Duration, known bool) {
 	if c.at.IsZero() {
 		return 0, false
 	}
-	// Sub compares by the monotonic clock, and after Round(0) by the wall clock.
-	if !counts(now.Sub(c.at), now.Round(0).Sub(c.at.Round(0))) {
+	if age := now.Sub(c.at); age < 0 || age > lasting || Jumped(c.at, now) {
 		return 0, false
 	}
 	return c.ahead, true
 }
 
-// counts reports whether a comparison still counts, after which so much time has
-// passed by the monotonic clock, and by the wall clock.
-func counts(ticked, shown time.Duration) bool {
-	return 0 <= ticked && ticked <= lasting && (shown-ticked).Abs() <= jump
+// Jumped reports whether the wall clock went otherwise between two moments of
+// this process than the monotonic one: it was set, or the machine slept.
+func Jumped(then, now time.Time) bool {
+	// Sub compares by the monotonic clock, and after Round(0) by the wall clock.
+	return jumped(now.Sub(then), now.Round(0).Sub(then.Round(0)))
 }
+
+func jumped(ticked, shown time.Duration) bool { return (shown - ticked).Abs() > jump }

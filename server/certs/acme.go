@@ -116,7 +116,7 @@ func (a *authority) connect(ans *answerer) *client {
 	c.iss = newIssuer(c.cfg, a.issuer(c.log, ans.solves))
 	c.cfg.Issuers = []certmagic.Issuer{c.iss}
 	transport := http.DefaultTransport.(*http.Transport).Clone()
-	transport.TLSClientConfig = &tls.Config{RootCAs: a.m.cfg.Roots, MinVersion: tls.VersionTLS12}
+	transport.TLSClientConfig = &tls.Config{RootCAs: a.m.cfg.Roots, MinVersion: tls.VersionTLS12, Time: a.m.cfg.Now}
 	c.http = &http.Client{
 		Transport: transport,
 		Timeout:   certmagic.HTTPTimeout, // as it has for its own requests

@@ -55,7 +55,7 @@ func (a *authority) readDirectory(ctx context.Context) (directory acme.Directory
 	}
 	resp, err := a.client.http.Do(req)
 	if err != nil {
-		return directory, cmp.Or(a.m.clockBehind(err), err)
+		return directory, cmp.Or(a.clockByTLS(err), err)
 	}
 	defer func() { _ = resp.Body.Close() }() // read whole, or not wanted
 	a.clock.Note(resp.Header)

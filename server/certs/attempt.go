@@ -154,7 +154,7 @@ func (a *authority) order(ctx context.Context, s stored) (resource, error) {
 	if renew {
 		a.stage.set(s.assets(a.m.cfg.Domain))
 		err = a.client.cfg.RenewCertSync(ctx, a.m.cfg.Domain, true)
-		if problem := (acme.Problem{}); errors.As(err, &problem) && strings.Contains(strings.ToLower(problem.Detail), "replac") {
+		if a.refusesLink(err) {
 			a.log.Warn("the CA refuses to hear which certificate is replaced, so a first one is asked for", zap.Error(err))
 			a.rec.Unlinked, renew = true, false
 		}
@@ -168,6 +168,18 @@ func (a *authority) order(ctx context.Context, s stored) (resource, error) {
 		return resource{}, err
 	}
 	return loadResource(ctx, a.stage.Load, a.issuerKey, a.m.cfg.Domain)
+}
+
+// refusesLink reports whether the CA refused an order for what it was told to
+// replace: a certificate of another account, or of an issuer that it does not know
+// any more. Such a refusal would repeat itself for ever.
+func (a *authority) refusesLink(err error) bool {
+	problem := acme.Problem{}
+	if _, finalizing := a.client.wire.read(); finalizing || !errors.As(err, &problem) {
+		return false
+	}
+	return problem.Type == acme.ProblemTypeMalformed || problem.Type == acme.ProblemTypeAlreadyReplaced ||
+		strings.Contains(strings.ToLower(problem.Detail), "replac")
 }
 
 // take serves and stores a new certificate, if it is fit for that.

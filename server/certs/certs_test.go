@@ -373,6 +373,36 @@ func TestCAMovesTheRenewal(t *testing.T) {
 	}
 }
 
+// TestRenewalOfWhatTheCADoesNotKnow: a certificate whose issuer the CA has given
+// up, or whose account was another, is renewed all the same.
+func TestRenewalOfWhatTheCADoesNotKnow(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, "unknown.test", testca.Config{})
+	begin := time.Now().AddDate(0, 0, -70)
+	old := issue(t, testca.LeafOptions{NotBefore: begin, NotAfter: begin.AddDate(0, 0, 90)}, r.domain)
+	r.put(t, keys.SiteCert, old.CertPEM)
+	r.put(t, keys.SitePrivateKey, old.KeyPEM)
+	var told, untold atomic.Int32 // orders that say what they replace, and others
+	r.ca.Intercept(func(_ http.ResponseWriter, req *http.Request) bool {
+		if req.URL.Path == testca.NewOrderPath && req.Method == http.MethodPost {
+			body, _ := io.ReadAll(req.Body)
+			req.Body = io.NopCloser(strings.NewReader(string(body)))
+			if strings.Contains(payload(t, body), `"replaces":"`) {
+				told.Add(1)
+			} else {
+				untold.Add(1)
+			}
+		}
+		return false
+	})
+	m := r.start(t, r.config(t))
+	m.settle(t)
+	r.leaf(t, m, r.now())
+	if told.Load() != 1 || untold.Load() != 1 || m.Status().Attempts != 1 || m.Status().Budget.Remaining != 1 {
+		t.Errorf("got %d orders that tell and %d that do not, and %+v; want one each, in one attempt", told.Load(), untold.Load(), m.Status())
+	}
+}
+
 func TestDamagedStorageHeals(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {

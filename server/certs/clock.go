@@ -13,6 +13,10 @@ const (
 
 	// clockAgain is how often to look whether the clock is right.
 	clockAgain = 10 * time.Minute
+
+	// overdue is for how long a CA may not notice that the certificate of its own
+	// API has expired.
+	overdue = 7 * day
 )
 
 // checkClock returns an error where our clock disagrees with a CA's, or with that
@@ -48,17 +52,28 @@ func (m *Manager) clockOffset() (offset time.Duration, known bool) {
 	return offset, known
 }
 
-// clockBehind returns an error where a TLS handshake failed because the CA's own
-// certificate begins in what our clock calls the future: a machine without a
-// battery for its clock starts years behind, and then nobody's Date can be read.
-func (m *Manager) clockBehind(err error) error {
+// clockByTLS returns an error where a TLS handshake failed because the CA's own
+// certificate is out of date by our clock, and that is the likelier culprit: a
+// machine without a battery for its clock starts years behind, and then nobody's
+// Date can be read. A CA that forgot to renew its certificate is found out within a
+// week; and if somebody else agrees with our clock, it is right.
+func (a *authority) clockByTLS(err error) error {
 	invalid := x509.CertificateInvalidError{}
 	if !errors.As(err, &invalid) || invalid.Reason != x509.Expired {
 		return nil
 	}
-	if begins := invalid.Cert.NotBefore; m.cfg.Now().Before(begins) {
-		return m.clockHold(fmt.Sprintf("the clock of this host says %s, and the certificate of the CA's own API begins at %s",
-			m.cfg.Now().UTC().Format(time.RFC3339), begins.UTC().Format(time.RFC3339)))
+	if offset, known := a.m.clockOffset(); known && offset.Abs() <= clockTolerance {
+		return nil
 	}
-	return nil
+	now, leaf := a.m.cfg.Now(), invalid.Cert
+	switch {
+	case now.Before(leaf.NotBefore):
+		a.clock.NoteTime(leaf.NotBefore) // it is at least so late
+	case now.After(leaf.NotAfter.Add(overdue)):
+		a.clock.NoteTime(leaf.NotAfter) // it is at most so late
+	default:
+		return nil
+	}
+	return a.m.clockHold(fmt.Sprintf("the clock of this host says %s, but the certificate of the CA's own API is for %s to %s",
+		now.UTC().Format(time.RFC3339), leaf.NotBefore.UTC().Format(time.RFC3339), leaf.NotAfter.UTC().Format(time.RFC3339)))
 }

@@ -12,9 +12,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/testutil"
-
 	"wellkey/internal/storage"
 	"wellkey/internal/testca"
 	"wellkey/server/certs"
@@ -153,55 +150,6 @@ func TestUnfitCertificateReplacesNothing(t *testing.T) {
 			found, err := filepath.Glob(filepath.Join(r.dir, "quarantine", "*", "rejected", r.domain+".crt"))
 			if err != nil || len(found) != 1 {
 				t.Errorf("in quarantine: got %q, %v, want the bad certificate", found, err)
-			}
-		})
-	}
-}
-
-func TestNoOrderByAWrongClock(t *testing.T) {
-	t.Parallel()
-	for name, test := range map[string]struct {
-		ca, tesla time.Duration // by which our clock is ahead
-		known     bool          // Tesla's
-		orders    int
-	}{
-		"good":               {0, 0, true, 1},
-		"a little fast":      {4 * time.Minute, 0, false, 1},
-		"fast":               {6 * time.Minute, 0, false, 0},
-		"a year ahead":       {365 * 24 * time.Hour, 0, false, 0},
-		"ten years behind":   {-10 * 365 * 24 * time.Hour, 0, false, 0},
-		"Tesla disagrees":    {0, 10 * time.Minute, true, 0},
-		"Tesla is not known": {0, 10 * time.Minute, false, 1},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			var wrong atomic.Int64
-			wrong.Store(int64(test.ca))
-			r := newRig(t, "clock-"+strings.ReplaceAll(strings.ToLower(name), " ", "-")+".test", testca.Config{})
-			cfg := r.config(t)
-			cfg.Now = func() time.Time { return r.now().Add(time.Duration(wrong.Load())) }
-			cfg.ClockOffset = func() (time.Duration, bool) { return test.tesla, test.known && wrong.Load() != 1 }
-			registry := prometheus.NewRegistry()
-			cfg.Registerer = registry
-			m := r.start(t, cfg)
-			d := m.settle(t)
-			if n := r.ca.Orders(); n != test.orders || (reasonOf(m) == certs.ReasonClock) != (n == 0) {
-				t.Fatalf("got %d orders and %+v, want %d", n, m.Status().LastError, test.orders)
-			}
-			if n, err := testutil.GatherAndCount(registry, "wellkey_clock_offset_seconds"); err != nil || n != 1 {
-				t.Errorf("got %d metrics of the offset, %v, want 1", n, err)
-			}
-			if test.orders == 1 {
-				return
-			}
-			wrong.Store(1) // right again, and Tesla agrees
-			if d > 10*time.Minute {
-				t.Errorf("got a wait of %v, want ten minutes at most", d)
-			}
-			m.again(t)
-			r.leaf(t, m, r.now())
-			if b := m.Status().Budget; b.Remaining != 1 {
-				t.Errorf("got budget %+v", b)
 			}
 		})
 	}

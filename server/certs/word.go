@@ -8,6 +8,8 @@ import (
 
 	"github.com/caddyserver/certmagic"
 	"go.uber.org/zap"
+
+	"wellkey/internal/skew"
 )
 
 func wordKey(domain string) string { return "issuance/" + domain + ".renew" }
@@ -50,7 +52,7 @@ func (m *Manager) pause(ctx context.Context, d time.Duration) error {
 		defer close(watched)
 		begin := time.Now()
 		for wait(waiting, m.cfg.Poll) == nil {
-			if clockJumped(begin) || !deaf && m.cfg.Storage.Exists(waiting, wordKey(m.cfg.Domain)) {
+			if skew.Jumped(begin, time.Now()) || !deaf && m.cfg.Storage.Exists(waiting, wordKey(m.cfg.Domain)) {
 				wake()
 			}
 		}
@@ -59,11 +61,4 @@ func (m *Manager) pause(ctx context.Context, d time.Duration) error {
 	wake()
 	<-watched
 	return ctx.Err()
-}
-
-// clockJumped reports whether the wall clock went otherwise since begin than the
-// monotonic one, which stands still while a machine is suspended.
-func clockJumped(begin time.Time) bool {
-	now := time.Now()
-	return (now.Round(0).Sub(begin.Round(0)) - now.Sub(begin)).Abs() > time.Minute
 }
