@@ -34,7 +34,7 @@ func (d *daemon) inherit(settings *config.Settings) error {
 		if !taken {
 			_ = l.Close()
 			d.log.Warn("the service manager listens for a listener that the settings switch off, so that its visitors wait in vain",
-				zap.String("listener", name), zap.String("fix", "systemctl disable --now the socket unit of "+name+", or set "+name+"_addr"))
+				zap.String("listener", name), zap.String("fix", "systemctl mask --now wellkey-"+name+".socket, or set "+name+"_addr"))
 		}
 	}
 	return nil
