@@ -28,7 +28,13 @@ import (
 // Settings are the settings of one process, checked and with their defaults
 // filled in. They hold no secret that prints.
 type Settings struct {
+	// Site is the one domain; zero where there are several sites and none of them
+	// was named. See Several and Sites.
 	Site
+	SitesDir string     // files of sites, or ""
+	listed   []siteText // what the list of sites says
+	live     bool       // the credentials of sites are somebody else's matter
+
 	DataDir string // always set, but see LoadFor; the directory need not exist
 
 	HTTPAddr, HTTPSAddr, AdminAddr string // host:port; "" is switched off
@@ -59,6 +65,9 @@ type Site struct {
 	Dir         string            // for the files of this site alone; always set, but see LoadFor
 	KeyFile     string            // always set, but see LoadFor; the file need not exist
 	AcceptKey   string            // fingerprint as 64 lower-case hexadecimal characters, or ""
+
+	// SiteWarnings are those about one of several sites; see Settings.Warnings.
+	SiteWarnings []string
 }
 
 // An Application is what Tesla's portal gave for the domain, or the files where
@@ -157,25 +166,34 @@ func New(environ []string) *Loader {
 // Load reads and checks all settings, and the files they need. It may be called
 // again, after the file has changed. An error holds one *Fault for everything
 // that is wrong (errors.Join), and there are no Settings with it.
-func (l *Loader) Load() (*Settings, error) { return l.load("", false) }
+//
+// Where the settings have several sites, the one that domain names is loaded, and
+// to name none is a fault.
+func (l *Loader) Load() (*Settings, error) { return l.load(&draft{}) }
 
 // LoadLive is Load for a program that follows the files of the credentials with
 // LoadCredentials: what is wrong in them is told by that, and keeps nobody from
 // serving.
-func (l *Loader) LoadLive() (*Settings, error) { return l.load("", true) }
+func (l *Loader) LoadLive() (*Settings, error) { return l.load(&draft{live: true}) }
+
+// LoadAll is Load for the daemon, which hosts all sites: where there are several,
+// Settings.Site is zero. Live is as in LoadLive, also for the sites.
+func (l *Loader) LoadAll(live bool) (*Settings, error) { return l.load(&draft{all: true, live: live}) }
 
 // LoadFor is Load for a command that takes the domain as an argument. Where one
 // was given, the setting is not required, and Settings.Domain is what the
 // settings say: "" if nothing. Such settings belong to no domain, so they have no
 // default places either: without data_dir, DataDir is "", and so is KeyFile
 // without key_file; credentials are those that are named.
-func (l *Loader) LoadFor(domain string) (*Settings, error) { return l.load(domain, false) }
+func (l *Loader) LoadFor(domain string) (*Settings, error) { return l.load(&draft{argument: domain}) }
 
 // LoadLiveFor is LoadFor as LoadLive is Load.
-func (l *Loader) LoadLiveFor(domain string) (*Settings, error) { return l.load(domain, true) }
+func (l *Loader) LoadLiveFor(domain string) (*Settings, error) {
+	return l.load(&draft{argument: domain, live: true})
+}
 
-func (l *Loader) load(domain string, live bool) (*Settings, error) {
-	d := &draft{values: map[string]value{}, argument: domain, live: live}
+func (l *Loader) load(d *draft) (*Settings, error) {
+	d.values, d.settings.live = map[string]value{}, d.live
 	env := d.readEnvironment(l.environ)
 	file := d.readConfigFile(l.flags["config"], env["config"])
 	for _, r := range table() {
@@ -218,6 +236,7 @@ type draft struct {
 	unread   bool     // the file could not be read, so that nobody knows what is missing
 	argument string   // the domain that a command was given beside the settings, or ""
 	live     bool     // the credentials are somebody else's matter
+	all      bool     // several sites are wanted, not one of them
 	faults   []*Fault
 }
 

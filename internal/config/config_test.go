@@ -216,8 +216,8 @@ func TestPrecedence(t *testing.T) {
 		"web-a": "", "web-b": "basic_auth_users: {}", "web-c": "http_server_config: {http2: false}",
 	}
 	for _, name := range config.Names() {
-		if name == "config" {
-			continue // TestConfigFile
+		if name == "config" || name == "sites" || name == "sites_dir" {
+			continue // TestConfigFile, TestSites
 		}
 		row, ok := precedence[name]
 		if !ok {
@@ -280,6 +280,9 @@ func TestDefaults(t *testing.T) {
 
 func TestEveryExampleIsRight(t *testing.T) {
 	for name, example := range config.Samples() {
+		if name == "sites" || name == "sites_dir" {
+			continue // TestSites
+		}
 		in := inputs{env: []string{"WELLKEY_DOMAIN=example.com", "WELLKEY_" + strings.ToUpper(name) + "=" + example}}
 		_, faults := load(t, in)
 		for _, fault := range faults {
@@ -374,6 +377,12 @@ func TestFlagsAndTables(t *testing.T) {
 	config.New(nil).AddFlags(flags)
 	help, markdown := config.HelpTable(), config.MarkdownTable()
 	for _, name := range config.Names() {
+		if slices.Contains(config.FileOnly(), name) {
+			if flags.Lookup(name) != nil || strings.Contains(help, "WELLKEY_"+strings.ToUpper(name)+" ") || !strings.Contains(help, name+":") {
+				t.Errorf("%s: has more than its key in the file", name)
+			}
+			continue
+		}
 		secret := slices.Contains(config.Secrets(), name)
 		flag := flags.Lookup(strings.ReplaceAll(name, "_", "-"))
 		if flag == nil || flag.Hidden != secret {

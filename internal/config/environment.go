@@ -17,6 +17,9 @@ func (d *draft) readEnvironment(environ []string) map[string]string {
 	known := map[string]string{}
 	var names []string
 	for _, r := range table() {
+		if r.fileOnly {
+			continue
+		}
 		known[envName(r.name)] = r.name
 		names = append(names, envName(r.name))
 	}

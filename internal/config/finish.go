@@ -12,7 +12,8 @@ import (
 // finish fills in the defaults that depend on other settings, and checks the
 // settings against each other.
 func (d *draft) finish(environ []string) {
-	if d.sound("domain") && !d.given("domain") && d.argument == "" {
+	several := d.settings.Several()
+	if !several && d.sound("domain") && !d.given("domain") && d.argument == "" {
 		d.fault("domain", "is not set, and everything depends on it",
 			"Give --domain example.com, set WELLKEY_DOMAIN, or write domain: example.com into the file")
 	}
@@ -24,7 +25,11 @@ func (d *draft) finish(environ []string) {
 	d.finishListeners()
 	d.finishShapes()
 	d.finishACME()
-	d.finishApplication(environ)
+	if several {
+		d.finishSeveral()
+	} else {
+		d.finishSite(d.settings.DataDir, environ)
+	}
 	for _, region := range fleetapi.Regions() {
 		name := "tesla_api_url_" + string(region)
 		if _, set := d.settings.Tesla.APIURLs[region]; set && d.sound(name, "regions") && !d.has(region) {
@@ -65,16 +70,22 @@ func (d *draft) finishDirectories(environ []string) {
 	if info, err := os.Stat(s.DataDir); err == nil && !info.IsDir() && d.sound("data_dir") {
 		d.fault("data_dir", quote(s.DataDir)+" is a file", "Name a directory; it need not exist yet")
 	}
-	s.Dir = s.DataDir
-	if !d.given("key_file") && s.Dir != "" {
-		s.KeyFile = filepath.Join(s.Dir, "key.pem")
+}
+
+// finishSite gives a site its places below dir, and checks its settings.
+func (d *draft) finishSite(dir string, environ []string) {
+	s := &d.settings.Site
+	s.Dir = dir
+	if !d.given("key_file") && dir != "" {
+		s.KeyFile = filepath.Join(dir, "key.pem")
 	}
+	d.finishApplication(environ)
 }
 
 // placed reports whether the settings have places of their own where none are
 // named. Those that belong to no domain have none: whatever lies there is of
 // another domain than the one that the command was given.
-func (d *draft) placed() bool { return d.given("domain") || d.argument == "" }
+func (d *draft) placed() bool { return d.given("domain") || d.argument == "" || d.settings.Several() }
 
 func (d *draft) finishTLS() {
 	if !d.sound("tls") {

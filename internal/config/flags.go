@@ -12,6 +12,9 @@ import (
 // with the reason.
 func (l *Loader) AddFlags(flags *pflag.FlagSet) {
 	for _, r := range table() {
+		if r.fileOnly {
+			continue
+		}
 		flag := flags.VarPF(&flagValue{l.flags, r}, flagName(r.name), "", r.usage())
 		flag.Hidden = r.secret
 		if r.kind == kindBool {

@@ -26,10 +26,12 @@ func HelpTable() string {
 	var b strings.Builder
 	for _, r := range table() {
 		var spellings []string
-		if !r.secret {
+		if !r.secret && !r.fileOnly {
 			spellings = append(spellings, "--"+flagName(r.name))
 		}
-		spellings = append(spellings, envName(r.name))
+		if !r.fileOnly {
+			spellings = append(spellings, envName(r.name))
+		}
 		if r.name != "config" {
 			spellings = append(spellings, r.name+":")
 		}

@@ -15,6 +15,8 @@ type row struct {
 	help       string
 	secret     bool // has no flag, is never shown
 	emptyMeans bool // an empty value is a value, not "not given"
+	site       bool // belongs to one domain: with several, it stands in the entry of that site
+	fileOnly   bool // has neither flag nor environment variable, since its value is more than a text
 
 	// set checks the text and puts it into the settings. It returns what is
 	// wrong and the fix, or two empty strings. Rows without it are read where they
@@ -43,26 +45,30 @@ func mainRows() []row {
 	return []row{
 		{name: "config", kind: kindPath, example: "/etc/wellkey/wellkey.yaml",
 			help: "YAML file with settings; a flag or an environment variable wins over it"},
-		{name: "domain", kind: kindText, derived: "required", example: "example.com", set: setDomain,
+		{name: "domain", site: true, kind: kindText, derived: "required", example: "example.com", set: setDomain,
 			help: "bare host name whose public key is hosted; owners see it in the Tesla app"},
-		{name: "client_id", kind: kindText, example: "c9c40cbf-1b8f-4d8b-a1e6-3e1a5f2d7b60", set: setClientID,
+		{name: "client_id", site: true, kind: kindText, example: "c9c40cbf-1b8f-4d8b-a1e6-3e1a5f2d7b60", set: setClientID,
 			help: "client id of the application in Tesla's portal; without it wellkey serves, checks and waits"},
-		{name: "client_id_file", kind: kindPath, example: "/run/secrets/client_id", set: path(func(s *Settings) *string { return &s.Application.ClientIDFile }),
+		{name: "client_id_file", site: true, kind: kindPath, example: "/run/secrets/client_id", set: path(func(s *Settings) *string { return &s.Application.ClientIDFile }),
 			help: "file that holds the client id; may be written later"},
-		{name: "client_secret", kind: kindText, secret: true, example: "ta-secret.xxxx", set: setClientSecret,
+		{name: "client_secret", site: true, kind: kindText, secret: true, example: "ta-secret.xxxx", set: setClientSecret,
 			help: "client secret of the application"},
-		{name: "client_secret_file", kind: kindPath, example: "/run/secrets/client_secret", set: path(func(s *Settings) *string { return &s.Application.ClientSecretFile }),
+		{name: "client_secret_file", site: true, kind: kindPath, example: "/run/secrets/client_secret", set: path(func(s *Settings) *string { return &s.Application.ClientSecretFile }),
 			help: "file that holds the client secret; may be written later"},
-		{name: "credentials_file", kind: kindPath, derived: "credentials.yaml in $CREDENTIALS_DIRECTORY or data_dir, unless one of the four above is set", example: "/run/secrets/tesla.yaml", set: path(func(s *Settings) *string { return &s.Application.CredentialsFile }),
+		{name: "credentials_file", site: true, kind: kindPath, derived: "credentials.yaml in $CREDENTIALS_DIRECTORY or data_dir, unless one of the four above is set", example: "/run/secrets/tesla.yaml", set: path(func(s *Settings) *string { return &s.Application.CredentialsFile }),
 			help: "YAML file with client_id and client_secret; may be written later"},
-		{name: "regions", kind: kindList, standard: "na,eu", example: "na,eu", set: setRegions,
+		{name: "regions", site: true, kind: kindList, standard: "na,eu", example: "na,eu", set: setRegions,
 			help: "where to register: na, eu; or cn alone, with an application of its own"},
-		{name: "key_file", kind: kindPath, derived: "key.pem in data_dir", example: "/data/key.pem", set: path(func(s *Settings) *string { return &s.KeyFile }),
+		{name: "key_file", site: true, kind: kindPath, derived: "key.pem in data_dir", example: "/data/key.pem", set: path(func(s *Settings) *string { return &s.KeyFile }),
 			help: "public or private P-256 key in PEM; generated where there is none, here and at Tesla"},
-		{name: "accept_key", kind: kindText, example: "5a0e2c0b7d8f4a1e9c3b6d2f8e7a1c4b5d9e0f3a2b6c8d1e4f7a9b0c3d5e6f81", set: setAcceptKey,
+		{name: "accept_key", site: true, kind: kindText, example: "5a0e2c0b7d8f4a1e9c3b6d2f8e7a1c4b5d9e0f3a2b6c8d1e4f7a9b0c3d5e6f81", set: setAcceptKey,
 			help: "SHA-256 fingerprint of a key that may replace the registered one; every owner must pair again"},
 		{name: "data_dir", kind: kindPath, derived: "$STATE_DIRECTORY, $XDG_DATA_HOME/wellkey or ~/.local/share/wellkey; /data in the image", example: "/data", set: path(func(s *Settings) *string { return &s.DataDir }),
 			help: "directory for the key, certificates and state; keep it"},
+		{name: "sites_dir", kind: kindPath, example: "/etc/wellkey/sites", set: path(func(s *Settings) *string { return &s.SitesDir }),
+			help: "for several domains: directory with a file DOMAIN.yaml for each, which holds the settings of that domain; followed live"},
+		{name: "sites", kind: kindList, fileOnly: true, example: "[a.example.com, b.example.com]",
+			help: "for several domains: list of domains, or of mappings with the settings of each; only in the file, followed live"},
 	}
 }
 

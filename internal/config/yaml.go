@@ -32,12 +32,26 @@ func (d *draft) readConfigFile(flag, env string) map[string]value {
 		d.unread = true
 		return nil
 	}
-	entries, faults := parseYAML(path, data, names(func(r row) bool { return r.name != "config" }))
+	f := file{path: path, mode: mode, nested: []string{"sites"}}
+	entries, faults := f.parse(data, names(func(r row) bool { return r.name != "config" }))
 	d.unread = len(entries) == 0 && len(faults) > 0
+	d.take(faults)
+	if e, ok := entries["sites"]; ok {
+		d.readList(f, e)
+	}
+	return d.valuesOf(f, entries)
+}
+
+// take notes faults of a file.
+func (d *draft) take(faults []*Fault) {
 	for _, fault := range faults {
 		d.faults = append(d.faults, fault)
 		d.bad = append(d.bad, fault.Setting)
 	}
+}
+
+// valuesOf returns the entries of a file as values of settings.
+func (d *draft) valuesOf(f file, entries map[string]entry) map[string]value {
 	given := map[string]value{}
 	for _, r := range table() {
 		e, ok := entries[r.name]
@@ -49,51 +63,76 @@ func (d *draft) readConfigFile(flag, env string) map[string]value {
 			d.bad = append(d.bad, r.name)
 			continue
 		}
-		if r.secret && e.text != "" && readableByAll(path, mode) {
-			d.settings.Warnings = append(d.settings.Warnings, path+" holds "+r.name+" and every user of the machine can read it: chmod 600 it, or use "+r.name+"_file")
+		if r.secret && e.text != "" && readableByAll(f.path, f.mode) {
+			d.settings.Warnings = append(d.settings.Warnings, f.path+" holds "+r.name+" and every user of the machine can read it: chmod 600 it, or use "+r.name+"_file")
 		}
 		given[r.name] = e.value
 	}
 	return given
 }
 
+// A file is a YAML file of settings.
+type file struct {
+	path   string
+	mode   os.FileMode
+	nested []string // keys whose values are left to whoever asked for them
+	site   bool     // it is about one of several sites
+}
+
+func (f file) at(line int) string { return fmt.Sprintf("%s:%d", f.path, line) }
+
 // An entry is one key of a YAML file.
 type entry struct {
 	value
 	list bool // the text is the items, with commas between them
 	line int
+	node *yaml.Node // of a nested key
 }
 
-// parseYAML reads a flat mapping with the keys known, whose values are scalars
-// or lists of scalars. Their text is taken as it stands, without YAML's own
-// idea of its type: a fingerprint may look like a number. An empty file is an
-// empty mapping. No fault shows a value.
+// parseYAML reads a file that has no nested keys.
 func parseYAML(path string, data []byte, known []string) (map[string]entry, []*Fault) {
-	entries := map[string]entry{}
+	return file{path: path}.parse(data, known)
+}
+
+// parse reads a mapping with the keys known, whose values are scalars or lists of
+// scalars. Their text is taken as it stands, without YAML's own idea of its type:
+// a fingerprint may look like a number. An empty file is an empty mapping. No
+// fault shows a value.
+func (f file) parse(data []byte, known []string) (map[string]entry, []*Fault) {
 	var faults []*Fault
-	at := func(line int) string { return fmt.Sprintf("%s:%d", path, line) }
 	decoder := yaml.NewDecoder(bytes.NewReader(data))
 	var doc, second yaml.Node
 	if err := decoder.Decode(&doc); errors.Is(err, io.EOF) {
-		return entries, nil
+		return map[string]entry{}, nil
 	} else if err != nil {
-		return entries, []*Fault{syntaxFault(path, err)}
+		return map[string]entry{}, []*Fault{syntaxFault(f.path, err)}
 	}
 	if err := decoder.Decode(&second); !errors.Is(err, io.EOF) {
-		faults = append(faults, &Fault{Where: path, What: "holds more than one YAML document", Fix: "Remove the line --- and what follows it"})
+		faults = append(faults, &Fault{Where: f.path, What: "holds more than one YAML document", Fix: "Remove the line --- and what follows it"})
 	}
 	root := doc.Content[0]
 	if root.Kind == yaml.ScalarNode && root.Tag == "!!null" {
-		return entries, faults
+		return map[string]entry{}, faults
 	}
+	entries, more := f.mapping(root, known)
+	return entries, append(faults, more...)
+}
+
+func (f file) mapping(root *yaml.Node, known []string) (map[string]entry, []*Fault) {
+	entries := map[string]entry{}
 	if root.Kind != yaml.MappingNode {
-		return entries, append(faults, &Fault{Where: at(root.Line), What: "is no list of settings", Fix: "Write one setting a line, as in domain: example.com, with a space behind the colon"})
+		return entries, []*Fault{{Where: f.at(root.Line), What: "is no list of settings", Fix: "Write one setting a line, as in domain: example.com, with a space behind the colon"}}
 	}
+	var faults []*Fault
 	for i := 0; i+1 < len(root.Content); i += 2 {
 		key, node := root.Content[i], root.Content[i+1]
 		name := cutName(key.Value)
 		refuse := func(what, fix string) {
-			faults = append(faults, &Fault{Setting: name, Where: at(key.Line), What: what, Fix: fix})
+			faults = append(faults, &Fault{Setting: name, Where: f.at(key.Line), What: what, Fix: fix})
+		}
+		if f.site && !slices.Contains(known, key.Value) && slices.ContainsFunc(table(), func(r row) bool { return r.name == key.Value }) {
+			refuse("is a setting of the process, not of one site", "Write it where the other settings of the process are")
+			continue
 		}
 		if !slices.Contains(known, key.Value) {
 			refuse("is no setting", didYouMean(name, known))
@@ -103,12 +142,16 @@ func parseYAML(path string, data []byte, known []string) (map[string]entry, []*F
 			refuse(fmt.Sprintf("was already set in line %d", first.line), "Remove one of the two")
 			continue
 		}
+		if slices.Contains(f.nested, name) {
+			entries[name] = entry{value{"", fromFile, f.at(key.Line)}, true, key.Line, node}
+			continue
+		}
 		text, list, ok := scalars(node)
 		if !ok {
 			refuse("is neither a value nor a list of values", "Write one value behind the colon, in quotes if it holds any of : { } [ ] * & ! #")
 			continue
 		}
-		entries[name] = entry{value{text, fromFile, at(key.Line)}, list, key.Line}
+		entries[name] = entry{value{text, fromFile, f.at(key.Line)}, list, key.Line, nil}
 	}
 	return entries, faults
 }
