@@ -31,6 +31,7 @@ type Settings struct {
 	// Site is the one domain; zero where there are several sites and none of them
 	// was named. See Several and Sites.
 	Site
+	File     string     // the file of settings, or ""
 	SitesDir string     // files of sites, or ""
 	listed   []siteText // what the list of sites says
 	live     bool       // the credentials of sites are somebody else's matter

@@ -25,6 +25,7 @@ func (d *draft) readConfigFile(flag, env string) map[string]value {
 	if path == "" {
 		return nil
 	}
+	d.settings.File = path
 	data, mode, err := readFile(path)
 	if err != nil {
 		what, fix := explainFile(path, err)
