@@ -34,6 +34,11 @@ type Config struct {
 	Poll         time.Duration // how often Run looks at the key file; 0 = 2s
 	Logger       *zap.Logger   // nil = none
 
+	// Allow, if set, is asked before another key is taken from a file. Its error,
+	// the end of a sentence "key file ...", refuses the key, and the last good one
+	// stays. It must call no method of the Store but Key and Status.
+	Allow func(Key) error
+
 	// OnChange, if set, is told every new key after Open, however it came, one
 	// after the other. It must return at once and call no method of the Store
 	// but Key and Status.
@@ -60,6 +65,7 @@ type Store struct {
 	path, restoredPath string
 	poll               time.Duration
 	log                *zap.Logger
+	allow              func(Key) error
 	onChange           func(Key)
 	modeless           func(dir string) bool
 
@@ -89,11 +95,15 @@ func open(config Config, modeless func(dir string) bool) (*Store, error) {
 		restoredPath: config.RestoredPath,
 		poll:         config.Poll,
 		log:          zap.NewNop(),
+		allow:        config.Allow,
 		onChange:     func(Key) {}, // What Open finds is no change.
 		modeless:     modeless,
 	}
 	if s.poll <= 0 {
 		s.poll = 2 * time.Second
+	}
+	if s.allow == nil {
+		s.allow = func(Key) error { return nil }
 	}
 	s.current.Store(&held{status: Status{Origin: OriginNone, Path: s.path}})
 	if err := s.Reload(); err != nil {
@@ -130,10 +140,15 @@ func (s *Store) Run(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-ticker.C:
-			if err := s.look(false); err != nil {
-				s.log.Error("key file is bad, the last good key stays", zap.String("path", s.path), zap.Error(err))
-			}
+			s.Look()
 		}
+	}
+}
+
+// Look looks at the key file once, as Run does again and again.
+func (s *Store) Look() {
+	if err := s.look(false); err != nil {
+		s.log.Error("key file is bad, the last good key stays", zap.String("path", s.path), zap.Error(err))
 	}
 }
 
@@ -157,6 +172,9 @@ func (s *Store) look(always bool) error {
 		return s.withoutFile()
 	}
 	parsed, warnings, err := file.parse(s.modeless)
+	if err == nil && parsed.Key != s.Key() {
+		err = s.allow(parsed.Key)
+	}
 	if err != nil {
 		return s.keep(fmt.Errorf("key file %q %w", s.path, err))
 	}

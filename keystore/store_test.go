@@ -2,6 +2,7 @@ package keystore_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -301,5 +302,42 @@ func TestReload(t *testing.T) {
 	}
 	if len(s.logs.FilterMessage("key file is bad, the last good key stays").All()) != 0 {
 		t.Error("the error was both logged and returned")
+	}
+}
+
+// A key that is not allowed is refused like a bad file: at the start as an error,
+// later by staying with the last good key.
+func TestAllow(t *testing.T) {
+	s := newShelf(t)
+	refused := otherKey(t)
+	config := s.config()
+	config.Allow = func(key keystore.Key) error {
+		if key == refused {
+			return errors.New("holds a key that is taken")
+		}
+		return nil
+	}
+	write(t, s.key, testKey(t).PEM(), 0o644)
+	store, err := keystore.Open(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	good := store.Key()
+	write(t, s.key, refused.PEM(), 0o644)
+	store.Look()
+	store.Look()
+	if store.Key() != good || !strings.HasSuffix(store.Status().LastError, "holds a key that is taken") || len(s.changes) != 0 {
+		t.Errorf("key %v, error %q, changes %v", store.Key(), store.Status().LastError, s.changes)
+	}
+	if n := s.logs.FilterMessage("key file is bad, the last good key stays").Len(); n != 1 {
+		t.Errorf("logged %d times, want once", n)
+	}
+	if _, err := keystore.Open(config); err == nil || err.Error() != fmt.Sprintf("key file %q holds a key that is taken", s.key) {
+		t.Errorf("opening: %v", err)
+	}
+	write(t, s.key, testKey(t).PEM(), 0o644)
+	store.Look()
+	if store.Status().LastError != "" {
+		t.Errorf("error %q after the key file is good again", store.Status().LastError)
 	}
 }
