@@ -41,7 +41,8 @@ func newHost(t *testing.T, text string) *host {
 		t.Fatal(err)
 	}
 	h.write("wellkey.yaml", text)
-	load := config.New([]string{"WELLKEY_DATA_DIR=" + h.dir, "WELLKEY_CONFIG=" + h.dir + "/wellkey.yaml"}).LoadAll
+	loader := config.New([]string{"WELLKEY_DATA_DIR=" + h.dir, "WELLKEY_CONFIG=" + h.dir + "/wellkey.yaml"})
+	load := func() (*config.Settings, error) { return loader.LoadAll(true) }
 	settings, err := load()
 	if err != nil {
 		t.Fatal(err)
