@@ -1,6 +1,7 @@
 package fleetapi
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -39,6 +40,9 @@ type request struct {
 // an error. Everything else is an *Error; but a cancelled ctx ends in an error
 // that only wraps context.Canceled, since then nobody refused anything.
 func (c *Client) exchange(ctx context.Context, r request) (answer, error) {
+	if err := c.pace.Wait(ctx); err != nil {
+		return answer{}, c.stopped(r, cmp.Or(ctx.Err(), err))
+	}
 	start := time.Now()
 	a, err := c.roundTrip(ctx, r)
 	a.request = r
@@ -135,9 +139,8 @@ func (c *Client) fail(a answer, row Refusal, text string, err error) *Error {
 }
 
 func (c *Client) blank(r request) *Error {
-	p := c.places[r.region]
 	return &Error{
 		Operation: r.op, Region: r.region, Domain: r.domain,
-		ClientID: c.credentials.ClientID, BaseURL: p.base, AuthURL: p.auth,
+		ClientID: c.credentials.ClientID, BaseURL: c.base[r.region], AuthURL: c.auth[r.region],
 	}
 }

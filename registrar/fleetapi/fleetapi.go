@@ -33,6 +33,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
+	"golang.org/x/time/rate"
 
 	"wellkey/internal/secret"
 	"wellkey/internal/skew"
@@ -56,39 +57,46 @@ type Config struct {
 	UserAgent   string                // "wellkey/<version>"; "" = "wellkey". A URL in it makes Tesla's firewall answer 403
 	Timeout     time.Duration         // of one request; 0 = 30 s for Register, which makes Tesla download the key, 15 s for others
 	Transport   http.RoundTripper     // nil = one of our own
-	Registerer  prometheus.Registerer // nil = no metrics; clients may share one
+	Registerer  prometheus.Registerer // nil = no metrics; services may share one
 	Logger      *zap.Logger           // nil = none
 	Clock       *skew.Clock           // is shown every answer, to compare our clock with Tesla's; nil = nobody wants to know
+}
+
+// A Service is what the clients of all applications share: where Tesla is found,
+// how it is talked to, metrics, and the pace of requests.
+type Service struct {
+	auth, base map[Region]string
+	userAgent  string
+	limit      time.Duration
+	http       *http.Client
+	pace       *rate.Limiter
+	metrics    *metrics
+	log        *zap.Logger
+	clock      *skew.Clock // may be nil
 }
 
 // A Client makes requests for one application. It is safe for concurrent use,
 // and starts nothing: no goroutine and no connection outlives a call.
 type Client struct {
+	*Service
 	credentials Credentials
-	places      map[Region]place
-	userAgent   string
-	limit       time.Duration
-	http        *http.Client
-	metrics     *metrics
-	log         *zap.Logger
-	clock       *skew.Clock // may be nil
+	tokens      map[Region]*tokens // one for each region
 }
 
-// A place is where a region is found, and its token.
-type place struct {
-	auth, base string
-	tokens     *tokens
-}
-
-// New returns a client. Its error names every field that cannot be used.
+// New returns a client with a Service of its own. Its error names every field
+// that cannot be used.
 func New(c Config) (*Client, error) {
+	s, err := NewService(c)
+	if err = errors.Join(c.Credentials.check(), err); err != nil {
+		return nil, err
+	}
+	return s.Client(c.Credentials)
+}
+
+// NewService returns what clients share; it does not look at c.Credentials. Its
+// error names every other field that cannot be used.
+func NewService(c Config) (*Service, error) {
 	var faults []error
-	if c.Credentials.ClientID == "" {
-		faults = append(faults, errors.New("client id is missing"))
-	}
-	if c.Credentials.ClientSecret.IsZero() {
-		faults = append(faults, errors.New("client secret is missing"))
-	}
 	if strings.Contains(c.UserAgent, "://") {
 		faults = append(faults, fmt.Errorf("user agent %q holds a URL, which Tesla's firewall refuses", c.UserAgent))
 	}
@@ -97,7 +105,7 @@ func New(c Config) (*Client, error) {
 			faults = append(faults, fmt.Errorf("unknown region %q", r))
 		}
 	}
-	places := map[Region]place{}
+	auths, bases := map[Region]string{}, map[Region]string{}
 	for _, r := range Regions() {
 		auth, err := checkURL(cmp.Or(c.AuthURL, r.AuthURL()))
 		if err != nil && !(c.AuthURL != "" && r != NA) { // the same URL is bad for all regions: say it once
@@ -107,7 +115,7 @@ func New(c Config) (*Client, error) {
 		if err != nil {
 			faults = append(faults, fmt.Errorf("checking base url of %s: %w", r, err))
 		}
-		places[r] = place{auth: auth, base: base, tokens: &tokens{}}
+		auths[r], bases[r] = auth, base
 	}
 	if err := errors.Join(faults...); err != nil {
 		return nil, err
@@ -124,21 +132,52 @@ func New(c Config) (*Client, error) {
 	if transport == nil {
 		transport = newTransport()
 	}
-	return &Client{
-		credentials: c.Credentials,
-		places:      places,
-		userAgent:   cmp.Or(c.UserAgent, "wellkey"),
-		limit:       c.Timeout,
+	return &Service{
+		auth:      auths,
+		base:      bases,
+		userAgent: cmp.Or(c.UserAgent, "wellkey"),
+		limit:     c.Timeout,
 		http: &http.Client{
 			Transport: transport,
 			// The secret and the token must not follow an answer to another
 			// place: a redirect is an answer like any other, and a refusal.
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},
+		pace:    rate.NewLimiter(perSecond, perSecond),
 		metrics: m,
 		log:     log.Named("fleetapi"),
 		clock:   c.Clock,
 	}, nil
+}
+
+// perSecond is how many requests all clients of a Service make in a second, at
+// most: half of what Tesla allows at its token endpoint; it says nothing of the
+// others.
+//
+// Source: https://developer.tesla.com/docs/fleet-api/billing-and-limits
+const perSecond = 10
+
+// Client returns a client for one application.
+func (s *Service) Client(c Credentials) (*Client, error) {
+	if err := c.check(); err != nil {
+		return nil, err
+	}
+	client := &Client{Service: s, credentials: c, tokens: map[Region]*tokens{}}
+	for _, r := range Regions() {
+		client.tokens[r] = &tokens{}
+	}
+	return client, nil
+}
+
+func (c Credentials) check() error {
+	var faults []error
+	if c.ClientID == "" {
+		faults = append(faults, errors.New("client id is missing"))
+	}
+	if c.ClientSecret.IsZero() {
+		faults = append(faults, errors.New("client secret is missing"))
+	}
+	return errors.Join(faults...)
 }
 
 // newTransport makes a connection for every request: they are rare, Tesla asks
@@ -158,10 +197,10 @@ func newTransport() http.RoundTripper {
 }
 
 // timeout returns how long one request may take.
-func (c *Client) timeout(op Operation) time.Duration {
+func (s *Service) timeout(op Operation) time.Duration {
 	switch {
-	case c.limit > 0:
-		return c.limit
+	case s.limit > 0:
+		return s.limit
 	case op == OpRegister:
 		return 30 * time.Second
 	}
@@ -194,13 +233,12 @@ func loopback(host string) bool {
 	return host == "localhost" || err == nil && addr.IsLoopback()
 }
 
-// place returns where region is. Its error is for programmers.
-func (c *Client) place(r Region) (place, error) {
-	p, ok := c.places[r]
-	if !ok {
-		return place{}, fmt.Errorf("finding region %q: unknown", r)
+// known returns an error, for programmers, where there is no such region.
+func (s *Service) known(r Region) error {
+	if s.base[r] == "" {
+		return fmt.Errorf("finding region %q: unknown", r)
 	}
-	return p, nil
+	return nil
 }
 
 var _ interface { // what the registrar and the doctor use

@@ -29,8 +29,7 @@ type Account struct {
 // TxID where Tesla accepts without saying more (status 204). The error is an
 // *Error, or that of a cancelled ctx.
 func (c *Client) Register(ctx context.Context, region Region, domain string) (Account, error) {
-	p, err := c.place(region)
-	if err != nil {
+	if err := c.known(region); err != nil {
 		return Account{}, err
 	}
 	body, err := json.Marshal(map[string]string{"domain": domain})
@@ -39,7 +38,7 @@ func (c *Client) Register(ctx context.Context, region Region, domain string) (Ac
 	}
 	a, err := c.partner(ctx, request{
 		op: OpRegister, region: region, domain: domain,
-		method: http.MethodPost, url: p.base + "/api/1/partner_accounts",
+		method: http.MethodPost, url: c.base[region] + "/api/1/partner_accounts",
 		contentType: "application/json", body: string(body),
 	})
 	if err != nil {
@@ -63,14 +62,13 @@ func (c *Client) PublicKey(ctx context.Context, region Region, domain string) (s
 	if domain == "" {
 		return "", errors.New("asking for a key: no domain given") // Tesla answers with an internal error
 	}
-	p, err := c.place(region)
-	if err != nil {
+	if err := c.known(region); err != nil {
 		return "", err
 	}
 	a, err := c.partner(ctx, request{
 		op: OpPublicKey, region: region, domain: domain,
 		method: http.MethodGet,
-		url:    p.base + "/api/1/partner_accounts/public_key?" + url.Values{"domain": {domain}}.Encode(),
+		url:    c.base[region] + "/api/1/partner_accounts/public_key?" + url.Values{"domain": {domain}}.Encode(),
 	})
 	if err != nil {
 		return "", err
@@ -98,6 +96,6 @@ func (c *Client) partner(ctx context.Context, r request) (answer, error) {
 		if again || !errors.As(err, &refused) || refused.Status != http.StatusUnauthorized {
 			return a, err
 		}
-		c.places[r.region].tokens.drop(t)
+		c.tokens[r.region].drop(t)
 	}
 }

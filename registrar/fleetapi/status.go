@@ -17,11 +17,10 @@ const OpStatus Operation = "status" // GET {base}/status
 //
 // Source: the client python-tesla-fleet-api
 func (c *Client) Status(ctx context.Context, region Region) error {
-	p, err := c.place(region)
-	if err != nil {
+	if err := c.known(region); err != nil {
 		return err
 	}
-	r := request{op: OpStatus, region: region, method: http.MethodGet, url: p.base + "/status"}
+	r := request{op: OpStatus, region: region, method: http.MethodGet, url: c.base[region] + "/status"}
 	e := c.blank(r)
 	status, text, err := c.get(ctx, r)
 	switch {

@@ -41,7 +41,7 @@ type TokenInfo struct {
 // Token returns what the token of region says about itself; it fetches one
 // where there is none. The error is an *Error, or that of a cancelled ctx.
 func (c *Client) Token(ctx context.Context, region Region) (TokenInfo, error) {
-	if _, err := c.place(region); err != nil {
+	if err := c.known(region); err != nil {
 		return TokenInfo{}, err
 	}
 	t, err := c.token(ctx, region)
@@ -85,7 +85,7 @@ func (s *tokens) drop(t *token) {
 // token returns the region's token. Callers that come while one is fetched
 // share what comes out, except that nobody inherits another's cancelled ctx.
 func (c *Client) token(ctx context.Context, region Region) (*token, error) {
-	s := c.places[region].tokens
+	s := c.tokens[region]
 	for {
 		s.mu.Lock()
 		if t := s.current; t != nil && time.Until(t.info.ExpiresAt) > spare {
@@ -123,17 +123,16 @@ func (f *flight) abandoned() bool {
 }
 
 func (c *Client) fetchToken(ctx context.Context, region Region) (*token, error) {
-	p := c.places[region]
 	form := url.Values{
 		"grant_type":    {"client_credentials"},
 		"client_id":     {c.credentials.ClientID},
 		"client_secret": {c.credentials.ClientSecret.Reveal()},
-		"audience":      {p.base},
+		"audience":      {c.base[region]},
 		"scope":         {scope},
 	}
 	a, err := c.exchange(ctx, request{
 		op: OpToken, region: region,
-		method: http.MethodPost, url: p.auth + "/oauth2/v3/token",
+		method: http.MethodPost, url: c.auth[region] + "/oauth2/v3/token",
 		contentType: "application/x-www-form-urlencoded", body: form.Encode(),
 	})
 	if err != nil {
