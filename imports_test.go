@@ -42,6 +42,7 @@ var rules = []rule{
 	{folder: "wellkey/internal/listen"},
 	{folder: "wellkey/internal/systemd"},
 	{folder: "wellkey/internal/schedule"},
+	{folder: "wellkey/internal/sites", may: []string{"wellkey/internal/config"}},
 	{folder: "wellkey/internal/tty"},
 	{folder: "wellkey/internal/webconfig"},
 	{folder: "wellkey/internal/storage"}, // with the backends in it
