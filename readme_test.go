@@ -141,7 +141,7 @@ func TestReadmeCredentials(t *testing.T) {
 
 // Links of the documents lead to files that exist.
 func TestDocumentLinks(t *testing.T) {
-	for _, path := range []string{"README.md", "CONTRIBUTING.md", "SECURITY.md", "docs/decisions.md", "docs/pairing.md", "docs/problems.md", "docs/releasing.md", "docs/operating.md", "CHANGELOG.md", "docs/deploy.md"} {
+	for _, path := range []string{"README.md", "CONTRIBUTING.md", "SECURITY.md", "docs/decisions.md", "docs/pairing.md", "docs/problems.md", "docs/releasing.md", "docs/operating.md", "CHANGELOG.md", "docs/deploy.md", "docs/shapes.md"} {
 		for _, m := range regexp.MustCompile(`\]\(([^)#]+)`).FindAllStringSubmatch(read(t, path), -1) {
 			if strings.Contains(m[1], "://") {
 				continue
@@ -153,6 +153,33 @@ func TestDocumentLinks(t *testing.T) {
 			if _, err := os.Stat(target); err != nil {
 				t.Errorf("%s links to %s: %v", path, m[1], err)
 			}
+		}
+	}
+}
+
+// The settings of each shape are accepted, as they stand.
+func TestShapes(t *testing.T) {
+	text := read(t, "docs/shapes.md")
+	examples := blocks(text, "yaml")
+	if len(examples) < 8 {
+		t.Fatalf("%d examples", len(examples))
+	}
+	for _, example := range examples {
+		path := t.TempDir() + "/wellkey.yaml"
+		if err := os.WriteFile(path, []byte(example), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		// The image sets the ports for everybody.
+		settings, err := config.New([]string{"WELLKEY_CONFIG=" + path, "WELLKEY_DATA_DIR=/data", "WELLKEY_HTTPS_ADDR=:8443"}).Load()
+		if err != nil {
+			t.Errorf("%s\n%v", example, err)
+		} else if len(settings.Warnings) > 0 {
+			t.Errorf("%s\nwarns: %q", example, settings.Warnings)
+		}
+	}
+	for _, name := range regexp.MustCompile("`([a-z]+_[a-z_]+)`").FindAllStringSubmatch(text, -1) {
+		if !strings.Contains(config.MarkdownTable(), "`"+name[1]+"`") {
+			t.Errorf("there is no setting %s", name[1])
 		}
 	}
 }

@@ -54,3 +54,20 @@ func (c Connections) Forget(conn net.Conn) { c.forget(conn) }
 
 // Held returns how many connections and clients are counted.
 func (c Connections) Held() (conns, clients int) { return len(c.open), len(c.from) }
+
+// Limits are those of a listener.
+type Limits struct{ limits }
+
+// The limits of listeners.
+var (
+	KeyLimits      = Limits{keyLimits}
+	UpstreamLimits = Limits{upstreamLimits}
+)
+
+// Connections, PerAddress, IdleTimeout, HeaderBytes and Streams are what the
+// documents tell of l.
+func (l Limits) Connections() int           { return l.connections }
+func (l Limits) PerAddress() int            { return l.perAddress }
+func (l Limits) IdleTimeout() time.Duration { return l.idleTimeout }
+func (l Limits) HeaderBytes() int           { return l.headerBytes }
+func (l Limits) Streams() int               { return l.streams }

@@ -37,6 +37,7 @@ type gate struct {
 	ctx     context.Context // done at Close
 	cancel  context.CancelFunc
 	pending sync.WaitGroup // connections on their way
+	carried sync.WaitGroup // connections that are passed on, for hours perhaps
 	ended   chan struct{}  // closed when no more are taken
 
 	mu     sync.Mutex
@@ -130,10 +131,12 @@ func (g *gate) Close() error {
 	return g.Listener.Close()
 }
 
-// wait returns when nothing is on its way any more. It comes after Close.
+// wait returns when nothing is on its way any more, nor passed on. It comes after
+// Close, here and of passthrough.
 func (g *gate) wait() {
 	<-g.ended
 	g.pending.Wait()
+	g.carried.Wait()
 }
 
 // lead takes one connection to where it belongs.
@@ -144,14 +147,10 @@ func (g *gate) lead(base net.Conn) {
 		_ = base.Close()
 		return
 	}
-	conn, carried := g.identify(base)
+	conn, carry := g.identify(base)
 	g.waiting.forget(base)
-	if carried != nil {
-		g.pending.Add(1) // it has a life of its own, which ends with passthrough
-		go func() {
-			defer g.pending.Done()
-			carried()
-		}()
+	if carry != nil {
+		g.carried.Go(carry)
 		return
 	}
 	if conn == nil || !g.listener.open.allow(conn) {
@@ -166,7 +165,7 @@ func (g *gate) lead(base net.Conn) {
 
 // identify finds out who the client is and whom it wants. It returns the
 // connection as it is ours, or what carries it elsewhere; or neither.
-func (g *gate) identify(base net.Conn) (conn net.Conn, carried func()) {
+func (g *gate) identify(base net.Conn) (conn net.Conn, carry func()) {
 	s := g.listener.owner
 	_ = base.SetReadDeadline(time.Now().Add(s.patience))
 	client := &replayed{Conn: base}

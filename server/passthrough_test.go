@@ -418,7 +418,11 @@ func TestPassthroughEnds(t *testing.T) {
 	hello := make([]byte, len("car.example "))
 	_, err = io.ReadFull(conn, hello)
 	must(t, err)
+	began := time.Now()
 	must(t, stop())
+	if took := time.Since(began); took > 2*time.Second {
+		t.Errorf("the stop took %v: it waited for what is passed on", took)
+	}
 	must(t, conn.SetReadDeadline(time.Now().Add(5*time.Second)))
 	if _, err := conn.Read(hello); err == nil {
 		t.Error("the connection outlived the server")

@@ -180,6 +180,9 @@ func (d *draft) finishShapes() {
 	if d.sound("upstream", "domain") && s.Upstream.Addr != "" && d.isUs(s.Upstream.Addr, s.Upstream.Scheme) {
 		d.fault("upstream", "is wellkey itself, so that requests would go round in circles", "Write the address at which the application itself listens")
 	}
+	if s.Upstream.Given() && s.TLS.Mode == TLSOff && len(s.TrustedProxies) == 0 && d.sound("trusted_proxies") {
+		d.warn("upstream", "the application sees every visitor as the proxy in front, and http as the scheme: set trusted_proxies to the addresses from which the proxy connects")
+	}
 	d.finishPassthrough()
 }
 

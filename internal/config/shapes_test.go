@@ -1,7 +1,6 @@
 package config_test
 
 import (
-	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -117,7 +116,13 @@ func TestUpstreamWarnings(t *testing.T) {
 	if d := cmp.Diff(want, s.Warnings); d != "" {
 		t.Errorf("-want +got:\n%s", d)
 	}
-	if strings.Contains(s.Upstream.String(), "example.com") {
-		t.Errorf("got %s", s.Upstream)
+	behind := inputs{args: []string{"--domain=example.com", "--tls=off", "--upstream=http://app"}}
+	want = []string{"--upstream: the application sees every visitor as the proxy in front, and http as the scheme: set trusted_proxies to the addresses from which the proxy connects"}
+	if d := cmp.Diff(want, must(t, behind).Warnings); d != "" {
+		t.Errorf("-want +got:\n%s", d)
+	}
+	behind.args = append(behind.args, "--trusted-proxies=10.0.0.2")
+	if w := must(t, behind).Warnings; w != nil {
+		t.Errorf("got %q", w)
 	}
 }

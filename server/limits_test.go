@@ -1,0 +1,28 @@
+package server_test
+
+import (
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+
+	"wellkey/server"
+)
+
+// The table of limits in docs/shapes.md is that of the code.
+func TestLimitsAreDocumented(t *testing.T) {
+	text, err := os.ReadFile("../docs/shapes.md")
+	must(t, err)
+	key, upstream := server.KeyLimits, server.UpstreamLimits
+	for _, want := range []string{
+		fmt.Sprintf("| connections | %d | %d |", key.Connections(), upstream.Connections()),
+		fmt.Sprintf("| of them from one address | %d | %d |", key.PerAddress(), upstream.PerAddress()),
+		fmt.Sprintf("| idle connections are kept for | %v | %v |", key.IdleTimeout(), upstream.IdleTimeout()),
+		fmt.Sprintf("| header of a request | %d KiB | %d KiB |", key.HeaderBytes()>>10, upstream.HeaderBytes()>>10),
+		fmt.Sprintf("| requests at a time in one HTTP/2 connection | %d | %d |", key.Streams(), upstream.Streams()),
+	} {
+		if !strings.Contains(string(text), want) {
+			t.Errorf("there is no row %s", want)
+		}
+	}
+}
