@@ -151,7 +151,7 @@ func TestPathsAndMetricsExist(t *testing.T) {
 				}
 			}
 			for _, m := range adminPath.FindAllStringSubmatch(line, -1) {
-				if !answers(m[1]) {
+				if m[1] != "/var" && !answers(m[1]) { // that is a path of a file system
 					t.Errorf("deploy/%s:%d: the admin listener has no %s", file, n+1, m[1])
 				}
 			}

@@ -141,7 +141,7 @@ func TestPassthrough(t *testing.T) {
 		}
 	}
 	await(t, "the end of the connections", func() bool {
-		return series(t, registryOf(config))["wellkey_passthrough_connections{name="+telemetry+"}"] == 0
+		return series(t, registryOf(config))["wellkey_passthrough_open_connections{name="+telemetry+"}"] == 0
 	})
 	got := series(t, registryOf(config))
 	if got["wellkey_passthrough_connections_total{name="+telemetry+"}"] != 2 || got["wellkey_passthrough_bytes_total{direction=in,name="+telemetry+"}"] < 1000 ||
@@ -216,8 +216,8 @@ func TestPassthroughMixed(t *testing.T) {
 	}
 	opened.Wait()
 	open := series(t, registryOf(config))
-	if open["wellkey_passthrough_connections{name="+telemetry+"}"] != each || open["wellkey_connections{listener=https}"] != each {
-		t.Errorf("%v are passed on and %v are ours, want %d of each", open["wellkey_passthrough_connections{name="+telemetry+"}"], open["wellkey_connections{listener=https}"], each)
+	if open["wellkey_passthrough_open_connections{name="+telemetry+"}"] != each || open["wellkey_connections{listener=https}"] != each {
+		t.Errorf("%v are passed on and %v are ours, want %d of each", open["wellkey_passthrough_open_connections{name="+telemetry+"}"], open["wellkey_connections{listener=https}"], each)
 	}
 	close(release)
 	done.Wait()

@@ -2,6 +2,7 @@ package prometheus_test
 
 import (
 	"bytes"
+	"context"
 	"flag"
 	"fmt"
 	"net/http"
@@ -14,6 +15,7 @@ import (
 	"github.com/prometheus/common/expfmt"
 	"github.com/prometheus/common/model"
 
+	"wellkey/internal/admin"
 	"wellkey/registrar"
 )
 
@@ -25,11 +27,21 @@ func TestScrape(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t).serve().await(registrar.Registered)
 	text := w.scrape()
-
-	promtool(t, text, "check", "metrics")
+	more := busyWorld(t).scrape()
+	for _, scraped := range [][]byte{text, more} {
+		promtool(t, scraped, "check", "metrics")
+	}
 
 	const path = "../../docs/metrics.md"
-	got := reference(families(t, text))
+	all := families(t, text)
+	for name, f := range families(t, more) {
+		if all[name] == nil {
+			all[name] = f
+		} else {
+			all[name].Metric = append(all[name].Metric, f.Metric...)
+		}
+	}
+	got := reference(all)
 	if *update {
 		if err := os.WriteFile(path, got, 0o644); err != nil {
 			t.Fatal(err)
@@ -39,6 +51,13 @@ func TestScrape(t *testing.T) {
 		t.Errorf("%s is not what wellkey exports: run go test ./deploy/prometheus -run TestScrape -update, and look at the difference", path)
 	}
 
+	// OpenMetrics knows a counter by its name without _total, so no gauge may have
+	// that name.
+	for name := range all {
+		if base, counter := strings.CutSuffix(name, "_total"); counter && strings.HasPrefix(name, "wellkey_") && all[base] != nil {
+			t.Errorf("%s has the name of another metric in OpenMetrics", name)
+		}
+	}
 	// What Prometheus asks for if it can.
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+w.AdminAddr+"/metrics", nil)
 	if err != nil {
@@ -71,6 +90,21 @@ func TestScrape(t *testing.T) {
 			t.Errorf("new series %s", name)
 		}
 	}
+}
+
+// busyWorld is a wellkey with everything switched on that is off as a rule, and
+// with an authority that fails.
+func busyWorld(t *testing.T) *world {
+	t.Helper()
+	w := newWorld(t)
+	w.serve("ACME_DIRECTORY=https://127.0.0.1:1/directory", "ACME_FALLBACK_DIRECTORY="+w.CA.Directory(),
+		"UPSTREAM=http://127.0.0.1:1", "PASSTHROUGH=telemetry.example.com=127.0.0.1:1")
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	if _, err := w.AwaitStatus(ctx, func(s admin.Status) bool { return s.Sites[0].Certificate.LastError != nil }); err != nil {
+		t.Fatal(err)
+	}
+	return w
 }
 
 // answered returns how many requests of all kinds were answered.
@@ -108,13 +142,14 @@ func reference(all map[string]*dto.MetricFamily) []byte {
 	var out bytes.Buffer
 	out.WriteString(`# Metrics
 
-What ` + "`GET /metrics`" + ` of the admin listener has, as a real run exports it; this page is made from one, and a test compares them.
+What ` + "`GET /metrics`" + ` of the admin listener has, as real runs export it; this page is made from some, and a test compares them.
 Besides these there are the usual ones of Go (` + "`go_*`" + `), of the process (` + "`process_*`" + `) and of the endpoint itself
 (` + "`promhttp_*`" + `). OpenMetrics is given to those who ask for it.
 
 Times are Unix timestamps in seconds: ` + "`time() - x`" + ` is an age. Counters and the values of labels that are listed here are
 there from the start, with 0. What is not known is absent, rather than 0. No label comes from what strangers send: the
-number of series depends on the settings alone. With ` + "`tls: files`" + ` or ` + "`tls: off`" + ` those of ACME are missing.
+number of series depends on the settings alone. With ` + "`tls: files`" + ` or ` + "`tls: off`" + ` those of ACME are missing; those of upstream and
+passthrough are there where such a setting is.
 
 Alerts on them: [deploy/prometheus](../deploy/prometheus/wellkey.rules.yml), explained in [runbooks.md](runbooks.md). A
 dashboard: [deploy/grafana](../deploy/grafana/wellkey.json).
@@ -160,7 +195,7 @@ func labels(f *dto.MetricFamily) string {
 		slices.Sort(all)
 		names[i] = "`" + name + "`"
 		switch {
-		case name == "domain" || strings.HasSuffix(f.GetName(), "_info"):
+		case name == "domain" || name == "name" || strings.HasSuffix(f.GetName(), "_info"):
 		case len(all) > manyValues:
 			names[i] += fmt.Sprintf(" (%d values)", len(all))
 		default:

@@ -127,7 +127,7 @@ func (p *Passthrough) register(registerer prometheus.Registerer) error {
 		labels := prometheus.Labels{"name": t.Name}
 		collectors = append(collectors,
 			prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-				Name: "wellkey_passthrough_connections", ConstLabels: labels,
+				Name: "wellkey_passthrough_open_connections", ConstLabels: labels,
 				Help: "Open connections that are passed on, by the name of the setting.",
 			}, func() float64 { return float64(t.open.Load()) }),
 			prometheus.NewCounterFunc(prometheus.CounterOpts{
