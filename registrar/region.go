@@ -30,9 +30,13 @@ func newRegion(name fleetapi.Region) *region {
 // or a failure, and both forbid the next one for minutes.
 func (s *site) reconcile(ctx context.Context, r *region) time.Time {
 	s.loadRecords(ctx)
+	if s.shared {
+		s.refresh(ctx, r)
+	}
 	for ctx.Err() == nil {
 		if d := s.step(ctx, r); d.Action == wait {
-			return d.Next
+			_, settles := s.certificate(time.Now())
+			return sooner(s.lookIn(d.Next), settles)
 		}
 	}
 	return time.Time{}
@@ -43,6 +47,18 @@ func (s *site) step(ctx context.Context, r *region) decision {
 	app := s.Application()
 	key := s.Keys.Key()
 	d := decide(s.observe(r, app, key))
+	if d.Action != wait {
+		guarded, release, err := s.guard(ctx, r)
+		if err != nil {
+			return s.holdBack(ctx, r, d, err)
+		}
+		defer release()
+		if s.shared { // another replica may have done it meanwhile
+			s.refresh(guarded, r)
+			d = decide(s.observe(r, app, key))
+		}
+		ctx = guarded
+	}
 	s.show(r, d)
 	switch d.Action {
 	case ask:
@@ -54,10 +70,12 @@ func (s *site) step(ctx context.Context, r *region) decision {
 }
 
 func (s *site) observe(r *region, app Application, key keystore.Key) observation {
+	now := time.Now()
+	have, _ := s.certificate(now)
 	o := observation{
-		Now:         time.Now(),
+		Now:         now,
 		Key:         key,
-		Certificate: s.Certificate(),
+		Certificate: have,
 		ClientID:    app.ClientID,
 		Application: app.Digest,
 

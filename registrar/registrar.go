@@ -73,7 +73,12 @@ type Config struct {
 	Sites   []Site
 	Prober  Prober
 	Storage Storage
-	Logger  *zap.Logger // nil logs nothing
+	// Shared says that other replicas use the storage, too. Then each action is
+	// taken under a lock and on what the record says there, so that one acts and
+	// the others see what came of it; and no key is made, since theirs would be
+	// another.
+	Shared bool
+	Logger *zap.Logger // nil logs nothing
 }
 
 // workers is how many looks and requests are made side by side. Each mostly waits

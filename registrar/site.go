@@ -17,6 +17,7 @@ type site struct {
 	Site
 	prober  Prober
 	storage Storage
+	shared  bool        // as in Config
 	logger  *zap.Logger // without the domain
 	host    *schedule.Job
 	load    sync.Once // the records of all regions
@@ -27,6 +28,7 @@ type site struct {
 	nextLook  time.Time     // guarded by mu
 	reachable time.Time     // guarded by mu; when a look last found the key
 	looks     int           // guarded by mu; looks in a row that were not "reachable"
+	certified time.Time     // guarded by mu; since when there is a certificate, with a shared storage
 	doubted   bool          // guarded by mu; something changed here since the last look began
 	keyReason string        // guarded by mu; why there is no key yet
 	keyError  string        // guarded by mu; what kept us from making or restoring one
@@ -34,7 +36,7 @@ type site struct {
 }
 
 func newSite(s Site, c Config) *site {
-	out := &site{Site: s, prober: c.Prober, storage: c.Storage, logger: c.Logger}
+	out := &site{Site: s, prober: c.Prober, storage: c.Storage, shared: c.Shared, logger: c.Logger}
 	if s.Accept == nil {
 		out.Accept = func(keystore.Key, keystore.Key) bool { return false }
 	}
@@ -82,10 +84,11 @@ func (s *site) wake() {
 func (s *site) attend(ctx context.Context) time.Time {
 	s.loadRecords(ctx)
 	next := s.settleKey()
-	if key := s.Keys.Key(); !key.IsZero() && s.Certificate() {
+	have, settles := s.certificate(time.Now())
+	if key := s.Keys.Key(); !key.IsZero() && have {
 		next = s.look(ctx, key)
 	}
-	return next
+	return sooner(next, settles)
 }
 
 // look looks from outside if it is time to, or if the key is not the one that
@@ -174,6 +177,10 @@ func (s *site) settleKey() time.Time {
 		s.setKeyProblem(d.Reason, nil)
 		return time.Time{}
 	case keyGenerate:
+		if s.shared {
+			s.setKeyProblem(ReasonNoSharedKey, nil)
+			return time.Time{}
+		}
 		_, err = s.Keys.Generate()
 	case keyRestore:
 		err = s.Keys.Restore(d.Key)
@@ -200,7 +207,7 @@ func (s *site) setKeyProblem(reason string, err error) {
 	case !changed:
 	case err != nil:
 		s.log().Error("key could not be made", zap.Error(err), zap.Duration("retry_in", retryKey))
-	case reason == ReasonRegionsDisagree:
+	case reason == ReasonRegionsDisagree, reason == ReasonNoSharedKey:
 		s.log().Error("no key to serve", reasonFields(reason)...)
 	case reason == ReasonAsking:
 		s.log().Info("no key yet: asking Tesla before one is made", reasonFields(reason)...)

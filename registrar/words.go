@@ -22,6 +22,8 @@ const (
 	ReasonNotLooked       = "not_looked_yet"
 	ReasonOtherKey        = "other_key_registered"
 	ReasonRegionsDisagree = "regions_disagree"
+	ReasonNoSharedKey     = "no_shared_key"
+	ReasonStorageDown     = "storage_down"
 	ReasonNotReadBack     = "not_read_back"
 	ReasonOtherReadBack   = "other_key_read_back"
 	ReasonUnreadableKey   = "unreadable_registered_key"
@@ -61,6 +63,14 @@ func noteOf(reason string) Note {
 	case ReasonOtherKey:
 		n.Cause = "The key was replaced here, or another host registered its own key for this domain and application. Cars trust the registered key only."
 		n.Fix = "Put the private key that belongs to the registered key back. To replace the registered key on purpose, set accept_key to the fingerprint of the hosted key; every owner must then pair again."
+	case ReasonNoSharedKey:
+		n.Seen = "There is no key file here, and Tesla has no key on record."
+		n.Cause = "Replicas share the storage, so a key that one of them makes would be another than those of the others."
+		n.Fix = "Make one key with \"wellkey keygen\", and give the same file to every replica as key_file; it is picked up without a restart."
+	case ReasonStorageDown:
+		n.Seen = "The shared storage cannot be used, so Tesla is neither asked nor told anything."
+		n.Cause = "Replicas act one at a time, under a lock in the storage, and on what the record there says."
+		n.Fix = "Bring the storage back; \"wellkey doctor\" says what is wrong with it. All else goes on by itself."
 	case ReasonRegionsDisagree:
 		n.Seen = "Tesla has different keys on record in different regions, and there is no key here."
 		n.Cause = "The key was replaced in one region only, and the local key was lost."

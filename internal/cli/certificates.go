@@ -6,10 +6,9 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
 
-	"github.com/caddyserver/certmagic"
-
 	"wellkey/internal/config"
 	"wellkey/internal/skew"
+	"wellkey/internal/storage"
 	"wellkey/server"
 	"wellkey/server/certs"
 )
@@ -24,7 +23,7 @@ type certificates interface {
 // newCertificates returns the source of certificates that the settings name.
 // addrs tells the addresses of the public listeners once they are bound, where
 // the challenges of the CA arrive; tesla compares our clock with Tesla's.
-func newCertificates(s *config.Settings, store certmagic.Storage, tesla *skew.Clock, registry prometheus.Registerer, log *zap.Logger, addrs func() *server.Server, onChange func()) (certificates, error) {
+func newCertificates(s *config.Settings, store *storage.Store, tesla *skew.Clock, registry prometheus.Registerer, log *zap.Logger, addrs func() *server.Server, onChange func()) (certificates, error) {
 	common := certs.Common{Logger: log, Registerer: registry, OnChange: onChange}
 	switch s.TLS.Mode {
 	case config.TLSFiles:
@@ -36,7 +35,7 @@ func newCertificates(s *config.Settings, store certmagic.Storage, tesla *skew.Cl
 		return certs.None{}, nil
 	}
 	c := certs.Config{
-		Domain: s.Domain, Storage: store,
+		Domain: s.Domain, Storage: store, Shared: store.IsShared(),
 		Directory: s.ACME.Directory, Email: s.ACME.Email, Profile: s.ACME.Profile, Roots: s.ACME.Roots,
 		AllowEphemeral: s.ACME.AllowEphemeral,
 		ClockOffset:    tesla.Ahead,

@@ -202,7 +202,7 @@ func cmdStop(ts *testscript.TestScript, neg bool, args []string) {
 func cmdAwait(ts *testscript.TestScript, neg bool, args []string) {
 	wants(ts, neg, len(args) == 1 || len(args) == 2, "await STATE [REGION]")
 	awaitSite(ts, func(s admin.SiteView) bool {
-		return !slices.ContainsFunc(s.Registrations, func(r admin.Registration) bool {
+		return s.Key.Fingerprint != "" && !slices.ContainsFunc(s.Registrations, func(r admin.Registration) bool {
 			return string(r.State) != args[0] && (len(args) == 1 || string(r.Region) == args[1])
 		})
 	})

@@ -9,7 +9,6 @@ import (
 	"sync/atomic"
 	"syscall"
 
-	"github.com/caddyserver/certmagic"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"go.uber.org/zap"
@@ -40,20 +39,27 @@ type daemon struct {
 	registrar    *registrar.Registrar
 	admin        *admin.Admin        // nil: switched off
 	web          *webconfig.Follower // nil: nobody is asked for a password
+	store        *storage.Store
 	watchStorage func(context.Context) error
 	stopping     atomic.Bool
 }
 
 // build makes the parts in the order in which they need each other: storage,
 // key, certificates, public face, the look from outside, Tesla, admin.
-func build(settings *config.Settings, log *zap.Logger, more ...prometheus.Collector) (*daemon, error) {
+func build(settings *config.Settings, log *zap.Logger, more ...prometheus.Collector) (_ *daemon, err error) {
 	d := &daemon{log: log}
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(append(more, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))...)
-	store, err := storage.New(storage.Config{Path: filepath.Join(settings.DataDir, "state"), Registerer: registry, Logger: log})
+	store, err := openStorage(settings, registry, log)
 	if err != nil {
 		return nil, err
 	}
+	d.store = store
+	defer func() {
+		if err != nil {
+			_ = store.Close()
+		}
+	}()
 	d.watchStorage = watchStorage(store, proveStorage, log)
 	tellFormerDomains(store, settings.Domain, log)
 	wake := func() { d.registrar.Wake(settings.Domain) }
@@ -143,7 +149,7 @@ func upstreamConfig(u config.Upstream) *upstream.Config {
 	return &upstream.Config{Scheme: u.Scheme, Addr: u.Addr, Socket: u.Socket, Roots: u.Roots, SkipVerify: u.SkipVerify}
 }
 
-func (d *daemon) registrarConfig(settings *config.Settings, prober *reach.Prober, store certmagic.Storage) registrar.Config {
+func (d *daemon) registrarConfig(settings *config.Settings, prober *reach.Prober, store *storage.Store) registrar.Config {
 	return registrar.Config{
 		Sites: []registrar.Site{{
 			Domain:      settings.Domain,
@@ -155,6 +161,7 @@ func (d *daemon) registrarConfig(settings *config.Settings, prober *reach.Prober
 		}},
 		Prober:  prober,
 		Storage: store,
+		Shared:  store.IsShared(),
 		Logger:  d.log,
 	}
 }

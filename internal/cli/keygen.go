@@ -8,7 +8,6 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/caddyserver/certmagic"
 	"github.com/spf13/cobra"
 
 	"wellkey/internal/config"
@@ -147,7 +146,11 @@ func (k *keygen) tell(key keystore.Key, status keystore.Status) error {
 // remembered returns what Tesla last said to the wellkey that serves here. What
 // cannot be read is as good as nothing.
 func remembered(ctx context.Context, settings *config.Settings) []answer {
-	store := &certmagic.FileStorage{Path: filepath.Join(settings.DataDir, "state")}
+	store, done, err := lookIntoStorage(settings)
+	if err != nil {
+		return nil
+	}
+	defer done()
 	var answers []answer
 	for _, region := range settings.Regions {
 		if last, err := registrar.LastAnswer(ctx, store, settings.Domain, region, ""); err == nil && last != nil {

@@ -4,13 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"path/filepath"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"wellkey/internal/config"
-	"wellkey/internal/storage"
 	"wellkey/internal/tty"
 	"wellkey/server/certs"
 )
@@ -37,7 +35,7 @@ was wrong, or if you know why the budget of 2 certificates in 24 hours and 3 in
 7 days was used up, this does not wait. Let's Encrypt gives 5 certificates in 7
 days for the same name, and no way to get more.
 
-It leaves word in the data directory, so it goes with the settings of the
+It leaves word in the storage, so it goes with the settings of the
 wellkey that serves, which takes it up within seconds; "wellkey status" shows
 what came of it.
 
@@ -69,13 +67,14 @@ func renew(ctx context.Context, p Process, s *config.Settings) error {
 	if err := sameUser(s); err != nil {
 		return err
 	}
-	store, err := storage.Open(filepath.Join(s.DataDir, "state"), nil)
+	store, err := openStorage(s, nil, nil)
 	if err != nil {
 		return err
 	}
+	defer func() { _ = store.Close() }() // what was written is written
 	taken, err := certs.AskForRenewal(ctx, store, s.Domain)
 	if err != nil {
-		return fmt.Errorf("leaving word in the data directory: %w", err)
+		return fmt.Errorf("leaving word in the storage: %w", err)
 	}
 	out := tty.New(p.Stdout, p.Environ)
 	deadline, cancel := context.WithTimeout(ctx, takeUp)

@@ -87,6 +87,7 @@ func rotate(ctx context.Context, p Process, loader *config.Loader, o rotateOptio
 	if err != nil {
 		return err
 	}
+	defer r.close()
 	switch {
 	case o.status:
 		return r.showStatus(o.json)

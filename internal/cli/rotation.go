@@ -10,10 +10,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/caddyserver/certmagic"
-
 	"wellkey/internal/config"
-	"wellkey/internal/storage"
 	"wellkey/internal/tty"
 	"wellkey/keystore"
 	"wellkey/registrar"
@@ -26,6 +23,7 @@ type rotation struct {
 	process    Process
 	settings   *config.Settings
 	store      registrar.Storage
+	close      func() // the store
 	files      *keystore.Rotation
 	current    keystore.Stored
 	staged     keystore.Stored
@@ -43,15 +41,21 @@ type regionAnswer struct {
 }
 
 // openRotation reads it. Only to look at it, nothing is made or tried out.
-func openRotation(ctx context.Context, p Process, s *config.Settings, onlyLook bool) (*rotation, error) {
-	state := filepath.Join(s.DataDir, "state")
-	r := &rotation{process: p, settings: s, out: tty.New(p.Stdout, p.Environ), store: &certmagic.FileStorage{Path: state}}
-	var err error
-	if !onlyLook {
-		if r.store, err = storage.Open(state, nil); err != nil {
-			return nil, err
-		}
+func openRotation(ctx context.Context, p Process, s *config.Settings, onlyLook bool) (_ *rotation, err error) {
+	r := &rotation{process: p, settings: s, out: tty.New(p.Stdout, p.Environ)}
+	if onlyLook {
+		r.store, r.close, err = lookIntoStorage(s)
+	} else {
+		r.store, r.close, err = useStorage(s)
 	}
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			r.close()
+		}
+	}()
 	if r.files, err = keystore.NewRotation(keystore.RotationConfig{
 		Path:         s.KeyFile,
 		RestoredPath: filepath.Join(s.Dir, "restored-key.pem"),

@@ -85,6 +85,7 @@ func serve(ctx context.Context, settings *config.Settings, log *zap.Logger, more
 	if err != nil {
 		return err
 	}
+	defer func() { _ = d.store.Close() }() // after all who use it
 	logKey(log, d.keys)
 	if err := d.inherit(settings); err != nil {
 		return err

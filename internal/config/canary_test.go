@@ -50,6 +50,19 @@ func TestNoSecretIsShown(t *testing.T) {
 		{args: []string{"--admin-web-config=$DIR/s"}, files: map[string]string{"s": "tls_server_config: {key: " + canary + "}"}},
 		{args: []string{"--tesla-auth-url=https://user:" + canary + "@host.example"}},
 		{args: []string{"--acme-directory=https://user:" + canary + "@host.example"}},
+		{env: []string{"WELLKEY_KEY_FILE=/k", "WELLKEY_STORAGE=redis://u:" + canary + "@host/0"}},
+		{env: []string{"WELLKEY_KEY_FILE=/k", "WELLKEY_STORAGE=redis://u@host/0", "WELLKEY_STORAGE_PASSWORD=" + canary}},
+		{env: []string{"WELLKEY_STORAGE=redis://u:" + canary + "%zz@host/0"}},
+		{env: []string{"WELLKEY_STORAGE=redis://u:" + canary + "@host:port/0"}},
+		{env: []string{"WELLKEY_STORAGE=mysql://u:" + canary + "@host/0"}},
+		{env: []string{"WELLKEY_STORAGE=redis://u:" + canary + "@/0", "WELLKEY_STORAGE_PASSWORD=" + canary}},
+		{env: []string{"WELLKEY_STORAGE=postgres://u@host/d?password=" + canary}},
+		{args: []string{"--storage=redis://u:" + canary + "@host/0"}},
+		{args: []string{"--storage-password=" + canary}},
+		{args: []string{"--storage-file=$DIR/s"}, files: map[string]string{"s": "redis//u:" + canary + "@host"}},
+		{args: []string{"--storage-file=$DIR/s", "--key-file=/k"}, files: map[string]string{"s": "redis://u:" + canary + "@host\n"}},
+		{args: []string{"--storage-password-file=$DIR/s"}, files: map[string]string{"s": canary + "\n" + canary}},
+		{args: []string{"--storage-key-file=$DIR/s"}, files: map[string]string{"s": canary}},
 	} {
 		in.env = append(in.env, "WELLKEY_DOMAIN=example.com")
 		settings, faults := load(t, in)

@@ -46,6 +46,7 @@ type Settings struct {
 	Passthrough    Passthrough
 
 	AdminWebConfig string // path of the file that guards the admin listener, or ""
+	Storage        Storage
 
 	TLS   TLS
 	ACME  ACME

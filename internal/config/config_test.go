@@ -102,6 +102,12 @@ var got = map[string]func(*config.Settings) any{
 	"key_file":                        func(s *config.Settings) any { return s.KeyFile },
 	"accept_key":                      func(s *config.Settings) any { return s.AcceptKey },
 	"data_dir":                        func(s *config.Settings) any { return s.DataDir },
+	"storage":                         func(s *config.Settings) any { return s.Storage.URL },
+	"storage_file":                    func(s *config.Settings) any { return s.Storage.URL + s.Storage.Password.Reveal() },
+	"storage_password":                func(s *config.Settings) any { return s.Storage.Password.Reveal() },
+	"storage_password_file":           func(s *config.Settings) any { return s.Storage.Password.Reveal() },
+	"storage_roots":                   func(s *config.Settings) any { return filepath.Base(s.Storage.RootsFile) },
+	"storage_key_file":                func(s *config.Settings) any { return s.Storage.Keys.Reveal() },
 	"http_addr":                       func(s *config.Settings) any { return s.HTTPAddr },
 	"https_addr":                      func(s *config.Settings) any { return s.HTTPSAddr },
 	"admin_addr":                      func(s *config.Settings) any { return s.AdminAddr },
@@ -163,6 +169,12 @@ var precedence = map[string]struct {
 	"key_file":                        {"/a", "/b", "/c", [3]any{"/a", "/b", "/c"}, nil},
 	"accept_key":                      {hex('a'), hex('b'), hex('c'), [3]any{hex('a'), hex('b'), hex('c')}, nil},
 	"data_dir":                        {"/a", "/b", "/c", [3]any{"/a", "/b", "/c"}, nil},
+	"storage":                         {"redis://a", "rediss://u@b:1/0", "postgres://u@c/d", [3]any{"redis://a", "rediss://u@b:1/0", "postgres://u@c/d"}, []string{"WELLKEY_KEY_FILE=/k"}},
+	"storage_file":                    {"$DIR/url-a", "$DIR/url-b", "$DIR/url-c", [3]any{"redis://u@asecret", "postgres://u@bsecret", "rediss://csecret"}, []string{"WELLKEY_KEY_FILE=/k"}},
+	"storage_password":                {"a", "b", "", [3]any{"a", "b"}, []string{"WELLKEY_KEY_FILE=/k", "WELLKEY_STORAGE=redis://u@a"}},
+	"storage_password_file":           {"$DIR/hmac-a", "$DIR/hmac-b", "$DIR/hmac-c", [3]any{"YWFh", "YmJi", "Y2Nj"}, []string{"WELLKEY_KEY_FILE=/k", "WELLKEY_STORAGE=redis://u@a"}},
+	"storage_roots":                   {"$DIR/a.pem", "$DIR/b.pem", "$DIR/c.pem", [3]any{"a.pem", "b.pem", "c.pem"}, nil},
+	"storage_key_file":                {"$DIR/hmac-a", "$DIR/hmac-b", "$DIR/hmac-c", [3]any{"YWFh", "YmJi\n", "Y2Nj\r\n"}, nil},
 	"http_addr":                       {":1", ":2", ":3", [3]any{":1", ":2", ":3"}, nil},
 	"https_addr":                      {":1", ":2", ":3", [3]any{":1", ":2", ":3"}, nil},
 	"admin_addr":                      {":1", ":2", "", [3]any{":1", ":2", ""}, nil},
@@ -214,6 +226,7 @@ func TestPrecedence(t *testing.T) {
 		"a.pem": certificate, "b.pem": certificate, "c.pem": certificate,
 		"hmac-a": "YWFh", "hmac-b": "YmJi\n", "hmac-c": "Y2Nj\r\n",
 		"web-a": "", "web-b": "basic_auth_users: {}", "web-c": "http_server_config: {http2: false}",
+		"url-a": "redis://u:secret@a", "url-b": "postgres://u:secret@b\n", "url-c": "rediss://:secret@c\r\n",
 	}
 	for _, name := range config.Names() {
 		if name == "config" || name == "sites" || name == "sites_dir" {
@@ -260,7 +273,7 @@ func TestDefaults(t *testing.T) {
 		"credentials_file": "/home/user/.local/share/wellkey/credentials.yaml",
 		"http_addr":        ":80", "https_addr": ":443", "admin_addr": "127.0.0.1:9090", "admin_web_config": ".",
 		"tls": "acme", "acme_directory": "https://acme-v02.api.letsencrypt.org/directory", "acme_fallback_after": "24h0m0s",
-		"acme_roots": ".", "probe_roots": ".", "probe_resolvers": "[]", "probe_port": 443, "probe_http_port": 80, "probe_allow_private": false, "allow_ephemeral_storage": false,
+		"storage_roots": ".", "acme_roots": ".", "probe_roots": ".", "probe_resolvers": "[]", "probe_port": 443, "probe_http_port": 80, "probe_allow_private": false, "allow_ephemeral_storage": false,
 		"trusted_proxies": "[]", "proxy_protocol": false, "upstream_roots": ".", "upstream_skip_verify": false, "passthrough": "[]", "passthrough_proxy_protocol": false,
 		"log_level": "info", "log_format": "auto",
 	}
@@ -287,7 +300,7 @@ func TestEveryExampleIsRight(t *testing.T) {
 		_, faults := load(t, in)
 		for _, fault := range faults {
 			alone := strings.Contains(fault, "is set without") || strings.Contains(fault, "is on, but nobody") || strings.Contains(fault, "but tls is") ||
-				strings.Contains(fault, "there is no file") || strings.Contains(fault, "tls is files")
+				strings.Contains(fault, "there is no file") || strings.Contains(fault, "tls is files") || strings.Contains(fault, "which replicas share")
 			if !alone {
 				t.Error(fault)
 			}

@@ -42,6 +42,35 @@ var faultRows = []struct {
 	{"hmac key as a flag", inputs{args: []string{"--acme-eab-hmac-key", "x"}}, []string{
 		`--acme-eab-hmac-key: a secret on the command line can be read by every user of the machine (ps, /proc). Write it into a file and give --acme-eab-hmac-key-file, or set WELLKEY_ACME_EAB_HMAC_KEY`,
 	}},
+	{"storage with a password as a flag", inputs{args: []string{"--storage=redis://u:x@host", "--key-file=/k"}}, []string{
+		`--storage: has a password in it, and what is on the command line can be read by every user of the machine (ps, /proc). Take it out of the URL, and set storage_password_file; or write the whole URL into a file and give --storage-file`,
+	}},
+	{"storage without a key", inputs{env: []string{"WELLKEY_STORAGE=redis://host"}}, []string{
+		`key_file: is not set, and storage is one which replicas share: each would make a key of its own, and cars trust one only. Make one key (wellkey keygen), give the same file to every replica, and set key_file to its path`,
+	}},
+	{"storage of another kind", inputs{env: []string{"WELLKEY_STORAGE=mysql://host"}}, []string{
+		`WELLKEY_STORAGE: has a scheme that is none of redis, rediss, postgres and postgresql. Write rediss://user@host:6379/0 or postgres://user@host:5432/database; for a directory, set data_dir`,
+	}},
+	{"storage that is a path", inputs{env: []string{"WELLKEY_STORAGE=/data"}}, []string{
+		`WELLKEY_STORAGE: has a scheme that is none of redis, rediss, postgres and postgresql. Write rediss://user@host:6379/0 or postgres://user@host:5432/database; for a directory, set data_dir`,
+	}},
+	{"storage without a host", inputs{env: []string{"WELLKEY_STORAGE=redis:///0"}}, []string{
+		`WELLKEY_STORAGE: names no host. Write it as redis://user@host:port/database`,
+	}},
+	{"storage that is no URL", inputs{env: []string{"WELLKEY_STORAGE=redis://u:%zz@host"}}, []string{
+		`WELLKEY_STORAGE: is no URL. Write it as redis://user@host:6379/0; what is special in a user or password is percent-encoded`,
+	}},
+	{"storage with a password in its query", inputs{env: []string{"WELLKEY_STORAGE=postgres://host/d?password=x"}}, []string{
+		`WELLKEY_STORAGE: has a password in its query. Take it out, and set storage_password_file`,
+	}},
+	{"storage in two ways", inputs{env: []string{"WELLKEY_STORAGE=redis://u:p@host", "WELLKEY_STORAGE_PASSWORD=x", "WELLKEY_KEY_FILE=/k"}}, []string{
+		`WELLKEY_STORAGE_PASSWORD: is set, and the URL has a password, too. Remove one of the two`,
+	}},
+	{"storage from a file that is wrong", inputs{args: []string{"--storage-file=$DIR/s", "--storage-password-file=$DIR/none", "--storage-key-file=$DIR/empty"}, files: map[string]string{"s": "host:6379", "empty": "\n"}}, []string{
+		`--storage-file: the value in "$DIR/s" has a scheme that is none of redis, rediss, postgres and postgresql. Write rediss://user@host:6379/0 or postgres://user@host:5432/database; for a directory, set data_dir`,
+		`--storage-password-file: there is no file "$DIR/none". Check the path; in a container it is the path inside`,
+		`--storage-key-file: "$DIR/empty" is empty. Make a key: openssl rand -base64 32`,
+	}},
 	{"unknown variable", inputs{env: []string{"WELLKEY_DOMIAN=x"}}, []string{
 		`WELLKEY_DOMIAN: is no setting. Did you mean WELLKEY_DOMAIN?`,
 	}},

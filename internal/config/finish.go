@@ -21,6 +21,7 @@ func (d *draft) finish(environ []string) {
 		d.warn("domain", warning)
 	}
 	d.finishDirectories(environ)
+	d.finishStorage()
 	d.finishTLS()
 	d.finishListeners()
 	d.finishShapes()

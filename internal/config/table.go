@@ -38,7 +38,7 @@ const (
 
 // table returns all settings, in the order in which they are shown.
 func table() []row {
-	return slices.Concat(mainRows(), listenerRows(), shapeRows(), certificateRows(), outsideRows())
+	return slices.Concat(mainRows(), storageRows(), listenerRows(), shapeRows(), certificateRows(), outsideRows())
 }
 
 func mainRows() []row {

@@ -107,7 +107,7 @@ func (s *sim) pass(d time.Duration) { s.ahead.Add(int64(d)) }
 // store opens the data directory.
 func (s *sim) store() *storage.Directory {
 	s.t.Helper()
-	d, err := storage.Open(s.dir, nil)
+	d, err := storage.OpenDirectory(s.dir, nil)
 	must(s.t, err)
 	return d
 }

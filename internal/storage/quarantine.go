@@ -8,6 +8,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -15,6 +16,7 @@ import (
 	"go.uber.org/zap"
 
 	"wellkey/internal/durable"
+	"wellkey/internal/storage/tree"
 )
 
 // A Kind is what an item in quarantine was for: a label of
@@ -131,4 +133,62 @@ func kindOf(key string, dir bool) Kind {
 		return KindState
 	}
 	return KindOther
+}
+
+// Quarantine moves key, with all below it, to quarantine/<UTC time>/<key>, as
+// Directory does, sealed values as they are.
+func (s *Store) Quarantine(ctx context.Context, key, reason string) error {
+	if d, ok := s.backend.(*Directory); ok {
+		return d.Quarantine(ctx, key, reason)
+	}
+	key, err := tree.Item(key)
+	if err != nil {
+		return err
+	}
+	keys, err := s.backend.List(ctx, key, true)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	to := path.Join("quarantine", time.Now().UTC().Format(quarantineTime))
+	dir := true
+	for _, item := range append(keys, key) {
+		value, err := s.backend.Load(ctx, item)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue // a directory
+		}
+		if err == nil {
+			err = s.backend.Store(ctx, path.Join(to, item), value)
+		}
+		if err != nil {
+			return err
+		}
+		dir = dir && item != key
+	}
+	if err := s.Delete(ctx, key); err != nil {
+		return err
+	}
+	kind := kindOf(key, dir)
+	s.metrics.quarantined.WithLabelValues(string(kind)).Inc()
+	s.log.Warn("moved a damaged item to quarantine",
+		zap.String("key", key), zap.String("kind", string(kind)), zap.String("reason", reason), zap.String("moved_to", to))
+	return s.pruneQuarantine(ctx)
+}
+
+// pruneQuarantine deletes the oldest items of the quarantine beyond
+// maxQuarantined.
+func (s *Store) pruneQuarantine(ctx context.Context) error {
+	entries, err := s.backend.List(ctx, "quarantine", false)
+	if err != nil || len(entries) <= maxQuarantined {
+		return err
+	}
+	slices.Sort(entries) // by time
+	for _, entry := range entries[:len(entries)-maxQuarantined] {
+		if err := s.backend.Delete(ctx, entry); err != nil {
+			return err
+		}
+	}
+	return nil
 }

@@ -79,8 +79,8 @@ func TestMetricsAreNamedWell(t *testing.T) {
 	if err != nil || len(problems) > 0 {
 		t.Errorf("got %v, %v", problems, err)
 	}
-	if n, err := testutil.GatherAndCount(registry); err != nil || n != 8 {
-		t.Errorf("got %d series, %v, want 8: all kinds from the start", n, err)
+	if n, err := testutil.GatherAndCount(registry); err != nil || n != 28 {
+		t.Errorf("got %d series, %v, want 28: all kinds from the start", n, err)
 	}
 }
 
@@ -127,7 +127,7 @@ func TestQuarantineThatIsAFile(t *testing.T) {
 
 func wantWritable(t *testing.T, registry *prometheus.Registry, want int) {
 	t.Helper()
-	text := "# HELP wellkey_storage_writable Whether the last write to the data directory succeeded.\n" +
+	text := "# HELP wellkey_storage_writable Whether the last write to the storage succeeded.\n" +
 		"# TYPE wellkey_storage_writable gauge\nwellkey_storage_writable " + fmt.Sprint(want) + "\n"
 	if err := testutil.GatherAndCompare(registry, strings.NewReader(text), "wellkey_storage_writable"); err != nil {
 		t.Error(err)

@@ -1,7 +1,12 @@
 // Package storage keeps wellkey's state: certificates, the ACME account, and
 // what the registrar remembers, under keys such as
 // "registrations/example.com/eu.json". All backends are certmagic's Storage,
-// so that certificates and everything else live in one place.
+// so that certificates and everything else live in one place: a directory, or a
+// store that several replicas share (packages redis and postgres).
+//
+// A Store is a backend with all that surrounds it: a deadline for every call,
+// metrics, sealed secrets, and for a shared store a copy on the local disk of what
+// serving needs.
 //
 // The directory backend has the layout of certmagic.FileStorage: a key is the
 // path of a file. Files have mode 0600, directories 0700, and each file is
@@ -29,11 +34,13 @@ import (
 	"wellkey/internal/durable"
 )
 
-// A Config says where a Directory is, and how patient it is.
+// A Config says where state is kept, and how patient we are.
 type Config struct {
 	Path       string
-	Timeout    time.Duration         // of every call; 0 = 10 s
-	Refresh    time.Duration         // of a lock that is held; 0 = 5 s, as certmagic does
+	Timeout    time.Duration         // of every call; 0 = 10 s for a directory, 5 s for a shared store
+	Refresh    time.Duration         // of a lock that is held in a directory; 0 = 5 s, as certmagic does
+	Shared     Shared                // zero = there is none, and state is in the directory
+	Keys       Keys                  // seal secrets; none = they are stored as they are
 	Registerer prometheus.Registerer // nil = none
 	Logger     *zap.Logger           // nil = none
 }
@@ -63,8 +70,8 @@ type Directory struct {
 // maxCalls bounds the goroutines that a hanging disk can hold.
 const maxCalls = 32
 
-// Open is New for the directory at path with all else as it is by default.
-func Open(path string, logger *zap.Logger) (*Directory, error) {
+// OpenDirectory is New for the directory at path with all else as it is by default.
+func OpenDirectory(path string, logger *zap.Logger) (*Directory, error) {
 	return New(Config{Path: path, Logger: logger})
 }
 
@@ -73,7 +80,9 @@ func Open(path string, logger *zap.Logger) (*Directory, error) {
 //
 // A directory that is there, on a disk that is full, read-only or hangs, is no
 // error but a line in the log: what is in it is to be served.
-func New(cfg Config) (*Directory, error) {
+func New(cfg Config) (*Directory, error) { return newDirectory(cfg, newMetrics(cfg.Registerer)) }
+
+func newDirectory(cfg Config, m *metrics) (*Directory, error) {
 	path, err := filepath.Abs(cfg.Path)
 	if err != nil {
 		return nil, fmt.Errorf("resolving data directory %q: %w", cfg.Path, err)
@@ -86,7 +95,7 @@ func New(cfg Config) (*Directory, error) {
 		timeout: cfg.Timeout,
 		refresh: cfg.Refresh,
 		log:     cfg.Logger.Named("storage"),
-		metrics: newMetrics(cfg.Registerer),
+		metrics: m,
 		self:    thisProcess(),
 		link:    os.Link,
 		slots:   make(chan struct{}, maxCalls),
@@ -127,4 +136,4 @@ func (d *Directory) prepare(context.Context) (empty bool, err error) {
 }
 
 // String names the directory, for logs.
-func (d *Directory) String() string { return "directory " + d.path }
+func (d *Directory) String() string { return fmt.Sprintf("data directory %q", d.path) }

@@ -25,7 +25,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func TestOpenMakesAPrivateDirectory(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "a", "b")
-	d, err := storage.Open(dir, nil)
+	d, err := storage.OpenDirectory(dir, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -42,7 +42,7 @@ func TestOpenMakesAPrivateDirectory(t *testing.T) {
 	if info, err := os.Stat(filepath.Join(dir, key)); err != nil || info.Mode().Perm() != 0o600 {
 		t.Errorf("file: got %v, %v, want mode 0600", info.Mode(), err)
 	}
-	again, err := storage.Open(dir, nil)
+	again, err := storage.OpenDirectory(dir, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -52,7 +52,7 @@ func TestOpenMakesAPrivateDirectory(t *testing.T) {
 }
 
 func TestProbeLeavesNothing(t *testing.T) {
-	d, err := storage.Open(t.TempDir(), nil)
+	d, err := storage.OpenDirectory(t.TempDir(), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -71,7 +71,7 @@ func TestErrorsNameThePathAndTheFix(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, dir := range []string{file, filepath.Join(file, "below")} {
-		_, err := storage.Open(dir, nil)
+		_, err := storage.OpenDirectory(dir, nil)
 		if err == nil || !strings.Contains(err.Error(), fmt.Sprintf("%q cannot be used by uid %d", dir, os.Getuid())) ||
 			!strings.Contains(err.Error(), "a part of this path is a file") {
 			t.Errorf("%s: got %v", dir, err)
@@ -97,7 +97,7 @@ func TestErrorsNameThePathAndTheFix(t *testing.T) {
 
 func TestWritableSeesALostDirectory(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "data")
-	d, err := storage.Open(dir, nil)
+	d, err := storage.OpenDirectory(dir, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -21,7 +21,7 @@ var (
 // Writable writes a value, reads it back and deletes it, and sets the metric
 // wellkey_storage_writable. The error is one for the operator, as of New.
 func (d *Directory) Writable(ctx context.Context) error {
-	err := d.probe(ctx)
+	err := probe(ctx, d)
 	if err != nil {
 		d.metrics.writable.Set(0)
 	}
@@ -31,11 +31,12 @@ func (d *Directory) Writable(ctx context.Context) error {
 // probeSize is that of a certificate with its chain, key and metadata.
 const probeSize = 8 << 10
 
-func (d *Directory) probe(ctx context.Context) error {
+// probe writes a value, reads it back and deletes it.
+func probe(ctx context.Context, s backend) error {
 	key, value := "probe/"+rand.Text(), bytes.Repeat([]byte(rand.Text()), probeSize/26)
-	err := d.Store(ctx, key, value)
-	got, loadErr := d.Load(ctx, key)
-	deleteErr := d.Delete(context.WithoutCancel(ctx), key)
+	err := s.Store(ctx, key, value)
+	got, loadErr := s.Load(ctx, key)
+	deleteErr := s.Delete(context.WithoutCancel(ctx), key)
 	if err != nil {
 		return err // The others follow from it.
 	}
@@ -43,7 +44,7 @@ func (d *Directory) probe(ctx context.Context) error {
 		return err
 	}
 	if !bytes.Equal(got, value) {
-		return fmt.Errorf("data directory %q gives back other bytes than were written: the file system or the disk is faulty; use another volume", d.path)
+		return fmt.Errorf("%s gives back other bytes than were written: the file system, the disk or the server is faulty; use another one", s)
 	}
 	return nil
 }
@@ -85,15 +86,15 @@ func explain(dir string, err error) error {
 	case errors.Is(err, syscall.ENOTDIR), errors.Is(err, fs.ErrExist):
 		fix = "a part of this path is a file: move it away or choose another directory with data_dir"
 	}
-	return &trouble{fmt.Sprintf("data directory %q cannot be used by uid %d%s: %v; %s", dir, uid, owner(dir), err, fix), kind, err}
+	return &dirError{fmt.Sprintf("data directory %q cannot be used by uid %d%s: %v; %s", dir, uid, owner(dir), err, fix), kind, err}
 }
 
-// A trouble is an error in words for the operator that is two errors for
+// A dirError is an error in words for the operator that is two errors for
 // programs: which kind it is, and what the operating system said.
-type trouble struct {
+type dirError struct {
 	text        string
 	kind, cause error
 }
 
-func (t *trouble) Error() string   { return t.text }
-func (t *trouble) Unwrap() []error { return []error{t.kind, t.cause} }
+func (t *dirError) Error() string   { return t.text }
+func (t *dirError) Unwrap() []error { return []error{t.kind, t.cause} }

@@ -23,8 +23,8 @@ const (
 	finalizeGrace = 25 * time.Second
 )
 
-// attempt makes one order, or finds that another replica made it; they share a
-// lock. What is obtained is checked, served and stored.
+// attempt makes one order, or finds that another replica made it; they share the
+// lock, which we have. What is obtained is checked, served and stored.
 func (a *authority) attempt(ctx context.Context, forced bool) error {
 	ctx, cancel := attemptContext(ctx, a.client.wire)
 	defer cancel()
@@ -40,20 +40,10 @@ func (a *authority) attempt(ctx context.Context, forced bool) error {
 	if err := a.m.checkClock(); err != nil {
 		return err
 	}
-	// Nothing is asked of the CA, and no lock waited for, where the record of it
-	// could not be stored.
+	// Nothing is asked of the CA where the record of it could not be stored.
 	if err := a.writeRecord(ctx); err != nil {
 		return &localError{err}
 	}
-	name := issueLock(a.m.cfg.Domain)
-	if err := a.m.cfg.Storage.Lock(ctx, name); err != nil {
-		return &localError{fmt.Errorf("unable to acquire lock: %w", err)}
-	}
-	defer func() {
-		if err := a.m.cfg.Storage.Unlock(context.WithoutCancel(ctx), name); err != nil {
-			a.log.Debug("releasing the lock on orders", zap.Error(err))
-		}
-	}()
 	s, err := a.m.load(ctx)
 	if err != nil {
 		return &localError{fmt.Errorf("reading the stored certificate: %w", err)}

@@ -33,6 +33,7 @@ import (
 type Config struct {
 	Domain    string            // the one name of the certificate
 	Storage   certmagic.Storage // where certificates and the ACME account live
+	Shared    bool              // other replicas use the storage, too
 	Directory string            // name or URL, see ResolveDirectory; "" = Let's Encrypt
 	Email     string            // for the CA's account; "" = none
 	Profile   string            // "" = classic; one that the CA does not offer is left out
@@ -116,6 +117,7 @@ type Manager struct {
 	// Only Run uses these.
 	stopping func() bool // whether Run is to end
 	deaf     bool        // word that was left cannot be taken up
+	locked   bool        // we have the lock on orders
 	fellBack bool        // the fallback was asked since the last success
 
 	mu    sync.Mutex // guards shown

@@ -28,6 +28,9 @@ type quarantiner interface {
 // quarantine moves an item out of the way: it is bad, and would stop us for
 // ever. The storage logs it; one that has no quarantine loses the item.
 func (m *Manager) quarantine(ctx context.Context, key, reason string) error {
+	if m.onlyLooks() {
+		return nil // it may be in the writing
+	}
 	if q, ok := m.cfg.Storage.(quarantiner); ok {
 		return q.Quarantine(ctx, key, reason)
 	}

@@ -61,23 +61,31 @@ func (a *authority) open(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if rec.Running {
-		rec.Unclean++
-	} else {
-		rec.Unclean = 0
+	a.takeRecord(rec)
+	switch {
+	case a.m.cfg.Shared: // whose unclean stop it was, nobody knows
+	case a.rec.Running:
+		a.rec.Unclean++
+	default:
+		a.rec.Unclean = 0
 	}
-	rec.Running = true
-	if settings := a.settingsDigest(); rec.Settings != settings {
-		rec.Settings = settings
-		rec.Failures, rec.Next, rec.Last, rec.Since, rec.Trouble, rec.Tries = 0, time.Time{}, nil, time.Time{}, time.Time{}, nil
-	}
-	a.rec, a.opened, a.started = rec, true, a.m.cfg.Now()
-	a.update(func(s *state) { s.last = rec.Last })
+	a.rec.Running = !a.m.cfg.Shared
+	a.opened, a.started = true, a.m.cfg.Now()
+	a.update(func(s *state) { s.last = a.rec.Last })
 	if a.role == Primary {
 		a.showWhy()
 	}
 	a.keepRecord(ctx)
 	return nil
+}
+
+// takeRecord makes rec ours. What failed with other settings does not count.
+func (a *authority) takeRecord(rec record) {
+	if settings := a.settingsDigest(); rec.Settings != settings {
+		rec.Settings = settings
+		rec.Failures, rec.Next, rec.Last, rec.Since, rec.Trouble, rec.Tries = 0, time.Time{}, nil, time.Time{}, time.Time{}, nil
+	}
+	a.rec = rec
 }
 
 // settingsDigest tells settings apart; the MAC key in it is long and random, so
@@ -139,8 +147,8 @@ func (a *authority) writeRecord(ctx context.Context) error {
 // keepRecord stores the record where nothing depends on it: what cannot be
 // stored now is stored with the next change, or a minute later.
 func (a *authority) keepRecord(ctx context.Context) {
-	if !a.opened {
-		return // what is stored is not known yet, so nothing may replace it
+	if !a.opened || a.m.onlyLooks() {
+		return // what is stored is not known, so nothing may replace it
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeTimeout)
 	defer cancel()

@@ -105,7 +105,7 @@ func listen(t *testing.T) net.Listener {
 
 func (r *rig) storage(t *testing.T) *storage.Directory {
 	t.Helper()
-	store, err := storage.Open(r.dir, nil)
+	store, err := storage.OpenDirectory(r.dir, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

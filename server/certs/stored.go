@@ -94,7 +94,9 @@ func (a *authority) loadOwn(ctx context.Context) (s stored, err error) {
 	}
 	if next := a.unfinished(ctx, s.resource); next != nil {
 		s.resource = *next
-		a.unsaved = next // finishes it
+		if !a.m.onlyLooks() {
+			a.unsaved = next // finishes it
+		}
 	}
 	var damage error
 	if s.CertPEM != nil || s.KeyPEM != nil {
@@ -110,7 +112,7 @@ func (a *authority) loadOwn(ctx context.Context) (s stored, err error) {
 	}
 	if s.cert == nil {
 		s.resource = resource{Issuer: a.issuerKey}
-		if a.held == nil || damage == nil {
+		if a.held == nil || a.m.onlyLooks() || damage == nil && !a.emptied(ctx) {
 			return s, nil
 		}
 		s.resource, a.unsaved = *a.held, a.held
@@ -121,7 +123,7 @@ func (a *authority) loadOwn(ctx context.Context) (s stored, err error) {
 	if err := a.mendMeta(ctx, &s); err != nil {
 		return s, err
 	}
-	if a.unsaved != nil {
+	if a.unsaved != nil && !a.m.onlyLooks() {
 		a.save(ctx)
 	}
 	a.held = &s.resource
@@ -145,6 +147,10 @@ func (a *authority) mendMeta(ctx context.Context, s *stored) error {
 		meta = acme.Certificate{CA: a.directory.URL}
 		if s.Meta, err = encodeMeta(certmagic.CertificateResource{SANs: []string{a.m.cfg.Domain}}, meta); err != nil {
 			return err
+		}
+		if a.m.onlyLooks() {
+			s.linked = true
+			return nil
 		}
 		a.log.Warn("metadata of the certificate was missing or damaged and is made anew", zap.String("key", key))
 		if err := a.m.cfg.Storage.Store(ctx, key, s.Meta); err != nil {
@@ -202,6 +208,9 @@ func (a *authority) refreshARI(ctx context.Context, s *stored) {
 }
 
 func (a *authority) storeRenewalInfo(ctx context.Context, s *stored) error {
+	if a.m.onlyLooks() {
+		return nil // another certificate may be stored by now
+	}
 	res, meta, err := decodeMeta(s.Meta)
 	if err != nil {
 		return err

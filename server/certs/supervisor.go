@@ -61,7 +61,7 @@ func (m *Manager) Run(ctx context.Context) error {
 // step makes at most one attempt at each CA and says when to look again.
 func (m *Manager) step(ctx context.Context, solves addresses) (next time.Time, err error) {
 	for _, a := range m.authorities {
-		if a.unsaved != nil && !a.save(ctx) {
+		if a.unsaved != nil && !a.saveLate(ctx) {
 			return m.cfg.Now().Add(saveAgain), nil // a full disk cannot take another one
 		}
 	}
@@ -120,17 +120,25 @@ func (a *authority) try(ctx context.Context, forced bool) (got bool, next time.T
 
 // tryNow is try, whatever the schedule says.
 func (a *authority) tryNow(ctx context.Context, forced bool) (got bool, next time.Time) {
-	err := a.attempt(ctx, forced)
+	guarded, unlock, err := a.m.lock(ctx)
+	if err == nil {
+		defer unlock()
+		err = a.tryLocked(guarded, forced)
+	} else {
+		guarded = ctx
+	}
 	hold := (*holdError)(nil)
 	switch {
 	case err == nil:
 		return true, time.Time{}
 	case ctx.Err() != nil:
 		return false, a.m.cfg.Now() // we are stopping, which is nobody's failure
+	case errors.As(err, new(*waitError)):
+		return false, a.rec.Next
 	case errors.As(err, &hold):
-		return false, a.hold(ctx, hold)
+		return false, a.hold(guarded, hold)
 	}
-	return false, a.failed(ctx, err)
+	return false, a.failed(guarded, err)
 }
 
 // adopt serves what is stored, if it is usable and not served yet.

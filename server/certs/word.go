@@ -31,6 +31,9 @@ func (m *Manager) wordLeft(ctx context.Context) bool {
 	if m.deaf || !m.cfg.Storage.Exists(ctx, wordKey(m.cfg.Domain)) {
 		return false
 	}
+	if m.onlyLooks() {
+		return true // who has the lock takes it up
+	}
 	if err := m.cfg.Storage.Delete(ctx, wordKey(m.cfg.Domain)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		m.log.Warn("a renewal was asked for, but the word cannot be taken up", zap.Error(err))
 		m.deaf = true

@@ -1,0 +1,141 @@
+package cli_test
+
+import (
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"sync"
+	"testing"
+
+	"wellkey/internal/admin"
+	"wellkey/internal/testca"
+	"wellkey/internal/teststore"
+	"wellkey/internal/testworld"
+	"wellkey/keystore"
+	"wellkey/registrar"
+	"wellkey/registrar/fleetapi"
+)
+
+// Replicas are wellkeys of one domain, each in a process of its own, since
+// certmagic remembers challenges in a global of the process.
+type replicas struct {
+	*world // the first one; all of them see the same DNS, CA and Tesla
+	places []*world
+	key    keystore.Key
+	common []string // settings
+}
+
+// newReplicas makes the places of n replicas with one key file.
+func newReplicas(t *testing.T, n int, common ...string) *replicas {
+	t.Helper()
+	r := &replicas{world: newRegistrable(t)}
+	text, key := newKey(t)
+	file := filepath.Join(r.dir, "shared-key.pem")
+	if err := os.WriteFile(file, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r.key, r.common = key, append([]string{"KEY_FILE=" + file}, common...)
+	r.places = []*world{r.world}
+	for i := 1; i < n; i++ {
+		host, _ := newHost()
+		place, err := r.Beside(filepath.Join(r.dir, fmt.Sprint("replica", i+1)), host)
+		if err != nil {
+			t.Fatal(err)
+		}
+		beside := &world{World: place, t: t, ctx: r.ctx, dir: r.dir}
+		t.Cleanup(beside.checkCanary)
+		r.places = append(r.places, beside)
+	}
+	return r
+}
+
+// resolveTo points the domain at some of the replicas.
+func (r *replicas) resolveTo(places ...*world) {
+	var records []string
+	for _, p := range places {
+		records = append(records, "A "+p.Host())
+	}
+	r.DNS.Set(r.Domain, records...)
+}
+
+func (r *replicas) execAll() []*testworld.Process {
+	var all []*testworld.Process
+	for _, place := range r.places {
+		all = append(all, place.exec(r.common...))
+	}
+	return all
+}
+
+// challengeElsewhere points the domain at a replica that does not make the order,
+// once it is known which one does. It returns that one.
+func (r *replicas) challengeElsewhere() (orderedBy func() int) {
+	var mu sync.Mutex
+	by := -1
+	r.CA.Intercept(func(_ http.ResponseWriter, req *http.Request) bool {
+		if req.URL.Path != testca.NewOrderPath {
+			return false
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		for i, place := range r.places {
+			if status, err := place.Status(r.ctx); err == nil && status.Sites[0].Certificate.Attempts > 0 {
+				by = i
+			}
+		}
+		if by >= 0 {
+			r.resolveTo(r.places[(by+1)%len(r.places)])
+		}
+		return false
+	})
+	return func() int { mu.Lock(); defer mu.Unlock(); return by }
+}
+
+func sharedStores() map[string]func(*testing.T) []string {
+	return map[string]func(*testing.T) []string{
+		"redis": func(t *testing.T) []string { return []string{"STORAGE=" + teststore.StartRedis(t).URL("/0")} },
+		"postgres": func(t *testing.T) []string {
+			p := teststore.StartPostgres(t)
+			return []string{"STORAGE=" + p.URL(teststore.Admin, p.Database()), "STORAGE_PASSWORD=" + teststore.AdminPassword}
+		},
+	}
+}
+
+// TestReplicas: three wellkeys on one store ask for one certificate, by a
+// challenge that another one than the one that asks answers, and register once a
+// region; all of them serve.
+func TestReplicas(t *testing.T) {
+	t.Parallel()
+	for name, store := range sharedStores() {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := newReplicas(t, 3, store(t)...)
+			orderedBy := r.challengeElsewhere()
+			r.execAll()
+			for _, place := range r.places {
+				place.await("registered in both regions", func(s admin.Status) bool {
+					site := s.Sites[0]
+					return site.Certificate.Have && site.Registrations[0].State == registrar.Registered && site.Registrations[1].State == registrar.Registered
+				})
+				place.wantServed(r.key)
+			}
+			if by := orderedBy(); by < 0 {
+				t.Error("nobody is known to have made the order")
+			}
+			if got := r.CA.Orders(); got != 1 {
+				t.Errorf("%d certificates were ordered, want 1", got)
+			}
+			for _, region := range []fleetapi.Region{fleetapi.NA, fleetapi.EU} {
+				if got := r.Tesla.Count(fleetapi.OpRegister, region); got != 1 {
+					t.Errorf("%d registrations were posted in %s, want 1", got, region)
+				}
+			}
+			first := r.places[0].fetch().TLS.PeerCertificates[0]
+			for i, place := range r.places[1:] {
+				if !place.fetch().TLS.PeerCertificates[0].Equal(first) {
+					t.Errorf("replica %d serves another certificate", i+2)
+				}
+			}
+		})
+	}
+}

@@ -1,0 +1,58 @@
+package storage
+
+import (
+	"context"
+	"strings"
+
+	"go.uber.org/zap"
+
+	"wellkey/internal/storage/lease"
+	"wellkey/internal/storage/trouble"
+)
+
+// copiedPrefixes are what a start needs to serve, and to know what was so, while
+// the shared store is down. The record of orders is not among them: nothing is
+// ordered by an old one.
+var copiedPrefixes = []string{"certificates/", "registrations/", "accepted/"}
+
+func isCopied(key string) bool {
+	key = clean(key) + "/"
+	for _, prefix := range copiedPrefixes {
+		if strings.HasPrefix(key, prefix) {
+			return true
+		}
+	}
+	return false
+}
+
+// keepCopy keeps a value as it is in the store, sealed if it is sealed there.
+func (s *Store) keepCopy(ctx context.Context, key string, value []byte) {
+	if s.copied == nil || !isCopied(key) {
+		return
+	}
+	if err := s.copied.Store(ctx, key, value); err != nil && ctx.Err() == nil {
+		s.log.Warn("local copy not written", zap.String("key", key), zap.Error(err))
+	}
+}
+
+// dropCopy deletes a value that was deleted in the store. One that is only gone
+// there, as after a loss of the store, stays.
+func (s *Store) dropCopy(ctx context.Context, key string) {
+	if s.copied == nil || !isCopied(key) {
+		return
+	}
+	if err := s.copied.Delete(ctx, key); err != nil && ctx.Err() == nil {
+		s.log.Warn("local copy not deleted", zap.String("key", key), zap.Error(err))
+	}
+}
+
+// mayUseCopy reports whether a call that ended in err may be answered from the
+// copy: because the store is down, and not where work is done under its lock,
+// which must know what is true.
+func (s *Store) mayUseCopy(ctx context.Context, key string, err error) bool {
+	if _, down := trouble.Of(err); !down || s.copied == nil || !isCopied(key) || ctx.Err() != nil {
+		return false
+	}
+	_, locked := lease.FromContext(ctx)
+	return !locked
+}
