@@ -35,10 +35,11 @@ func (d *Directory) Store(ctx context.Context, key string, value []byte) error {
 		turn := d.turn(key)
 		turn.Lock()
 		defer turn.Unlock()
+		old, readErr := os.ReadFile(file)
 		if err := mayWrite(ctx); err != nil {
 			return false, err // Our caller has left, and may have stored something newer; or the lock is lost.
 		}
-		if old, err := os.ReadFile(file); err == nil && bytes.Equal(old, value) {
+		if readErr == nil && bytes.Equal(old, value) {
 			return false, nil
 		}
 		err := d.write(file, value)
