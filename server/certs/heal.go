@@ -109,10 +109,13 @@ func (a *authority) mendAccount(ctx context.Context) error {
 		return a.dropAccount(ctx, "the key of the account is missing or damaged")
 	}
 	account, err := a.client.account(ctx, key)
-	if problem := (acme.Problem{}); errors.As(err, &problem) && problem.Type == acme.ProblemTypeAccountDoesNotExist {
+	problem := acme.Problem{}
+	switch errors.As(err, &problem); {
+	case problem.Type == acme.ProblemTypeAccountDoesNotExist:
 		return a.dropAccount(ctx, "the CA does not know the account")
-	}
-	if err != nil {
+	case problem.Type == acme.ProblemTypeUnauthorized, account.Status == acme.StatusDeactivated, account.Status == acme.StatusRevoked:
+		return a.dropAccount(ctx, "the CA has closed the account")
+	case err != nil:
 		return fmt.Errorf("looking up the account: %w", err)
 	}
 	var known acme.Account

@@ -1,6 +1,7 @@
 package certs_test
 
 import (
+	"crypto/tls"
 	"errors"
 	"net/http"
 	"os"
@@ -9,6 +10,9 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/caddyserver/certmagic"
+	"github.com/mholt/acmez/v3/acme"
 
 	"wellkey/internal/testca"
 )
@@ -231,5 +235,32 @@ func TestAccountIsMadeAnewOnceADay(t *testing.T) {
 			r.leaf(t, m, r.now())
 		}
 		m.stop()
+	}
+}
+
+// TestClosedAccount: an account that was closed, here or by the CA, is replaced.
+func TestClosedAccount(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, "closed-account.test", testca.Config{})
+	s := &scene{rig: r, t: t}
+	r.start(t, r.config(t)).settleAndStop(t)
+	keyPEM, err := os.ReadFile(s.accountFile(".key"))
+	s.must(err)
+	key, err := certmagic.PEMDecodePrivateKey(keyPEM)
+	s.must(err)
+	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: r.ca.APIRoots()}, DisableKeepAlives: true}
+	client := acme.Client{Directory: r.ca.Directory(), HTTPClient: &http.Client{Transport: transport}}
+	account, err := client.GetAccount(t.Context(), acme.Account{PrivateKey: key})
+	s.must(err)
+	account.Status = acme.StatusDeactivated
+	_, err = client.UpdateAccount(t.Context(), account)
+	s.must(err)
+	s.forget()
+	r.relisten(t)
+	m := r.start(t, r.config(t))
+	m.settle(t)
+	r.leaf(t, m, r.now())
+	if last := m.Status().LastError; last != nil {
+		t.Errorf("got %+v, want no error", last)
 	}
 }
