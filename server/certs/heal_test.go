@@ -1,12 +1,16 @@
 package certs_test
 
 import (
+	"context"
 	"crypto/tls"
 	"errors"
 	"net/http"
 	"os"
+	"path"
 	"path/filepath"
+	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -14,7 +18,9 @@ import (
 	"github.com/caddyserver/certmagic"
 	"github.com/mholt/acmez/v3/acme"
 
+	"wellkey/internal/storage"
 	"wellkey/internal/testca"
+	"wellkey/server/certs"
 )
 
 // A scene is a storage that a rig's CA filled, and what is to be done to it.
@@ -263,4 +269,56 @@ func TestClosedAccount(t *testing.T) {
 	if last := m.Status().LastError; last != nil {
 		t.Errorf("got %+v, want no error", last)
 	}
+}
+
+// An orderedStorage notes in which order the parts of an account are stored.
+type orderedStorage struct {
+	*storage.Directory
+	mu     sync.Mutex
+	stored []string
+}
+
+func (s *orderedStorage) Store(ctx context.Context, key string, value []byte) error {
+	if strings.Contains(key, "/users/") {
+		s.mu.Lock()
+		s.stored = append(s.stored, path.Ext(key))
+		s.mu.Unlock()
+	}
+	return s.Directory.Store(ctx, key, value)
+}
+
+// TestKeyOfAnAccountIsStoredFirst: whoever is killed after that finds the account
+// again by it.
+func TestKeyOfAnAccountIsStoredFirst(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, "keyfirst.test", testca.Config{})
+	store := &orderedStorage{Directory: r.storage(t)}
+	cfg := r.config(t)
+	cfg.Storage = store
+	r.start(t, cfg).settleAndStop(t)
+	if want := []string{".key", ".json"}; !slices.Equal(store.stored, want) {
+		t.Errorf("got %q, want %q", store.stored, want)
+	}
+}
+
+// TestAccountWhoseKeyCannotBeStored leaves nothing of it behind, and another is
+// made without a day's wait.
+func TestAccountWhoseKeyCannotBeStored(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, "nokey.test", testca.Config{})
+	store := &fullStorage{Directory: r.storage(t), part: "users/default/default.key"}
+	store.full.Store(true)
+	cfg := r.config(t)
+	cfg.Storage = store
+	m := r.start(t, cfg)
+	m.settle(t)
+	if reason := reasonOf(m); reason != certs.ReasonStorage || r.ca.Orders() != 0 {
+		t.Errorf("got reason %q and %d orders, want that of the storage and none", reason, r.ca.Orders())
+	}
+	if data, err := os.ReadFile((&scene{rig: r, t: t}).accountFile(".json")); err == nil {
+		t.Errorf("a registration without a key is left: %s", data)
+	}
+	store.full.Store(false)
+	m.again(t)
+	r.leaf(t, m, r.now())
 }

@@ -11,7 +11,8 @@ import (
 
 // A stage is the storage that certmagic works on. Certificates stay in its
 // memory: certmagic renews what we give it, and what it obtains is checked
-// before it is stored. All else, accounts and challenges, is in our storage.
+// before it is stored. All else, accounts and challenges, is in our storage; of an
+// account, the key goes there first.
 //
 // The lock on an order is ours, and taken around the whole attempt, so
 // certmagic's own has nothing to do.
@@ -19,8 +20,14 @@ type stage struct {
 	certmagic.Storage
 	issueLock string
 
-	mu     sync.Mutex // guards assets
-	assets map[string][]byte
+	mu           sync.Mutex // guards what follows
+	assets       map[string][]byte
+	registration *item // of an account whose key is not stored yet; nil = none
+}
+
+type item struct {
+	key   string
+	value []byte
 }
 
 func newStage(storage certmagic.Storage, domain string) *stage {
@@ -58,6 +65,9 @@ func (s *stage) Unlock(ctx context.Context, name string) error {
 
 // Store implements certmagic.Storage.
 func (s *stage) Store(ctx context.Context, key string, value []byte) error {
+	if strings.Contains(key, "/users/") {
+		return s.storeAccount(ctx, key, value)
+	}
 	if !staged(key) {
 		return s.Storage.Store(ctx, key, value)
 	}
@@ -65,6 +75,27 @@ func (s *stage) Store(ctx context.Context, key string, value []byte) error {
 	defer s.mu.Unlock()
 	s.assets[key] = value
 	return nil
+}
+
+// storeAccount stores the registration of a new account after its key. certmagic
+// has it the other way round, and a kill in between would lose the account: its key
+// is the account, and the registration can be asked for again.
+func (s *stage) storeAccount(ctx context.Context, key string, value []byte) error {
+	name, isRegistration := strings.CutSuffix(key, ".json")
+	s.mu.Lock()
+	waiting := s.registration
+	s.registration = nil
+	if isRegistration && !s.Storage.Exists(ctx, name+".key") {
+		s.registration = &item{key, value}
+		s.mu.Unlock()
+		return nil
+	}
+	s.mu.Unlock()
+	err := s.Storage.Store(ctx, key, value)
+	if err == nil && waiting != nil && waiting.key == strings.TrimSuffix(key, ".key")+".json" {
+		err = s.Storage.Store(ctx, waiting.key, waiting.value)
+	}
+	return err
 }
 
 // Load implements certmagic.Storage.
