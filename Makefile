@@ -5,7 +5,7 @@ build: # a static binary
 	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w' -o wellkey .
 
 test: # all tests, with the race detector, which needs cgo; Chromium opens the status page
-	@.ci/need gcc libc6-dev chromium systemd strace shellcheck dpkg apparmor redis-server postgresql prometheus nginx caddy haproxy
+	@.ci/need gcc libc6-dev chromium systemd strace shellcheck dpkg apparmor redis-server postgresql prometheus nginx caddy haproxy bind9
 	CGO_ENABLED=1 go test -race ./...
 
 demo: # everything on this machine's loopback: CA, DNS, Tesla, wellkey

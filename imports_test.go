@@ -49,6 +49,7 @@ var rules = []rule{
 	{folder: "wellkey/internal/teststore"},
 	{folder: "wellkey/keystore"},
 	{folder: "wellkey/registrar/fleetapi"},
+	{folder: "wellkey/server/certs/dns01"},
 	{folder: "wellkey/registrar/reach", may: []string{"wellkey/keystore"}},
 	{folder: "wellkey/registrar", may: []string{"wellkey/keystore", "wellkey/internal/schedule"}},
 	{folder: "wellkey/server", may: []string{"wellkey/keystore", "wellkey/internal/listen"}},

@@ -51,6 +51,10 @@ func newCertificates(s *config.Settings, store *storage.Store, tesla *skew.Clock
 	if s.HTTPSAddr != "" {
 		c.TLSAddr = func() string { return addrs().HTTPSAddr() }
 	}
+	var err error
+	if c.DNS, err = newDNSSolver(s, log); err != nil {
+		return nil, err
+	}
 	return certs.New(c)
 }
 

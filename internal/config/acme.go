@@ -128,7 +128,7 @@ func (d *draft) finishBinding(prefix string, of func(*Settings) *Authority) {
 	fileName := keyName + "_file"
 	d.exclusive(keyName, fileName)
 	if d.given(fileName) && d.sound(keyName, fileName) {
-		d.readEABKey(fileName, of)
+		d.readSecret(fileName, eabKey(of))
 	}
 	id, key, given := d.given(idName), d.given(keyName), keyName
 	if d.given(fileName) {
@@ -146,7 +146,8 @@ func (d *draft) finishBinding(prefix string, of func(*Settings) *Authority) {
 	}
 }
 
-func (d *draft) readEABKey(name string, of func(*Settings) *Authority) {
+// readSecret reads the file of a secret, and sets what is in it.
+func (d *draft) readSecret(name string, set func(*Settings, string) (what, fix string)) {
 	path := d.values[name].text
 	text, mode, err := readLine(path)
 	if err != nil {
@@ -155,10 +156,10 @@ func (d *draft) readEABKey(name string, of func(*Settings) *Authority) {
 		return
 	}
 	if text == "" {
-		d.fault(name, quote(path)+" is empty", "Write the HMAC key into it")
+		d.fault(name, quote(path)+" is empty", "Write the secret into it, alone")
 		return
 	}
-	if what, fix := eabKey(of)(&d.settings, text); what != "" {
+	if what, fix := set(&d.settings, text); what != "" {
 		d.fault(name, "the value in "+quote(path)+" "+what, fix)
 	}
 	if readableByAll(path, mode) {

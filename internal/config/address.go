@@ -64,24 +64,27 @@ func port(field func(*Settings) *int) func(*Settings, string) (string, string) {
 	}
 }
 
-func setResolvers(s *Settings, text string) (what, fix string) {
-	var resolvers []string
-	for _, item := range items(text) {
-		resolver, err := netip.ParseAddrPort(item)
-		if err != nil {
-			ip, plain := netip.ParseAddr(item)
-			if plain != nil {
-				return quote(item) + " is no IP address", "Write the resolver's IP address, such as 1.1.1.1, [2606:4700:4700::1111]:53 or 127.0.0.1:5353"
+// resolvers returns a setter of DNS servers.
+func resolvers(field func(*Settings) *[]string) func(*Settings, string) (what, fix string) {
+	return func(s *Settings, text string) (what, fix string) {
+		var all []string
+		for _, item := range items(text) {
+			resolver, err := netip.ParseAddrPort(item)
+			if err != nil {
+				ip, plain := netip.ParseAddr(item)
+				if plain != nil {
+					return quote(item) + " is no IP address", "Write the resolver's IP address, such as 1.1.1.1, [2606:4700:4700::1111]:53 or 127.0.0.1:5353"
+				}
+				resolver = netip.AddrPortFrom(ip, 53)
 			}
-			resolver = netip.AddrPortFrom(ip, 53)
+			if resolver.Port() == 0 {
+				return quote(item) + " has port 0", "Write the port that the resolver answers at, 53 as a rule"
+			}
+			all = append(all, resolver.String())
 		}
-		if resolver.Port() == 0 {
-			return quote(item) + " has port 0", "Write the port that the resolver answers at, 53 as a rule"
-		}
-		resolvers = append(resolvers, resolver.String())
+		*field(s) = all
+		return "", ""
 	}
-	s.Probe.Resolvers = resolvers
-	return "", ""
 }
 
 func setAuthURL(s *Settings, text string) (what, fix string) {

@@ -50,6 +50,7 @@ type Settings struct {
 
 	TLS   TLS
 	ACME  ACME
+	DNS   DNS
 	Tesla Tesla
 	Probe Probe
 	Log   Log

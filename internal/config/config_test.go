@@ -127,6 +127,25 @@ var got = map[string]func(*config.Settings) any{
 	"acme_fallback_eab_key_id":        func(s *config.Settings) any { return s.ACME.Fallback.EABKeyID },
 	"acme_fallback_eab_hmac_key":      func(s *config.Settings) any { return s.ACME.Fallback.EABHMACKey.Reveal() },
 	"acme_fallback_eab_hmac_key_file": func(s *config.Settings) any { return s.ACME.Fallback.EABHMACKey.Reveal() },
+	"dns_provider":                    func(s *config.Settings) any { return s.DNS.Provider },
+	"dns_rfc2136_server":              func(s *config.Settings) any { return s.DNS.RFC2136.Server },
+	"dns_rfc2136_zone":                func(s *config.Settings) any { return s.DNS.RFC2136.Zone },
+	"dns_rfc2136_tsig_name":           func(s *config.Settings) any { return s.DNS.RFC2136.KeyName },
+	"dns_rfc2136_tsig_algorithm":      func(s *config.Settings) any { return s.DNS.RFC2136.Algorithm },
+	"dns_rfc2136_tsig_secret":         func(s *config.Settings) any { return s.DNS.RFC2136.Secret.Reveal() },
+	"dns_rfc2136_tsig_secret_file":    func(s *config.Settings) any { return s.DNS.RFC2136.Secret.Reveal() },
+	"dns_acmedns_url":                 func(s *config.Settings) any { return s.DNS.ACMEDNSURL },
+	"dns_acmedns_account_file":        func(s *config.Settings) any { return s.DNS.ACMEDNSAccountFile },
+	"dns_cloudflare_token":            func(s *config.Settings) any { return s.DNS.CloudflareToken.Reveal() },
+	"dns_cloudflare_token_file":       func(s *config.Settings) any { return s.DNS.CloudflareToken.Reveal() },
+	"dns_httpreq_url":                 func(s *config.Settings) any { return s.DNS.HTTPReqURL },
+	"dns_httpreq_username":            func(s *config.Settings) any { return s.DNS.HTTPReqUsername },
+	"dns_httpreq_password":            func(s *config.Settings) any { return s.DNS.HTTPReqPassword.Reveal() },
+	"dns_httpreq_password_file":       func(s *config.Settings) any { return s.DNS.HTTPReqPassword.Reveal() },
+	"dns_exec_program":                func(s *config.Settings) any { return s.DNS.ExecProgram },
+	"dns_propagation_timeout":         func(s *config.Settings) any { return s.DNS.Timeout },
+	"dns_propagation_delay":           func(s *config.Settings) any { return s.DNS.Delay },
+	"dns_resolvers":                   func(s *config.Settings) any { return s.DNS.Resolvers },
 	"tesla_auth_url":                  func(s *config.Settings) any { return s.Tesla.AuthURL },
 	"tesla_api_url_na":                func(s *config.Settings) any { return s.Tesla.APIURLs["na"] },
 	"tesla_api_url_eu":                func(s *config.Settings) any { return s.Tesla.APIURLs["eu"] },
@@ -204,6 +223,26 @@ var precedence = map[string]struct {
 	"probe_http_port":                 {"1", "2", "65535", [3]any{1, 2, 65535}, nil},
 	"probe_allow_private":             {"true", "false", "true", [3]any{true, false, true}, nil},
 
+	"dns_provider":                 {"exec", "exec", "exec", [3]any{"exec", "exec", "exec"}, []string{"WELLKEY_DNS_EXEC_PROGRAM=/p"}},
+	"dns_rfc2136_server":           {"ns1.example.com", "192.0.2.1:54", "[2001:db8::1]:53", [3]any{"ns1.example.com:53", "192.0.2.1:54", "[2001:db8::1]:53"}, updates()},
+	"dns_rfc2136_zone":             {"a.example", "B.example.", "c.example", [3]any{"a.example", "b.example", "c.example"}, updates("WELLKEY_DNS_RFC2136_SERVER=ns")},
+	"dns_rfc2136_tsig_name":        {"a", "B.", "c.example", [3]any{"a", "b", "c.example"}, updates("WELLKEY_DNS_RFC2136_SERVER=ns", "WELLKEY_DNS_RFC2136_TSIG_SECRET=YWFh")},
+	"dns_rfc2136_tsig_algorithm":   {"hmac-sha1", "hmac-sha224", "hmac-sha384", [3]any{"hmac-sha1", "hmac-sha224", "hmac-sha384"}, updates("WELLKEY_DNS_RFC2136_SERVER=ns")},
+	"dns_rfc2136_tsig_secret":      {"YWFh", "YmJi", "", [3]any{"YWFh", "YmJi"}, updates("WELLKEY_DNS_RFC2136_SERVER=ns", "WELLKEY_DNS_RFC2136_TSIG_NAME=k")},
+	"dns_rfc2136_tsig_secret_file": {"$DIR/hmac-a", "$DIR/hmac-b", "$DIR/hmac-c", [3]any{"YWFh", "YmJi", "Y2Nj"}, updates("WELLKEY_DNS_RFC2136_SERVER=ns", "WELLKEY_DNS_RFC2136_TSIG_NAME=k")},
+	"dns_acmedns_url":              {"https://a.example", "http://b.example/", "https://c.example/x/", [3]any{"https://a.example", "http://b.example", "https://c.example/x"}, []string{"WELLKEY_DNS_PROVIDER=acme-dns"}},
+	"dns_acmedns_account_file":     {"/a", "/b", "/c", [3]any{"/a", "/b", "/c"}, []string{"WELLKEY_DNS_PROVIDER=acme-dns"}},
+	"dns_cloudflare_token":         {"a", "b", "", [3]any{"a", "b"}, []string{"WELLKEY_DNS_PROVIDER=cloudflare"}},
+	"dns_cloudflare_token_file":    {"$DIR/hmac-a", "$DIR/hmac-b", "$DIR/hmac-c", [3]any{"YWFh", "YmJi", "Y2Nj"}, []string{"WELLKEY_DNS_PROVIDER=cloudflare"}},
+	"dns_httpreq_url":              {"https://a.example", "http://b.example/", "https://c.example/x/", [3]any{"https://a.example", "http://b.example", "https://c.example/x"}, []string{"WELLKEY_DNS_PROVIDER=httpreq"}},
+	"dns_httpreq_username":         {"a", "b", "c", [3]any{"a", "b", "c"}, []string{"WELLKEY_DNS_PROVIDER=httpreq", "WELLKEY_DNS_HTTPREQ_URL=https://a.example"}},
+	"dns_httpreq_password":         {"a", "b b", "", [3]any{"a", "b b"}, []string{"WELLKEY_DNS_PROVIDER=httpreq", "WELLKEY_DNS_HTTPREQ_URL=https://a.example", "WELLKEY_DNS_HTTPREQ_USERNAME=u"}},
+	"dns_httpreq_password_file":    {"$DIR/hmac-a", "$DIR/hmac-b", "$DIR/hmac-c", [3]any{"YWFh", "YmJi", "Y2Nj"}, []string{"WELLKEY_DNS_PROVIDER=httpreq", "WELLKEY_DNS_HTTPREQ_URL=https://a.example", "WELLKEY_DNS_HTTPREQ_USERNAME=u"}},
+	"dns_exec_program":             {"/a", "/b", "/c", [3]any{"/a", "/b", "/c"}, []string{"WELLKEY_DNS_PROVIDER=exec"}},
+	"dns_propagation_timeout":      {"0s", "90s", "10m", [3]any{time.Duration(0), 90 * time.Second, 10 * time.Minute}, []string{"WELLKEY_DNS_PROVIDER=exec", "WELLKEY_DNS_EXEC_PROGRAM=/p"}},
+	"dns_propagation_delay":        {"0s", "90s", "10m", [3]any{time.Duration(0), 90 * time.Second, 10 * time.Minute}, []string{"WELLKEY_DNS_PROVIDER=exec", "WELLKEY_DNS_EXEC_PROGRAM=/p"}},
+	"dns_resolvers":                {"1.1.1.1", "[::1]:5353, 8.8.8.8", "2606:4700::1", [3]any{"[1.1.1.1:53]", "[[::1]:5353 8.8.8.8:53]", "[[2606:4700::1]:53]"}, []string{"WELLKEY_DNS_PROVIDER=exec", "WELLKEY_DNS_EXEC_PROGRAM=/p"}},
+
 	"allow_ephemeral_storage": {"true", "false", "true", [3]any{true, false, true}, nil},
 
 	"trusted_proxies":            {"10.0.0.2", "172.16.0.0/12, ::ffff:192.0.2.1", "fd00::/8", [3]any{"[10.0.0.2/32]", "[172.16.0.0/12 192.0.2.1/32]", "[fd00::/8]"}, nil},
@@ -217,6 +256,8 @@ var precedence = map[string]struct {
 	"log_level":  {"debug", "warn", "error", [3]any{"debug", "warn", "error"}, nil},
 	"log_format": {"json", "console", "auto", [3]any{"json", "console", "auto"}, nil},
 }
+
+func updates(more ...string) []string { return append(more, "WELLKEY_DNS_PROVIDER=rfc2136") }
 
 func hex(c byte) string { return strings.Repeat(string(c), 64) }
 
@@ -275,7 +316,9 @@ func TestDefaults(t *testing.T) {
 		"tls": "acme", "acme_directory": "https://acme-v02.api.letsencrypt.org/directory", "acme_fallback_after": "24h0m0s",
 		"storage_roots": ".", "acme_roots": ".", "probe_roots": ".", "probe_resolvers": "[]", "probe_port": 443, "probe_http_port": 80, "probe_allow_private": false, "allow_ephemeral_storage": false,
 		"trusted_proxies": "[]", "proxy_protocol": false, "upstream_roots": ".", "upstream_skip_verify": false, "passthrough": "[]", "passthrough_proxy_protocol": false,
-		"log_level": "info", "log_format": "auto",
+		"dns_propagation_timeout": "2m0s", "dns_propagation_delay": "5s", "dns_resolvers": "[]", "dns_rfc2136_tsig_algorithm": "hmac-sha256",
+		"dns_acmedns_account_file": "/home/user/.local/share/wellkey/acme-dns.json",
+		"log_level":                "info", "log_format": "auto",
 	}
 	for name, value := range got {
 		wanted, ok := want[name]
@@ -300,7 +343,7 @@ func TestEveryExampleIsRight(t *testing.T) {
 		_, faults := load(t, in)
 		for _, fault := range faults {
 			alone := strings.Contains(fault, "is set without") || strings.Contains(fault, "is on, but nobody") || strings.Contains(fault, "but tls is") ||
-				strings.Contains(fault, "there is no file") || strings.Contains(fault, "tls is files") || strings.Contains(fault, "which replicas share")
+				strings.Contains(fault, "there is no file") || strings.Contains(fault, "tls is files") || strings.Contains(fault, "which replicas share") || strings.Contains(fault, "which wants dns_")
 			if !alone {
 				t.Error(fault)
 			}

@@ -406,7 +406,7 @@ var faultRows = []struct {
 		`WELLKEY_ACME_EAB_HMAC_KEY_FILE: there is no file "$DIR/h". Check the path; in a container it is the path inside`,
 	}},
 	{"empty hmac key file", inputs{env: []string{"WELLKEY_ACME_EAB_HMAC_KEY_FILE=$DIR/h", "WELLKEY_ACME_EAB_KEY_ID=a"}, files: map[string]string{"h": "\n"}}, []string{
-		`WELLKEY_ACME_EAB_HMAC_KEY_FILE: "$DIR/h" is empty. Write the HMAC key into it`,
+		`WELLKEY_ACME_EAB_HMAC_KEY_FILE: "$DIR/h" is empty. Write the secret into it, alone`,
 	}},
 	{"bad hmac key file", inputs{env: []string{"WELLKEY_ACME_EAB_HMAC_KEY_FILE=$DIR/h", "WELLKEY_ACME_EAB_KEY_ID=a"}, files: map[string]string{"h": "YW Fh\n"}}, []string{
 		`WELLKEY_ACME_EAB_HMAC_KEY_FILE: the value in "$DIR/h" is not in base64url (letters, digits, - and _). Copy the HMAC key from the certificate authority again, alone`,
@@ -504,7 +504,7 @@ var faultRows = []struct {
 }
 
 func TestFaults(t *testing.T) {
-	for _, row := range slices.Concat(faultRows, shapeFaultRows) {
+	for _, row := range slices.Concat(faultRows, shapeFaultRows, dnsFaultRows) {
 		t.Run(row.name, func(t *testing.T) {
 			if row.name != "no domain" && !strings.Contains(strings.Join(row.in.args, " ")+row.in.yaml+strings.Join(row.in.env, " "), "domain") {
 				row.in.env = append(row.in.env, "WELLKEY_DOMAIN=example.com")

@@ -26,6 +26,7 @@ func (d *draft) finish(environ []string) {
 	d.finishListeners()
 	d.finishShapes()
 	d.finishACME()
+	d.finishDNS()
 	if several {
 		d.finishSeveral()
 	} else {
@@ -104,7 +105,7 @@ func (d *draft) finishTLS() {
 	if mode == TLSACME {
 		return
 	}
-	for _, name := range names(func(r row) bool { return strings.HasPrefix(r.name, "acme_") }) {
+	for _, name := range names(func(r row) bool { return strings.HasPrefix(r.name, "acme_") || strings.HasPrefix(r.name, "dns_") }) {
 		if d.given(name) {
 			d.warn(name, "has no effect, since tls is "+string(mode))
 		}

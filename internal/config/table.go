@@ -38,7 +38,7 @@ const (
 
 // table returns all settings, in the order in which they are shown.
 func table() []row {
-	return slices.Concat(mainRows(), storageRows(), listenerRows(), shapeRows(), certificateRows(), outsideRows())
+	return slices.Concat(mainRows(), storageRows(), listenerRows(), shapeRows(), certificateRows(), dnsRows(), outsideRows())
 }
 
 func mainRows() []row {
@@ -155,7 +155,7 @@ func outsideRows() []row {
 			help: "Fleet API of Europe, Middle East and Africa"},
 		{name: "tesla_api_url_cn", kind: kindURL, derived: "Tesla's", example: "http://127.0.0.1:8084", set: setAPIURL("cn"),
 			help: "Fleet API of China"},
-		{name: "probe_resolvers", kind: kindList, derived: "public resolvers", example: "1.1.1.1,9.9.9.9:53", set: setResolvers,
+		{name: "probe_resolvers", kind: kindList, derived: "public resolvers", example: "1.1.1.1,9.9.9.9:53", set: resolvers(func(s *Settings) *[]string { return &s.Probe.Resolvers }),
 			help: "DNS servers that the look from outside asks"},
 		{name: "probe_roots", kind: kindPath, derived: "the system's", example: "/certs/ca.pem", set: roots(func(s *Settings) (*string, pool) { return &s.Probe.RootsFile, &s.Probe.Roots }),
 			help: "root certificates in PEM that the look from outside trusts"},

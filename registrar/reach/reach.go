@@ -83,7 +83,7 @@ type Address struct {
 func New(config Config) (*Prober, error) {
 	var faults []error
 	if len(config.Resolvers) == 0 {
-		config.Resolvers = []string{"1.1.1.1", "8.8.8.8", "9.9.9.9"}
+		config.Resolvers = PublicResolvers()
 	}
 	resolvers := make([]string, len(config.Resolvers))
 	for i, text := range config.Resolvers {
@@ -198,3 +198,7 @@ func (p *Prober) together(n int, f func(i int)) {
 	}
 	group.Wait()
 }
+
+// PublicResolvers are those that are asked where no others are set: of three
+// operators, in three networks.
+func PublicResolvers() []string { return []string{"1.1.1.1:53", "8.8.8.8:53", "9.9.9.9:53"} }

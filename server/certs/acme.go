@@ -149,6 +149,7 @@ func (a *authority) issuer(logger *zap.Logger, solves addresses) certmagic.ACMEI
 	if a.eab != nil {
 		iss.ExternalAccount = &acme.EAB{KeyID: a.eab.KeyID, MACKey: trimPadding(a.eab.MACKey)}
 	}
+	iss.DNS01Solver = a.m.cfg.DNS // which switches the others off
 	// certmagic listens for challenges where nobody does. It must find our own
 	// listeners taken, so it gets exactly their addresses; both share one host,
 	// that of the TLS listener if there is one.

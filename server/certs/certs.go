@@ -23,6 +23,7 @@ import (
 	"time"
 
 	"github.com/caddyserver/certmagic"
+	"github.com/mholt/acmez/v3"
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
 
@@ -46,6 +47,10 @@ type Config struct {
 	// attempt; while neither is bound, nothing is ordered. A nil function is a
 	// listener that is switched off, and so is the challenge that needs it.
 	HTTPAddr, TLSAddr func() string
+
+	// DNS proves the domain by a record of its zone, in place of the listeners, so
+	// that nobody need reach them. nil = by the listeners.
+	DNS acmez.Solver
 
 	// AllowEphemeral lets certificates be ordered although the storage says that it
 	// will not last. A CA on this machine, and Let's Encrypt's staging, need it not.
@@ -171,8 +176,8 @@ func (cfg *Config) check() error {
 		return errors.New("obtaining certificates: no domain is set")
 	case cfg.Storage == nil:
 		return errors.New("obtaining certificates: no storage is set")
-	case cfg.HTTPAddr == nil && cfg.TLSAddr == nil:
-		return errors.New("a CA can prove the domain only over HTTP or HTTPS, and both listeners are off: set http_addr or https_addr, or tls to files or off")
+	case cfg.DNS == nil && cfg.HTTPAddr == nil && cfg.TLSAddr == nil:
+		return errors.New("a CA can prove the domain only over HTTP or HTTPS, and both listeners are off: set http_addr or https_addr, or dns_provider, or tls to files or off")
 	}
 	return nil
 }

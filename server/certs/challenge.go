@@ -42,7 +42,7 @@ func (a *authority) offer(solves addresses) string {
 // blame takes the other challenge the next time, where err may be that of the
 // challenge.
 func (a *authority) blame(err error, solves addresses) {
-	if classify(err).elsewhere() != asHere && !strings.Contains(err.Error(), notOffered) {
+	if a.client.iss.DNS01Solver != nil || classify(err).elsewhere() != asHere && !strings.Contains(err.Error(), notOffered) {
 		return
 	}
 	for _, other := range solves.challenges() {

@@ -349,9 +349,10 @@ func TestProspects(t *testing.T) {
 		here, same := certs.WorthTryingElsewhere(reason)
 		wantHere, wantSame := false, false
 		switch reason {
-		case certs.ReasonStorage, certs.ReasonCrashLoop, certs.ReasonClock, certs.ReasonEphemeral:
+		case certs.ReasonStorage, certs.ReasonCrashLoop, certs.ReasonClock, certs.ReasonEphemeral,
+			certs.ReasonDNSProvider, certs.ReasonDNSZone, certs.ReasonDNSDelegate, certs.ReasonDNSLookup:
 			wantHere = true
-		case certs.ReasonConnection, certs.ReasonPerspectives, certs.ReasonDNS, certs.ReasonTLS, certs.ReasonUnauthorized:
+		case certs.ReasonConnection, certs.ReasonPerspectives, certs.ReasonDNS, certs.ReasonTLS, certs.ReasonUnauthorized, certs.ReasonDNSUnseen:
 			wantSame = true
 		}
 		if here != wantHere || same != wantSame {

@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/mholt/acmez/v3/acme"
+
+	"wellkey/server/certs/dns01"
 )
 
 // A Reason is the class of a failed attempt: one of a closed set.
@@ -41,6 +43,11 @@ const (
 	ReasonCrashLoop    Reason = "crash_loop"
 	ReasonClock        Reason = "clock"
 	ReasonEphemeral    Reason = "ephemeral_storage"
+	ReasonDNSProvider  Reason = "dns_provider"
+	ReasonDNSZone      Reason = "dns_zone"
+	ReasonDNSDelegate  Reason = "dns_delegation"
+	ReasonDNSLookup    Reason = "dns_lookup"
+	ReasonDNSUnseen    Reason = "dns_unseen"
 	ReasonOther        Reason = "other"
 )
 
@@ -123,6 +130,12 @@ func explanations() []explanation {
 		{ReasonClock, nil, ours, "the clock of this host is wrong, so nothing is ordered by it", "set the clock, and keep it right with NTP"},
 		{ReasonEphemeral, nil, ours, "the data directory does not last, so each start would order another certificate, and the CA gives 5 a week",
 			"give data_dir a volume that lasts, in Compose: volumes: [\"wellkey:/data\"], and at the top level: volumes: {wellkey: {}}; or, if you know better, set allow_ephemeral_storage to true"},
+		{ReasonDNSProvider, nil, ours, "the DNS provider did not make the TXT record that proves the domain", "do what the text says; the settings are those that begin with dns_"},
+		{ReasonDNSZone, nil, ours, "the zone that the TXT record belongs to was not found", "do what the text says; the zone must be at the provider of dns_provider, or delegated to it by a CNAME"},
+		{ReasonDNSDelegate, nil, ours, "the CNAME of _acme-challenge does not lead to where the TXT record can be made", "make the CNAME as the text says; wellkey looks it up anew each time"},
+		{ReasonDNSLookup, nil, ours, "no resolver answers, so nobody knows where the TXT record belongs", "let this host ask the servers of dns_resolvers on port 53, or set dns_resolvers to ones that it may ask"},
+		{ReasonDNSUnseen, nil, asHere, "the TXT record was made, but not every name server has it, or the CA did not find it",
+			"see that the zone's name servers take over changes, that those are the servers the registrar names, and that DNSSEC is valid; if they are slow, raise dns_propagation_timeout, or dns_propagation_delay where one address stands for many servers"},
 		{ReasonOther, nil, better, "not known", "nothing: wellkey tries again; the text may say more"},
 	}
 }
@@ -176,6 +189,7 @@ func classify(err error) Reason {
 		network   net.Error
 		hold      *holdError
 		unfit     *unfitError
+		record    *dns01.Error
 	)
 	switch text := err.Error(); {
 	case errors.As(err, &hold):
@@ -184,6 +198,8 @@ func classify(err error) Reason {
 		return ReasonUnfit
 	case errors.As(err, &problem):
 		return classifyProblem(problem)
+	case errors.As(err, &record):
+		return dnsReasons[record.Kind]
 	case errors.As(err, &local), strings.Contains(text, "failed storage check"), strings.Contains(text, "saving assets"),
 		strings.Contains(text, "getting ACME account"), strings.Contains(text, "could not save account"), strings.Contains(text, "unable to acquire lock"):
 		return ReasonStorage
@@ -201,7 +217,19 @@ func classify(err error) Reason {
 	return ReasonOther
 }
 
+// dnsReasons are what failures before the CA looks are to us.
+var dnsReasons = map[dns01.Kind]Reason{
+	dns01.KindProvider:   ReasonDNSProvider,
+	dns01.KindZone:       ReasonDNSZone,
+	dns01.KindDelegation: ReasonDNSDelegate,
+	dns01.KindLookup:     ReasonDNSLookup,
+	dns01.KindUnseen:     ReasonDNSUnseen,
+}
+
 func classifyProblem(problem acme.Problem) Reason {
+	if strings.Contains(problem.Detail, " TXT ") { // only that of DNS-01 is looked for
+		return ReasonDNSUnseen
+	}
 	if strings.Contains(problem.Detail, "econdary validation") {
 		return ReasonPerspectives
 	}

@@ -17,6 +17,7 @@ import (
 
 	"wellkey/internal/secret"
 	"wellkey/server/certs"
+	"wellkey/server/certs/dns01"
 )
 
 func problem(kind, detail string, status int) error {
@@ -26,6 +27,9 @@ func problem(kind, detail string, status int) error {
 func TestReasons(t *testing.T) {
 	registering := func(err error) error { return fmt.Errorf("registering account [] with server: %w", err) }
 	asked := func(err error) error { return &url.Error{Op: "Get", URL: "https://ca.test", Err: err} }
+	dns := func(kind dns01.Kind) error {
+		return fmt.Errorf("presenting for challenge: %w", dns01.NewError(kind, "no"))
+	}
 	seen := map[certs.Reason]bool{}
 	for _, test := range []struct {
 		err  error
@@ -60,6 +64,13 @@ func TestReasons(t *testing.T) {
 		{certs.Hold(certs.ReasonClock), nil, certs.ReasonClock},
 		{certs.Hold(certs.ReasonEphemeral), nil, certs.ReasonEphemeral},
 		{certs.Hold(certs.ReasonCrashLoop), nil, certs.ReasonCrashLoop},
+		{dns("provider"), nil, certs.ReasonDNSProvider},
+		{dns("zone"), nil, certs.ReasonDNSZone},
+		{dns("delegation"), nil, certs.ReasonDNSDelegate},
+		{dns("lookup"), nil, certs.ReasonDNSLookup},
+		{dns("unseen"), nil, certs.ReasonDNSUnseen},
+		{problem("unauthorized", `No TXT record found at _acme-challenge.example.com`, 403), nil, certs.ReasonDNSUnseen},
+		{problem("dns", "DNS problem: NXDOMAIN looking up TXT for _acme-challenge.example.com", 400), nil, certs.ReasonDNSUnseen},
 		{errors.New("never seen"), nil, certs.ReasonOther},
 		{problem("somethingNew", "never seen", 400), nil, certs.ReasonOther},
 	} {
@@ -100,6 +111,7 @@ func TestPauses(t *testing.T) {
 		{"fourth", refused, 4, time.Time{}, 24 * time.Hour, 27 * time.Hour},
 		{"thousandth", certmagic.ErrNoRetry{Err: refused}, 1000, time.Time{}, 24 * time.Hour, 27 * time.Hour},
 		{"not the CA's matter", certs.LocalError(refused), 4, time.Time{}, 100 * minute, 27 * time.Hour},
+		{"before the CA looks", dns01.NewError(dns01.KindProvider, "no"), 4, time.Time{}, 10 * minute, 11 * minute},
 		{"storage", certs.LocalError(errors.New("no space")), 4, time.Time{}, 10 * minute, 11 * minute},
 		{"header", refused, 1, now.Add(5 * time.Hour), 5*time.Hour - minute, 5*time.Hour + 10*minute},
 		{"header of the past", refused, 1, now.Add(-time.Hour), minute, 66 * time.Second},

@@ -38,7 +38,18 @@ const (
 // something.
 func (r Reason) needsPerson() bool {
 	switch r {
-	case ReasonConnection, ReasonPerspectives, ReasonDNS, ReasonCAA, ReasonTLS, ReasonUnauthorized, ReasonEAB, ReasonAccount, ReasonIdentifier:
+	case ReasonConnection, ReasonPerspectives, ReasonDNS, ReasonCAA, ReasonTLS, ReasonUnauthorized, ReasonEAB, ReasonAccount, ReasonIdentifier,
+		ReasonDNSProvider, ReasonDNSZone, ReasonDNSDelegate, ReasonDNSUnseen:
+		return true
+	}
+	return false
+}
+
+// beforeTheCA reports whether a failure came before the CA was asked to look, so
+// that it is no failed authorization there.
+func (r Reason) beforeTheCA() bool {
+	switch r {
+	case ReasonDNSProvider, ReasonDNSZone, ReasonDNSDelegate, ReasonDNSLookup:
 		return true
 	}
 	return false
@@ -133,6 +144,8 @@ func (a *authority) pause(now time.Time) time.Duration {
 		return min(pause, localBackoff)
 	case reason.needsPerson() && now.Sub(a.rec.Since) >= patience:
 		return slow
+	case reason.beforeTheCA():
+		return min(pause, localBackoff)
 	case a.role == Fallback && reason.elsewhere() == asHere:
 		return max(pause, day) // it was a long shot
 	}

@@ -75,7 +75,7 @@ func (m *Manager) step(ctx context.Context, solves addresses) (next time.Time, e
 			return time.Time{}, fmt.Errorf("reading the record of orders: %w", err)
 		}
 	}
-	if solves == (addresses{}) {
+	if solves == (addresses{}) && m.cfg.DNS == nil {
 		return m.cfg.Now().Add(bindAgain), nil // no CA could reach us, and nobody else does
 	}
 	forced := m.wordLeft(ctx)

@@ -22,6 +22,8 @@ type RFC2136 struct {
 	Name      string      // of the key; "" = updates are not signed
 	Algorithm string      // one of Algorithms; "" = hmac-sha256
 	Secret    secret.Text // base64
+
+	Now func() time.Time // by which updates are signed; nil = time.Now
 }
 
 // Algorithms are those by which an update can be signed.
@@ -38,6 +40,9 @@ type rfc2136 struct{ cfg RFC2136 }
 // NewRFC2136 checks cfg and returns its Provider.
 func NewRFC2136(cfg RFC2136) (Provider, error) {
 	cfg.Algorithm = cmp.Or(cfg.Algorithm, Algorithms()[0])
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
 	if _, err := base64.StdEncoding.DecodeString(cfg.Secret.Reveal()); err != nil {
 		return nil, errors.New("the secret of the TSIG key is not in base64")
 	}
@@ -105,7 +110,7 @@ func (p *rfc2136) exchange(ctx context.Context, m *dns.Msg) (*dns.Msg, error) {
 	if p.cfg.Name != "" {
 		name := dns.CanonicalName(p.cfg.Name)
 		client.TsigSecret = map[string]string{name: p.cfg.Secret.Reveal()}
-		m.SetTsig(name, dns.Fqdn(p.cfg.Algorithm), fudge, time.Now().Unix())
+		m.SetTsig(name, dns.Fqdn(p.cfg.Algorithm), fudge, p.cfg.Now().Unix())
 	}
 	reply, _, err := client.ExchangeContext(ctx, m, p.cfg.Server)
 	if reply == nil && err != nil {
