@@ -45,9 +45,13 @@ func newApplication(settings *config.Settings, template fleetapi.Config, log *za
 	if err := a.reload(true); err != nil {
 		a.log.Error("credentials not usable, so nothing is registered until they are mended; the key is served all the same", zap.String("error", err.Error()))
 	} else if a.used.IsZero() {
+		where := "there; they are picked up without a restart."
+		if settings.Application.PassedOn {
+			where = "into the file that LoadCredential= of the unit names, such as /etc/wellkey/credentials.yaml; then restart the service, since systemd hands it over at the start."
+		}
 		a.log.Info("no credentials yet", zap.Strings("files", settings.Application.Files()),
 			zap.String("fix", "Make the application at developer.tesla.com, with the allowed origin https://"+settings.Domain+
-				", and write its client id and secret there; they are picked up without a restart."))
+				", and write its client id and secret "+where))
 	}
 	return a
 }

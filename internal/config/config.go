@@ -81,6 +81,7 @@ type Application struct {
 	ClientSecret     secret.Text
 	ClientSecretFile string
 	CredentialsFile  string
+	PassedOn         bool // systemd handed CredentialsFile over at the start, and it never changes
 
 	spelled map[string]string // the spelling the user used, by setting
 }

@@ -38,7 +38,7 @@ func (d *draft) finishApplication(environ []string) {
 	if !id && !key && !d.given("credentials_file") && d.settings.Dir != "" && d.sound("data_dir") {
 		a.CredentialsFile = filepath.Join(d.settings.Dir, credentialsName)
 		if passed := passedOn(environ); passed != "" && d.settings.Dir == d.settings.DataDir {
-			a.CredentialsFile = passed
+			a.CredentialsFile, a.PassedOn = passed, true
 		}
 	}
 	_, _, warnings, faults := a.load()

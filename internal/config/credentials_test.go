@@ -160,8 +160,8 @@ func TestCredentialsOfSystemd(t *testing.T) {
 	if err := os.WriteFile(path, []byte("#"), 0o400); err != nil {
 		t.Fatal(err)
 	}
-	if got := file(); got != path {
-		t.Errorf("got %s, want %s", got, path)
+	if got := must(t, inputs{env: env}).Application; got.CredentialsFile != path || !got.PassedOn {
+		t.Errorf("got %s, passed on %v; want %s", got.CredentialsFile, got.PassedOn, path)
 	}
 	if got := file("WELLKEY_CREDENTIALS_FILE=" + named); got != named {
 		t.Errorf("got %s, want the one that is set", got)
