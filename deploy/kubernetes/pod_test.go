@@ -133,6 +133,30 @@ func TestPodFitsTheProgram(t *testing.T) {
 	})
 }
 
+// The kubelet has no password, so with a web configuration the probes are commands
+// of the program, which wants none on its own machine.
+func TestProbesWithPasswords(t *testing.T) {
+	t.Parallel()
+	objects, _, err := render(t, domain+"settings: {admin_web_config: /etc/web/web.yml}\n"+
+		"extraVolumes: [{name: web, secret: {secretName: web}}]\nextraVolumeMounts: [{name: web, mountPath: /etc/web}]")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, o := range objects {
+		if o.kind() != "Deployment" {
+			continue
+		}
+		c := o.within("spec", "template", "spec").list("containers")[0]
+		for probe, want := range map[string]string{"startupProbe": "[/wellkey healthcheck]", "livenessProbe": "[/wellkey healthcheck]", "readinessProbe": "[/wellkey healthcheck --ready]"} {
+			if got := fmt.Sprint(c.at(probe, "exec", "command")); got != want || c.at(probe, "httpGet") != nil {
+				t.Errorf("the %s is %v, want %s", probe, c.at(probe), want)
+			}
+		}
+		return
+	}
+	t.Error("there is no Deployment")
+}
+
 // Two pods never want a volume that is for one.
 func TestRollout(t *testing.T) {
 	forEach(t, func(t *testing.T, v values, all map[string]object) {

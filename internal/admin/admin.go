@@ -121,7 +121,9 @@ func (a *Admin) routes() http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(a.config.Registry, promhttp.HandlerOpts{
 		EnableOpenMetrics: true,
-		Registry:          a.config.Registry,
+		// A scrape of thousands of domains takes some 100 MB while it is made.
+		MaxRequestsInFlight: 4,
+		Registry:            a.config.Registry,
 	}))
 	mux.HandleFunc("GET /healthz", a.health)
 	mux.HandleFunc("GET /readyz", a.ready)

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -15,27 +17,39 @@ import (
 
 func healthcheckCommand(p Process) *cobra.Command {
 	loader := config.New(p.Environ)
+	ready := false
 	cmd := &cobra.Command{
 		Use:   "healthcheck",
 		Short: "Ask the wellkey that runs here whether it is alive",
 		Long: `Ask the admin listener of the wellkey that runs with the same settings whether
-it is alive. Exit status 0: it is, 1: it is not, 2: the settings are wrong.`,
-		Example: "  wellkey healthcheck\n  wellkey healthcheck --admin-addr :9090 --domain example.com",
+it is alive, or with --ready whether it can serve the key. Exit status 0: yes,
+1: no, 2: the settings are wrong.`,
+		Example: "  wellkey healthcheck\n  wellkey healthcheck --ready --admin-addr :9090 --domain example.com",
 		Args:    noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			settings, err := settingsOf(loader.LoadLive)
 			if err != nil {
 				return err
 			}
+			if ready {
+				return askAdmin(cmd.Context(), settings.Admin(), "/readyz")
+			}
 			return healthcheck(cmd.Context(), settings.Admin())
 		},
 	}
+	cmd.Flags().BoolVar(&ready, "ready", false, "ask whether it can serve the key, not only whether it is alive")
 	loader.AddFlags(cmd.Flags())
 	return cmd
 }
 
-// healthcheck asks once, over loopback where the listener is on all addresses.
+// healthcheck asks once whether wellkey is alive.
 func healthcheck(ctx context.Context, listener config.Admin) error {
+	return askAdmin(ctx, listener, webconfig.HealthPath)
+}
+
+// askAdmin asks for a path once, over loopback where the listener is on all
+// addresses, and wants status 200.
+func askAdmin(ctx context.Context, listener config.Admin, path string) error {
 	adminAddr := listener.Addr
 	if adminAddr == "" {
 		return &usageError{errors.New("the admin listener is switched off, so nobody can be asked; set admin_addr")}
@@ -46,13 +60,14 @@ func healthcheck(ctx context.Context, listener config.Admin) error {
 	if err != nil {
 		return err
 	}
-	resp, err := client.Get(ctx, reachable(adminAddr), webconfig.HealthPath, nil)
+	resp, err := client.Get(ctx, reachable(adminAddr), path, nil)
 	if err != nil {
 		return fmt.Errorf("asking wellkey at %s: %w; is it running with this admin_addr?", adminAddr, err)
 	}
 	defer func() { _ = resp.Body.Close() }() // nothing was written
 	if resp.StatusCode != http.StatusOK {
-		return fmt.Errorf("wellkey at %s answers with status %d", adminAddr, resp.StatusCode)
+		why, _ := io.ReadAll(io.LimitReader(resp.Body, 500)) // the status says enough without
+		return fmt.Errorf("wellkey at %s answers with status %d: %s", adminAddr, resp.StatusCode, strings.TrimSpace(string(why)))
 	}
 	return nil
 }

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"wellkey/internal/admin"
+	"wellkey/internal/fleetsim"
 	"wellkey/internal/testca"
 	"wellkey/internal/testworld"
 	"wellkey/registrar"
@@ -125,5 +126,20 @@ func TestOutsideEvidence(t *testing.T) {
 	}
 	if err := w.Check(w.ctx); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestHealthcheckReady: alive is not ready; why not is told.
+func TestHealthcheckReady(t *testing.T) {
+	t.Parallel()
+	w := newRegistrable(t, withFiles)
+	w.Tesla.Break(fleetsim.Reset, fleetsim.Limit{}) // so that no key may be made
+	w.run()
+	w.awaitStates(registrar.Unavailable, registrar.Unavailable)
+	if got := w.command(nil, "healthcheck"); got.code != 0 {
+		t.Errorf("alive: code %d, %s", got.code, got.errors)
+	}
+	if got := w.command(nil, "healthcheck", "--ready"); got.code != 1 || !strings.Contains(got.errors, "answers with status 503: no key for "+w.Domain+" yet") {
+		t.Errorf("ready: code %d, %s", got.code, got.errors)
 	}
 }

@@ -47,6 +47,7 @@ func TestAdminWebConfig(t *testing.T) {
 		want string
 	}{
 		{[]string{"healthcheck"}, []string{setting}, 0, ""},
+		{[]string{"healthcheck", "--ready"}, []string{setting}, 0, ""},
 		{[]string{"status", "--json"}, []string{setting}, 0, w.Domain},
 		{[]string{"status"}, []string{setting}, 0, w.Domain},
 		{[]string{"healthcheck"}, nil, 1, "admin_web_config"}, // it speaks plain HTTP

@@ -33,3 +33,16 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
 {{- define "wellkey.mayOverlap" -}}
 {{- if or (not .Values.persistence.enabled) (eq .Values.persistence.accessMode "ReadWriteMany") }}true{{ end }}
 {{- end }}
+
+{{/* How a probe asks for a path: the kubelet itself knows no password of the admin
+listener, so where there may be one, wellkey's own command asks, in the pod. */}}
+{{- define "wellkey.probe" -}}
+{{- if hasKey .values.settings "admin_web_config" -}}
+exec:
+  command: {{ if eq .path "/readyz" }}[/wellkey, healthcheck, --ready]{{ else }}[/wellkey, healthcheck]{{ end }}
+{{- else -}}
+httpGet:
+  path: {{ .path }}
+  port: admin
+{{- end }}
+{{- end }}
