@@ -41,6 +41,8 @@ var (
 		"Check the address of upstream, and firewalls between the two", 504}
 	untrusted = trouble{"untrusted", "its certificate is not signed by an authority that is trusted here",
 		"Set upstream_roots to the authority's certificate; for a self-signed one, as tesla-http-proxy has, to that, or set upstream_skip_verify", 502}
+	expired = trouble{"expired", "its certificate is out of date, or the clock of one of the two is wrong",
+		"Renew it; on a network that you trust upstream_skip_verify takes it all the same", 502}
 	wrongName = trouble{"wrong_name", "its certificate is for another name",
 		"Write upstream with a name that the certificate has, or set upstream_skip_verify", 502}
 	badTLS = trouble{"tls", "the TLS handshake failed",
@@ -59,7 +61,7 @@ var (
 )
 
 // reasons are the values of the label reason.
-var reasons = []string{refused.reason, forbidden.reason, unknownName.reason, unreachable.reason, untrusted.reason, wrongName.reason,
+var reasons = []string{refused.reason, forbidden.reason, unknownName.reason, unreachable.reason, untrusted.reason, expired.reason, wrongName.reason,
 	badTLS.reason, notTLS.reason, notHTTP.reason, timedOut.reason, brokenOff.reason, loop.reason, other.reason}
 
 // diagnose finds out what err means.
@@ -89,6 +91,8 @@ func diagnose(err error) trouble {
 		return unreachable
 	case errors.As(err, &host):
 		return wrongName
+	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
+		return expired
 	case errors.As(err, &authority), errors.As(err, &invalid):
 		return untrusted
 	case errors.As(err, &record), strings.Contains(text, "server gave HTTP response to HTTPS client"):

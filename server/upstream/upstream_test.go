@@ -1,0 +1,202 @@
+package upstream_test
+
+import (
+	"bytes"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
+	"go.uber.org/goleak"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest/observer"
+
+	"wellkey/server/peer"
+	"wellkey/server/upstream"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Every trouble has its cause and its fix.
+func TestDiagnose(t *testing.T) {
+	dial := func(err error) error { return &net.OpError{Op: "dial", Err: err} }
+	var seen []string
+	for _, tc := range []struct {
+		err                error
+		reason, cause, fix string
+		code               int
+	}{
+		{dial(os.NewSyscallError("connect", syscall.ECONNREFUSED)), "refused",
+			"nothing listens there: the application does not run, listens on another port, or only on the loopback of its own container",
+			"Start it, or correct upstream. Inside a container localhost is that container alone: name the other by its service, and let it listen on 0.0.0.0", 502},
+		{dial(os.NewSyscallError("connect", syscall.ENOENT)), "refused",
+			"there is no such socket: the application does not run, or its directory is not mounted here",
+			"Start it, or correct upstream; both containers must have the directory of the socket", 502},
+		{dial(os.NewSyscallError("connect", syscall.EACCES)), "forbidden", "this user may not open the socket",
+			"Let the group or everybody write to the socket, or run both as one user", 502},
+		{dial(&net.DNSError{Err: "no such host"}), "unknown_name", "nobody knows this name here",
+			"Write the name of the application's service, and put both containers into one network; or write its IP address", 502},
+		{dial(os.NewSyscallError("connect", syscall.EHOSTUNREACH)), "unreachable", "the address does not answer at all",
+			"Check the address of upstream, and firewalls between the two", 504},
+		{&tls.CertificateVerificationError{Err: x509.UnknownAuthorityError{}}, "untrusted", "its certificate is not signed by an authority that is trusted here",
+			"Set upstream_roots to the authority's certificate; for a self-signed one, as tesla-http-proxy has, to that, or set upstream_skip_verify", 502},
+		{&tls.CertificateVerificationError{Err: x509.CertificateInvalidError{Reason: x509.NotAuthorizedToSign}}, "untrusted", "its certificate is not signed by an authority that is trusted here",
+			"Set upstream_roots to the authority's certificate; for a self-signed one, as tesla-http-proxy has, to that, or set upstream_skip_verify", 502},
+		{&tls.CertificateVerificationError{Err: x509.CertificateInvalidError{Reason: x509.Expired}}, "expired", "its certificate is out of date, or the clock of one of the two is wrong",
+			"Renew it; on a network that you trust upstream_skip_verify takes it all the same", 502},
+		{&tls.CertificateVerificationError{Err: x509.HostnameError{Certificate: &x509.Certificate{}, Host: "x"}}, "wrong_name", "its certificate is for another name",
+			"Write upstream with a name that the certificate has, or set upstream_skip_verify", 502},
+		{tls.AlertError(40), "tls", "the TLS handshake failed", "Look into the application's log: it may be too old for TLS 1.2, or want a client certificate", 502},
+		{errors.New("net/http: TLS handshake timeout"), "tls", "the TLS handshake failed", "Look into the application's log: it may be too old for TLS 1.2, or want a client certificate", 502},
+		{errors.New("http: server gave HTTP response to HTTPS client"), "not_tls", "it speaks plain HTTP there", "Write upstream with http instead of https", 502},
+		{errors.New(`net/http: HTTP/1.x transport connection broken: malformed HTTP response "\x15"`), "not_http", "it answers with something else than HTTP",
+			"Correct the port of upstream; write https instead of http if it is one of TLS", 502},
+		{timeout{}, "timeout", "it took the request, but began no answer within 5 minutes", "Look into the application's log", 504},
+		{io.EOF, "broken_off", "it closed the connection before the answer was complete", "Look into the application's log: it may have crashed, or be restarting", 502},
+		{os.NewSyscallError("read", syscall.ECONNRESET), "broken_off", "it closed the connection before the answer was complete", "Look into the application's log: it may have crashed, or be restarting", 502},
+		{errors.New("x"), "other", "see error", "Look into the application's log", 502},
+	} {
+		for _, err := range []error{tc.err, fmt.Errorf("around it: %w", tc.err)} {
+			reason, cause, fix, code := upstream.Diagnose(err)
+			if reason != tc.reason || cause != tc.cause || fix != tc.fix || code != tc.code {
+				t.Errorf("%v: got %d, %s: %s; %s", err, code, reason, cause, fix)
+			}
+			seen = append(seen, reason)
+		}
+		if upstream.Sentences[tc.code] == "" {
+			t.Errorf("visitors are not told of %d", tc.code)
+		}
+	}
+	for _, reason := range upstream.Reasons() {
+		if !slices.Contains(seen, reason) && reason != "loop" { // TestUpstreamLoop
+			t.Errorf("%s is not tried", reason)
+		}
+	}
+}
+
+type timeout struct{}
+
+func (timeout) Error() string   { return "net/http: timeout awaiting response headers" }
+func (timeout) Timeout() bool   { return true }
+func (timeout) Temporary() bool { return true }
+
+func TestIsForwarding(t *testing.T) {
+	for name, want := range map[string]bool{
+		"X-Forwarded-For": true, "X-Forwarded-Anything": true, "Forwarded": true, "X-Real-Ip": true, "X_forwarded_for": true, "X_real_ip": true,
+		"Cookie": false, "X-Request-Id": false, "My_field": false, "Authorization": false,
+	} {
+		if got := upstream.IsForwarding(name); got != want {
+			t.Errorf("%s: got %v", name, got)
+		}
+	}
+}
+
+func TestNewRefuses(t *testing.T) {
+	for _, c := range []upstream.Config{{}, {Scheme: "http"}, {Scheme: "ftp", Addr: "a"}, {Scheme: "http", Addr: "a", Socket: "/b"}} {
+		if _, err := upstream.New(c); err == nil {
+			t.Errorf("%+v is taken", c)
+		}
+	}
+}
+
+// clock is a ResponseWriter that notes how its deadlines are set.
+type clock struct {
+	*httptest.ResponseRecorder
+	read, write []bool // whether there was one
+}
+
+func (c *clock) SetReadDeadline(t time.Time) error {
+	c.read = append(c.read, !t.IsZero())
+	return nil
+}
+
+func (c *clock) SetWriteDeadline(t time.Time) error {
+	c.write = append(c.write, !t.IsZero())
+	return nil
+}
+
+// Each read and write of a body has a deadline, and between two there is none, so
+// that a stream may rest; the end, which net/http writes by itself, has one again.
+func TestDeadlines(t *testing.T) {
+	app := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _, _ = io.Copy(w, r.Body) }))
+	defer app.Close()
+	p, err := upstream.New(upstream.Config{Scheme: "http", Addr: app.Listener.Addr().String()})
+	must(t, err)
+	defer p.Close()
+	c := &clock{ResponseRecorder: httptest.NewRecorder()}
+	r := httptest.NewRequest("POST", "/", bytes.NewReader(make([]byte, 100)))
+	if code := p.Serve(c, r, peer.Origin{}, "http"); code != 200 || c.Body.Len() != 100 {
+		t.Fatalf("got %d and %d bytes", code, c.Body.Len())
+	}
+	if len(c.read) < 3 || c.read[0] || !c.read[1] || c.read[len(c.read)-1] {
+		t.Errorf("deadlines of reads: %v", c.read)
+	}
+	if len(c.write) < 4 || c.write[0] || !c.write[1] || c.write[2] || !c.write[len(c.write)-1] {
+		t.Errorf("deadlines of writes: %v", c.write)
+	}
+}
+
+// The log has a line a minute, without what the visitor asked for.
+func TestLogIsQuiet(t *testing.T) {
+	core, logs := observer.New(zap.DebugLevel)
+	p, err := upstream.New(upstream.Config{Scheme: "http", Addr: "127.0.0.1:1", Logger: zap.New(core)})
+	must(t, err)
+	defer p.Close()
+	for range 100 {
+		if code := p.Serve(httptest.NewRecorder(), httptest.NewRequest("GET", "/callback?code=canary", nil), peer.Origin{}, "http"); code != 502 {
+			t.Fatalf("got %d", code)
+		}
+	}
+	if n := logs.Len(); n != 1 {
+		t.Errorf("%d lines", n)
+	}
+	for _, line := range logs.All() {
+		if strings.Contains(fmt.Sprint(line.ContextMap()), "canary") {
+			t.Errorf("the log has what the visitor asked for: %v", line)
+		}
+	}
+}
+
+// After the end visitors are told to come again.
+func TestClosed(t *testing.T) {
+	p, err := upstream.New(upstream.Config{Scheme: "http", Addr: "127.0.0.1:1"})
+	must(t, err)
+	p.Close()
+	w := httptest.NewRecorder()
+	if code := p.Serve(w, httptest.NewRequest("GET", "/", nil), peer.Origin{}, "http"); code != 503 || w.Header().Get("Retry-After") != "60" {
+		t.Errorf("got %d, %v", code, w.Header())
+	}
+}
+
+func TestMetricsAreWellFormed(t *testing.T) {
+	registry := prometheus.NewRegistry()
+	_, err := upstream.New(upstream.Config{Scheme: "http", Addr: "a", Registerer: registry})
+	must(t, err)
+	problems, err := testutil.GatherAndLint(registry)
+	must(t, err)
+	for _, p := range problems {
+		t.Errorf("%s: %s", p.Metric, p.Text)
+	}
+	if n, err := testutil.GatherAndCount(registry, "wellkey_upstream_errors_total"); n != len(upstream.Reasons()) || err != nil {
+		t.Errorf("%d reasons, %v", n, err)
+	}
+}
