@@ -22,6 +22,8 @@
 // The public listeners answer
 //
 //	https  GET, HEAD /.well-known/appspecific/com.tesla.3p.public-key.pem
+//	https  everything else: your application, if there is one (upstream)
+//	https  connections for other names (passthrough) go to their targets untouched
 //	http   ACME challenges; everything else is redirected to https
 //
 // and the admin listener, which changes nothing and shows no secret,

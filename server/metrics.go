@@ -119,7 +119,7 @@ func newMetrics(registerer prometheus.Registerer, on []*listener, fetched *fetch
 		}, []string{"reason"}),
 		rejected: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "wellkey_connections_rejected_total",
-			Help: "Connections closed before they were served, since there were too many: in total, or from one address.",
+			Help: "Connections closed before they were served: too many in total or from one address, or without the PROXY header that a trusted proxy must send.",
 		}, []string{"listener", "reason"}),
 		durations: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name:    "wellkey_http_request_duration_seconds",

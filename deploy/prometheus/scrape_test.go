@@ -98,7 +98,7 @@ func busyWorld(t *testing.T) *world {
 	t.Helper()
 	w := newWorld(t)
 	w.serve("ACME_DIRECTORY=https://127.0.0.1:1/directory", "ACME_FALLBACK_DIRECTORY="+w.CA.Directory(),
-		"UPSTREAM=http://127.0.0.1:1", "PASSTHROUGH=telemetry.example.com=127.0.0.1:1")
+		"UPSTREAM=http://127.0.0.1:1", "PASSTHROUGH=telemetry.example.com=127.0.0.1:1", "TRUSTED_PROXIES=192.0.2.1", "PROXY_PROTOCOL=on")
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	if _, err := w.AwaitStatus(ctx, func(s admin.Status) bool { return s.Sites[0].Certificate.LastError != nil }); err != nil {
