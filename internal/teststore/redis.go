@@ -2,6 +2,7 @@ package teststore
 
 import (
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -26,6 +27,27 @@ func StartRedis(t testing.TB, args ...string) *Redis {
 	r.process = process{t: t, attr: attributes(), signal: syscall.SIGTERM, args: append([]string{"redis-server",
 		"--bind", "127.0.0.1", "--port", strconv.Itoa(port), "--dir", tempDir(t), "--save", "", "--appendonly", "no"}, args...)}
 	r.ready = func() error { return answers(r.Addr, "PING", "+PONG", "-NOAUTH", "-DENIED") }
+	r.Start()
+	t.Cleanup(r.Kill)
+	return r
+}
+
+// StartRedisTLS starts one that speaks TLS alone, with a certificate of these
+// files.
+func StartRedisTLS(t testing.TB, certFile, keyFile string) *Redis {
+	t.Helper()
+	port := freePort(t)
+	r := &Redis{Addr: local(port)}
+	r.process = process{t: t, attr: attributes(), signal: syscall.SIGTERM, args: []string{"redis-server",
+		"--bind", "127.0.0.1", "--port", "0", "--tls-port", strconv.Itoa(port), "--tls-cert-file", certFile, "--tls-key-file", keyFile,
+		"--tls-auth-clients", "no", "--dir", tempDir(t), "--save", ""}}
+	r.ready = func() error {
+		conn, err := net.DialTimeout("tcp", r.Addr, time.Second)
+		if err == nil {
+			err = conn.Close()
+		}
+		return err
+	}
 	r.Start()
 	t.Cleanup(r.Kill)
 	return r

@@ -22,10 +22,16 @@ func (s *Store) explain(err error) error {
 		return e
 	}
 	if e := trouble.Network(s.name, err); e != nil {
+		if e.Reason == trouble.Silent && strings.HasPrefix(s.name, "rediss:") {
+			e.Cause += ", or it does not speak TLS at this port" // it waits for the end of the line
+		}
 		return e
 	}
 	return trouble.Unexplained(s.name, err)
 }
+
+// Privileges are what a user must have (redis.io, ACL SETUSER).
+const Privileges = "~{wellkey}:* resetchannels +@connection +@hash +@sortedset +@string +@scripting +del +pexpire +time +info"
 
 // answer explains an error that Redis itself gave; nil = none that is known. Its
 // first word is the kind (redis.io, "RESP protocol", simple errors).
@@ -51,7 +57,7 @@ func answer(err error) *trouble.Error {
 			Fix: "remove storage_password, or set the password there"}
 	case has("NOPERM"):
 		return &trouble.Error{Reason: trouble.Privilege, Seen: "the user may not do this: " + trouble.Quote(text), Cause: "its access list is too narrow",
-			Fix: "allow it the keys and commands: ACL SETUSER name on ~{wellkey}:* +@connection +@hash +@sortedset +@string +@scripting +del +pexpire +time +info"}
+			Fix: "allow it the keys and commands: ACL SETUSER name on " + Privileges}
 	case has("READONLY"):
 		return &trouble.Error{Reason: trouble.ReadOnly, Seen: "it is a replica, which takes no writes (READONLY)", Cause: "storage names a replica, or a failover made it one",
 			Fix: "name the master; or let Sentinel find it: redis://sentinel:26379/0?master_name=NAME"}

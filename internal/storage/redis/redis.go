@@ -101,6 +101,13 @@ func connect(cfg Config) (redis.UniversalClient, error) {
 	if query.Has("password") || query.Has("skip_verify") {
 		return nil, errors.New("its query holds password or skip_verify: the password has a setting of its own, and a certificate that is not verified proves nothing")
 	}
+	// The caller has a deadline of seconds, by which it wants to hear what is wrong.
+	for name, value := range map[string]string{"max_retries": "1", "dial_timeout": "3s"} {
+		if !query.Has(name) {
+			query.Set(name, value)
+		}
+	}
+	u.RawQuery = query.Encode()
 	off := &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
 	switch {
 	case query.Has("master_name"):
@@ -113,7 +120,7 @@ func connect(cfg Config) (redis.UniversalClient, error) {
 			o.SentinelUsername, o.SentinelPassword = o.Username, o.Password
 		}
 		o.ContextTimeoutEnabled, o.DisableIdentity = true, true
-		o.Protocol = max(o.Protocol, 2)
+		o.Protocol, o.DialerRetries = max(o.Protocol, 2), 1
 		if o.TLSConfig != nil {
 			o.TLSConfig.RootCAs = cfg.Roots
 			o.TLSConfig.ServerName = "" // each of its servers has a name of its own
@@ -126,7 +133,7 @@ func connect(cfg Config) (redis.UniversalClient, error) {
 		}
 		o.Username, o.Password = user, cfg.Password.Reveal()
 		o.ContextTimeoutEnabled, o.DisableIdentity, o.MaintNotificationsConfig = true, true, off
-		o.Protocol = max(o.Protocol, 2)
+		o.Protocol, o.DialerRetries = max(o.Protocol, 2), 1
 		if o.TLSConfig != nil {
 			o.TLSConfig.RootCAs = cfg.Roots
 			o.TLSConfig.ServerName = ""
@@ -139,7 +146,7 @@ func connect(cfg Config) (redis.UniversalClient, error) {
 	}
 	o.Username, o.Password = user, cfg.Password.Reveal()
 	o.ContextTimeoutEnabled, o.DisableIdentity, o.MaintNotificationsConfig = true, true, off
-	o.Protocol = max(o.Protocol, 2)
+	o.Protocol, o.DialerRetries = max(o.Protocol, 2), 1
 	if o.TLSConfig != nil {
 		o.TLSConfig.RootCAs = cfg.Roots
 	}
