@@ -338,6 +338,9 @@ func (s *Store) Stat(ctx context.Context, key string) (info certmagic.KeyInfo, e
 		info, err = s.backend.Stat(ctx, key)
 		return err
 	})
+	if !s.keys.IsZero() && !public(key) {
+		info.Size = 0 // that of the seal, else, which certmagic need not know
+	}
 	if s.mayUseCopy(ctx, key, err) {
 		if info, err = s.copied.Stat(ctx, key); err != nil {
 			return info, s.Health().why(err)

@@ -71,9 +71,10 @@ func (s *Store) prepare(ctx context.Context) error {
 func (s *Store) version(ctx context.Context, q interface {
 	QueryRow(context.Context, string, ...any) pgx.Row
 }) (found int, err error) {
-	// A table that is not there must not fail: that would end a transaction.
+	// A table that is not there must not fail: that would end a transaction. And
+	// to_regclass may remember that it is not there, over the wait for the lock.
 	var exists bool
-	if err := q.QueryRow(ctx, `SELECT to_regclass('wellkey_schema') IS NOT NULL`).Scan(&exists); err != nil || !exists {
+	if err := q.QueryRow(ctx, `SELECT EXISTS (SELECT 1 FROM pg_catalog.pg_class WHERE relname = 'wellkey_schema' AND pg_table_is_visible(oid))`).Scan(&exists); err != nil || !exists {
 		return 0, err
 	}
 	err = q.QueryRow(ctx, `SELECT version FROM wellkey_schema`).Scan(&found)
