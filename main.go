@@ -10,6 +10,7 @@
 //	wellkey status             show how a running wellkey stands, and the pairing link
 //	wellkey rotate             replace the key, after which owners must pair again
 //	wellkey renew --now        order a certificate, whatever the schedule says
+//	wellkey migrate FROM TO    copy all state to another storage
 //	wellkey healthcheck        ask a running wellkey whether it is alive
 //	wellkey version            print the version
 //	wellkey completion SHELL   print a script that completes commands and flags

@@ -17,6 +17,7 @@ import (
 
 	"wellkey/internal/admin"
 	"wellkey/internal/fleetsim"
+	"wellkey/internal/teststore"
 	"wellkey/internal/testworld"
 	"wellkey/keystore"
 	"wellkey/registrar"
@@ -28,10 +29,12 @@ import (
 // scriptCommands.
 func TestScripts(t *testing.T) {
 	t.Parallel()
+	commands := scriptCommands()
+	commands["redis"] = cmdRedis(t)
 	testscript.Run(t, testscript.Params{
 		Dir:   "testdata/script",
 		Setup: setupScript,
-		Cmds:  scriptCommands(),
+		Cmds:  commands,
 	})
 }
 
@@ -214,6 +217,14 @@ func awaitSite(ts *testscript.TestScript, match func(admin.SiteView) bool) {
 	status, err := stageOf(ts).world.AwaitStatus(ctx, func(s admin.Status) bool { return match(s.Sites[0]) })
 	if err != nil {
 		ts.Fatalf("%v; the last status: %+v", err, status.Sites)
+	}
+}
+
+// cmdRedis starts a Redis that ends with t, and puts its URL into a variable.
+func cmdRedis(t *testing.T) func(ts *testscript.TestScript, neg bool, args []string) {
+	return func(ts *testscript.TestScript, neg bool, args []string) {
+		wants(ts, neg, len(args) == 1, "redis VARIABLE")
+		ts.Setenv(args[0], teststore.StartRedis(t).URL("/0"))
 	}
 }
 
