@@ -29,6 +29,7 @@ var shapes = []struct {
 }{
 	{"compose.yaml", []string{"wellkey"}},
 	{"fleet-telemetry.yaml", []string{"fleet-telemetry", "wellkey"}},
+	{"monitoring.yaml", []string{"grafana", "prometheus", "wellkey"}},
 	{"tesla-http-proxy.yaml", []string{"tesla-http-proxy", "wellkey"}},
 }
 
@@ -183,7 +184,7 @@ func sound(p project, s service) (faults []string) {
 		}
 	}
 	for name, value := range s.Environment {
-		if value != nil && strings.Contains(strings.ToLower(name), "secret") {
+		if secret := strings.Contains(name, "SECRET") || strings.Contains(name, "PASSWORD"); secret && value != nil && !strings.HasSuffix(name, "_FILE") {
 			faults = append(faults, name+" is a secret in the environment")
 		}
 	}

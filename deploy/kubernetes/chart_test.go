@@ -86,6 +86,12 @@ persistence: {existingClaim: keys}`},
 persistence: {accessMode: ReadWriteMany, storageClass: nfs}
 key: {existingSecret: wellkey-key}
 replicas: 2`},
+	{"three replicas with a store", `
+replicas: 3
+key: {existingSecret: wellkey-key}
+credentials: {existingSecret: tesla}
+persistence: {enabled: false}
+storage: {existingSecret: wellkey-store, sealed: true}`},
 	{"behind an ingress", `
 tls: {mode: "off"}
 service: {type: ClusterIP}
@@ -278,7 +284,7 @@ func TestNotes(t *testing.T) {
 	for text, want := range map[string][]string{
 		domain:                  {"keys.example.com", "get service keys-wellkey", "wellkey waits for credentials", "Keep a copy elsewhere"},
 		domain + matrix[1].yaml: {"read from the Secret tesla"},
-		domain + matrix[5].yaml: {"the ingress; its certificate must be for that name"},
+		domain + matrix[6].yaml: {"the ingress; its certificate must be for that name"},
 		domain + "persistence: {existingClaim: k}": {"on the volume k,"},
 	} {
 		_, notes, err := render(t, text)

@@ -1,7 +1,11 @@
 package kubernetes_test
 
 import (
+	"encoding/base64"
 	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -82,15 +86,23 @@ func TestPodFitsTheProgram(t *testing.T) {
 				t.Errorf("%s is set twice", name)
 			}
 			env[name] = variable.text("value")
-			if variable["valueFrom"] != nil {
-				env[name] = "redis://:password@store:6379"
-			}
 		}
 		var args []string
 		for _, arg := range c["args"].([]any) {
 			args = append(args, arg.(string))
 		}
-		if err := deploytest.CheckConfig(image.Environ(env), args); err != nil {
+		// Files that must be there at the start, as the Secret of the store brings them.
+		given, store := maps.Clone(env), t.TempDir()
+		for name, text := range map[string]string{"WELLKEY_STORAGE_FILE": "rediss://wellkey:password@redis:6379/0", "WELLKEY_STORAGE_KEY_FILE": base64.StdEncoding.EncodeToString(make([]byte, 32))} {
+			if env[name] == "" {
+				continue
+			}
+			given[name] = filepath.Join(store, name)
+			if err := os.WriteFile(given[name], []byte(text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := deploytest.CheckConfig(image.Environ(given), args); err != nil {
 			t.Errorf("its settings are refused: %v", err)
 		}
 

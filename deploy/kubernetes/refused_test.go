@@ -3,6 +3,8 @@ package kubernetes_test
 import (
 	"strings"
 	"testing"
+
+	"wellkey/internal/config"
 )
 
 // Values that do not go together, or that are no values, are refused with what is
@@ -29,6 +31,9 @@ func TestRefused(t *testing.T) {
 		"a claim and no volume":  {domain + "persistence: {enabled: false, existingClaim: k}", "persistence.existingClaim: is set, but persistence.enabled is false"},
 		"certificates in a pod":  {domain + "persistence: {enabled: false}\nkey: {existingSecret: k}", "persistence.enabled: without a volume, certificates are lost with the pod"},
 		"the key in a pod":       {domain + "persistence: {enabled: false}\ntls: {mode: files, existingSecret: t}", "persistence.enabled: without a volume, the key that cars trust is lost"},
+		"a store without a key":  {domain + "storage: {existingSecret: s}", "storage.existingSecret: a private key is never put into a shared store"},
+		"sealed nothing":         {domain + "storage: {sealed: true}", "storage.sealed: is true, but there is no store to seal"},
+		"replicas that order":    {domain + "replicas: 2\npersistence: {enabled: false}\nkey: {existingSecret: k}", "replicas: more than one want to share certificates"},
 		"cn among others":        {domain + "regions: [na, cn]", "regions: cn has applications of its own"},
 		"a secret in the clear":  {domain + "settings: {client_secret: x}", "settings.client_secret: is a secret, and values are kept in the clear. Put it into a Secret, and name that in credentials.existingSecret"},
 		"a setting with a value": {domain + "settings: {acme_email: a@example.com}", "settings.acme_email: has a value of its own. Set acme.email"},
@@ -42,5 +47,24 @@ func TestRefused(t *testing.T) {
 				t.Errorf("want a refusal with %q, got %v", c.want, err)
 			}
 		})
+	}
+}
+
+// No secret setting may stand among values.
+func TestSecretsAreRefused(t *testing.T) {
+	t.Parallel()
+	found := 0
+	for line := range strings.Lines(config.MarkdownTable()) {
+		if !strings.Contains(line, "has no flag, since a command line is public") {
+			continue
+		}
+		found++
+		name := strings.Split(line, "`")[1]
+		if _, _, err := render(t, domain+"settings: {"+name+": x}"); err == nil || !strings.Contains(err.Error(), "settings."+name+": is a secret") {
+			t.Errorf("%s among the values is not refused: %v", name, err)
+		}
+	}
+	if found < 3 {
+		t.Errorf("only %d secrets: the table has changed its words", found)
 	}
 }
