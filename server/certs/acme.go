@@ -106,6 +106,7 @@ func newIssuer(cfg *certmagic.Config, template certmagic.ACMEIssuer) *certmagic.
 	// ours is a first one. Without it, a challenge is never stored under another
 	// CA's name, where other replicas do not look.
 	iss.TestCA = ""
+	boundIssuer(iss)
 	return iss
 }
 
@@ -118,7 +119,7 @@ func (a *authority) connect(ans *answerer) *client {
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.TLSClientConfig = &tls.Config{RootCAs: a.m.cfg.Roots, MinVersion: tls.VersionTLS12, Time: a.m.cfg.Now}
 	c.http = &http.Client{
-		Transport: transport,
+		Transport: bound{transport},
 		Timeout:   certmagic.HTTPTimeout, // as it has for its own requests
 	}
 	return c

@@ -26,7 +26,7 @@ type record struct {
 	Earliest time.Time   `json:"earliest,omitzero"` // the CA said not to come before
 	Failures int         `json:"failures,omitempty"`
 	Trouble  time.Time   `json:"trouble,omitzero"` // since the last success: when the first attempt failed, or was held back
-	Since    time.Time   `json:"since,omitzero"`   // the first failure with the reason of the last
+	Since    time.Time   `json:"since,omitzero"`   // the first failure with the reason of the last, or in a row that only a person can end
 	Tries    []time.Time `json:"tries,omitempty"`  // the attempts of the last week since the trouble began
 	Down     bool        `json:"absent,omitempty"` // looking at the CA tells whether it is back; see look
 	Last     *Failure    `json:"last_failure,omitempty"`

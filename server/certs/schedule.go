@@ -129,7 +129,9 @@ func (r *record) fail(failure Failure, now time.Time) {
 	if failure.Reason.elsewhere() != ours && (r.Trouble.IsZero() || r.Trouble.After(now)) {
 		r.Trouble = now
 	}
-	if r.Last == nil || r.Last.Reason != failure.Reason || r.Since.IsZero() {
+	// Challenges are tried in turn, so the words for one fault may change with them.
+	same := r.Last != nil && (r.Last.Reason == failure.Reason || r.Last.Reason.needsPerson() && failure.Reason.needsPerson())
+	if !same || r.Since.IsZero() {
 		r.Since = now
 	}
 	r.Failures++
