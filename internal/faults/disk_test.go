@@ -12,6 +12,7 @@ import (
 
 	"wellkey/internal/admin"
 	"wellkey/internal/testca"
+	"wellkey/internal/testprogram"
 	"wellkey/server/certs"
 )
 
@@ -146,7 +147,7 @@ func TestWrongOwner(t *testing.T) {
 	t.Parallel()
 	const uid = "65532"
 	w := newWorld(t)
-	must(t, os.Chmod(filepath.Dir(w.DataDir), 0o755), os.Chmod(filepath.Dir(filepath.Dir(w.DataDir)), 0o755), os.Chmod(w.DataDir, 0o755))
+	must(t, os.Chmod(filepath.Dir(testprogram.Path(t)), 0o755), os.Chmod(filepath.Dir(w.DataDir), 0o755), os.Chmod(filepath.Dir(filepath.Dir(w.DataDir)), 0o755), os.Chmod(w.DataDir, 0o755))
 	p := w.startAs(w.wrapper("", "setpriv --reuid="+uid+" --regid="+uid+" --clear-groups"))
 	if code := p.Wait(); code != 1 {
 		t.Errorf("exit code is %d, want 1", code)

@@ -3,12 +3,13 @@ package faults_test
 import (
 	"flag"
 	"fmt"
+	"io"
+	"log"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -16,6 +17,7 @@ import (
 	"go.uber.org/goleak"
 
 	"wellkey/internal/testca"
+	"wellkey/internal/testprogram"
 )
 
 // inNamespace, set in the environment, says that mounts are ours.
@@ -26,6 +28,7 @@ func TestMain(m *testing.M) {
 		os.Exit(enterNamespace())
 	}
 	flag.Parse()
+	log.SetOutput(io.Discard) // certmagic's words about listeners that are ours
 	if !given("test.parallel") {
 		// The tests mostly wait for an ACME client that polls four times a second.
 		_ = flag.Set("test.parallel", "24")
@@ -34,19 +37,18 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
-	goleak.VerifyTestMain(m,
-		goleak.Cleanup(func(code int) {
-			if dir := binary.dir; dir != "" {
-				_ = os.RemoveAll(dir)
-			}
-			os.Exit(code)
-		}),
+	goleak.VerifyTestMain(withProgram{m},
 		// What certmagic and Pebble leave running, in this order: up to 5 s
 		// after a lock is released; one a CA and account, for ever; one a CA.
 		goleak.IgnoreAnyFunction("github.com/caddyserver/certmagic.keepLockfileFresh"),
 		goleak.IgnoreAnyFunction("github.com/caddyserver/certmagic.(*RingBufferRateLimiter).loop"),
 		goleak.IgnoreAnyFunction("github.com/letsencrypt/pebble/v2/va.VAImpl.processTasks"))
 }
+
+// withProgram removes the program after the tests, if one of them built it.
+type withProgram struct{ m *testing.M }
+
+func (w withProgram) Run() int { return testprogram.Main(w.m) }
 
 func given(name string) bool {
 	found := false
@@ -97,36 +99,6 @@ func nameTheCA() error {
 		return fmt.Errorf("mounting over /etc/hosts: %w", err)
 	}
 	return nil
-}
-
-// binary is the program as it ships, built when it is first wanted.
-var binary struct {
-	once sync.Once
-	dir  string
-	err  error
-}
-
-// wellkey returns the path of the real binary.
-func wellkey(t *testing.T) string {
-	t.Helper()
-	binary.once.Do(func() {
-		if binary.dir, binary.err = os.MkdirTemp("", "wellkey-faults-"); binary.err != nil {
-			return
-		}
-		binary.err = os.Chmod(binary.dir, 0o755) // for other users
-		if binary.err != nil {
-			return
-		}
-		build := exec.Command("go", "build", "-trimpath", "-buildvcs=false", "-ldflags", "-s -w", "-o", filepath.Join(binary.dir, "wellkey"), "wellkey")
-		build.Env = append(os.Environ(), "CGO_ENABLED=0")
-		if out, err := build.CombinedOutput(); err != nil {
-			binary.err = fmt.Errorf("building wellkey: %w\n%s", err, out)
-		}
-	})
-	if binary.err != nil {
-		t.Fatal(binary.err)
-	}
-	return filepath.Join(binary.dir, "wellkey")
 }
 
 // hosts counts what was given to tests, so that each has a loopback address of

@@ -44,6 +44,8 @@ type sim struct {
 	change      func(*certs.Config)
 	watcher     *watcher
 	undated     atomic.Bool // the client does not look at dates
+	branch      *branch     // that the CA issues from, too; set before the start
+	seeded      string      // serial of the certificate that was there before
 }
 
 // newSim starts all but wellkey.
@@ -120,6 +122,7 @@ func (s *sim) seed(left time.Duration) *testca.Leaf {
 	end := s.now().Add(left)
 	leaf, err := s.signer.Issue(testca.LeafOptions{NotBefore: end.AddDate(0, 0, -90), NotAfter: end}, s.domain)
 	must(s.t, err)
+	s.seeded = leaf.Certificate.Leaf.SerialNumber.Text(16)
 	d, ctx := s.store(), context.Background()
 	must(s.t, d.Store(ctx, certmagic.StorageKeys.SiteCert(s.issuer(), s.domain), leaf.CertPEM),
 		d.Store(ctx, certmagic.StorageKeys.SitePrivateKey(s.issuer(), s.domain), leaf.KeyPEM),
@@ -135,6 +138,9 @@ func (s *sim) cert() string {
 func (s *sim) roots() *x509.CertPool {
 	pool := s.ca.Roots()
 	pool.AppendCertsFromPEM(s.signer.RootsPEM())
+	if s.branch != nil {
+		pool.AddCert(s.branch.root)
+	}
 	return pool
 }
 

@@ -16,6 +16,7 @@ import (
 
 	"wellkey/internal/admin"
 	"wellkey/internal/testca"
+	"wellkey/internal/testprogram"
 	"wellkey/internal/testworld"
 	"wellkey/keystore"
 )
@@ -96,7 +97,7 @@ func (w *world) state() string { return filepath.Join(w.DataDir, "state") }
 // start runs the real binary.
 func (w *world) start(settings ...string) *testworld.Process {
 	w.t.Helper()
-	return w.startAs(wellkey(w.t), settings...)
+	return w.startAs(testprogram.Path(w.t), settings...)
 }
 
 // startAs runs another program that becomes the real binary.
@@ -117,7 +118,7 @@ func (w *world) startAs(program string, settings ...string) *testworld.Process {
 func (w *world) wrapper(commands, prefix string) string {
 	w.t.Helper()
 	script := filepath.Join(w.t.TempDir(), "wellkey")
-	text := "#!/bin/sh\nset -eu\n" + commands + "\nexec " + prefix + " '" + wellkey(w.t) + "' \"$@\"\n"
+	text := "#!/bin/sh\nset -eu\n" + commands + "\nexec " + prefix + " '" + testprogram.Path(w.t) + "' \"$@\"\n"
 	must(w.t, os.WriteFile(script, []byte(text), 0o755))
 	return script
 }

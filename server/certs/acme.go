@@ -6,7 +6,6 @@ import (
 	"net"
 	"net/http"
 	"strconv"
-	"time"
 
 	"github.com/caddyserver/certmagic"
 	"github.com/mholt/acmez/v3"
@@ -133,7 +132,7 @@ func (a *authority) issuer(logger *zap.Logger, solves addresses) certmagic.ACMEI
 		Email:             a.m.cfg.Email,
 		Agreed:            true,
 		TrustedRoots:      a.m.cfg.Roots,
-		CertObtainTimeout: 5 * time.Minute,
+		CertObtainTimeout: a.m.cfg.OrderTimeout,
 		HTTPProxy:         http.ProxyFromEnvironment,
 		Logger:            logger,
 	}

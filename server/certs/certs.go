@@ -56,6 +56,8 @@ type Config struct {
 	// will not last. A CA on this machine, and Let's Encrypt's staging, need it not.
 	AllowEphemeral bool
 
+	OrderTimeout time.Duration // how long the CA may take over an authorization or an order; 0 = 5 minutes
+
 	// ClockOffset tells by how much our clock was last found to be ahead of
 	// somebody else's than the CA's; false = not known. nil = nobody else.
 	ClockOffset func() (time.Duration, bool)
@@ -141,6 +143,7 @@ type shown struct {
 // New checks cfg. It reads and starts nothing; Run does.
 func New(cfg Config) (*Manager, error) {
 	cfg.setDefaults()
+	cfg.OrderTimeout = cmp.Or(cfg.OrderTimeout, 5*time.Minute)
 	m := &Manager{cfg: cfg, log: cfg.Logger.Named("certs").With(zap.String("domain", cfg.Domain))}
 	m.domain = cfg.Domain
 	err := cfg.check()
