@@ -253,7 +253,7 @@ func TestRenewalInfo(t *testing.T) {
 			}
 			d = i.until(d, 23*time.Hour-s.now().Sub(began), never)
 			inADay := s.ca.count(testca.FinalizePath)
-			i.until(d, 7*24*time.Hour-s.now().Sub(began), never)
+			i.until(d, 7*24*time.Hour-time.Hour-s.now().Sub(began), never)
 			inAWeek := s.ca.count(testca.FinalizePath)
 			// Renewals that the CA asks for do not count there, and have a budget of their own.
 			if inADay > 2*budgetOfADay || inAWeek > 2*budgetOfAWeek || inAWeek < 1+test.least {

@@ -241,8 +241,7 @@ func TestStartedOnTmpfs(t *testing.T) {
 		t.Errorf("%d requests to the CA, want none", n)
 	}
 	mountTmpfs(t, w.DataDir, 1024)
-	w.key = w.writeKey()
-	w.watcher.key = w.key // nobody was served yet
+	w.watcher.allow(w.writeKey())
 	w.start(w.production(), "ALLOW_EPHEMERAL_STORAGE=true")
 	w.await("a certificate", have)
 }

@@ -1,6 +1,7 @@
 package faults_test
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -25,11 +26,11 @@ type watcher struct {
 	t      *testing.T
 	addr   string
 	domain string
-	key    []byte
 	client *http.Client
 	stop   func()
 
 	mu         sync.Mutex    // guards what follows
+	keys       [][]byte      // that may be served
 	began      int           // fetches begun
 	good       int           // fetches that gave the key
 	goodAt     time.Time     // when the last of them ended
@@ -46,7 +47,7 @@ type watcher struct {
 // roots and the time are asked for at every fetch; while undated holds, the
 // dates of the certificate do not count.
 func watch(t *testing.T, addr, domain string, key []byte, roots func() *x509.CertPool, now func() time.Time, undated func() bool) *watcher {
-	w := &watcher{t: t, addr: addr, domain: domain, key: key, news: make(chan struct{})}
+	w := &watcher{t: t, addr: addr, domain: domain, keys: [][]byte{key}, news: make(chan struct{})}
 	transport := &http.Transport{
 		DisableKeepAlives: true,
 		DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
@@ -133,12 +134,25 @@ func (w *watcher) get(ctx context.Context) (serial string, err error) {
 	switch {
 	case err != nil:
 		return "", err
-	case resp.StatusCode == http.StatusOK && string(body) != string(w.key):
+	case resp.StatusCode == http.StatusOK && !w.allowed(body):
 		return "", fmt.Errorf("%w: %.80q", errWrong, body)
 	case resp.StatusCode != http.StatusOK:
 		return "", fmt.Errorf("the key's path answers %s", resp.Status)
 	}
 	return resp.TLS.PeerCertificates[0].SerialNumber.Text(16), nil
+}
+
+// allow lets another key be served, too.
+func (w *watcher) allow(key []byte) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.keys = append(w.keys, key)
+}
+
+func (w *watcher) allowed(body []byte) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return slices.ContainsFunc(w.keys, func(key []byte) bool { return bytes.Equal(key, body) })
 }
 
 // wait waits for the end of fetches until done holds, which is asked under mu.

@@ -29,7 +29,6 @@ type world struct {
 	t       *testing.T
 	ctx     context.Context
 	ca      *authority
-	key     []byte // as it is served
 	watcher *watcher
 	running *testworld.Process
 	former  []*testworld.Process
@@ -52,8 +51,7 @@ func newWorld(t *testing.T, options ...func(*testworld.Config)) *world {
 		w.ca = newAuthority(inner.CA)
 	}
 	must(t, os.MkdirAll(w.DataDir, 0o700))
-	w.key = w.writeKey()
-	w.watcher = watch(t, w.HTTPSAddr, w.Domain, w.key, w.Roots, time.Now, func() bool { return false })
+	w.watcher = watch(t, w.HTTPSAddr, w.Domain, w.writeKey(), w.Roots, time.Now, func() bool { return false })
 	t.Cleanup(func() {
 		w.watcher.stop()
 		if p := w.running; p != nil {

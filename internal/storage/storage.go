@@ -78,8 +78,8 @@ func OpenDirectory(path string, logger *zap.Logger) (*Directory, error) {
 // New makes the directory if it does not exist, and proves that it can be written.
 // The error is for the operator: it names the path, what is wrong and the fix.
 //
-// A directory that is there, on a disk that is full, read-only or hangs, is no
-// error but a line in the log: what is in it is to be served.
+// A directory that is there and can be read, on a disk that is full, read-only,
+// slow or faulty, is no error but a line in the log: what is in it is to be served.
 func New(cfg Config) (*Directory, error) { return newDirectory(cfg, newMetrics(cfg.Registerer)) }
 
 func newDirectory(cfg Config, m *metrics) (*Directory, error) {
@@ -115,16 +115,25 @@ func newDirectory(cfg Config, m *metrics) (*Directory, error) {
 	if err != nil {
 		return nil, d.explain(err)
 	}
-	switch err := d.Writable(ctx); {
+	probing, cancel := context.WithTimeout(ctx, min(probePatience, d.timeout))
+	defer cancel()
+	switch err := d.Writable(probing); {
 	case err == nil:
 		d.log.Debug("data directory is writable", zap.String("path", path))
-	case errors.Is(err, ErrFull), errors.Is(err, ErrReadOnly), errors.Is(err, ErrTimeout):
-		d.log.Error("data directory cannot be written, so only what is in it is served, and nothing is ordered or registered", zap.Error(err))
-	default:
+	case errors.Is(err, fs.ErrPermission): // nor can it be read, since files are their owner's alone
 		return nil, err
+	case errors.Is(err, context.DeadlineExceeded):
+		err = d.explain(fmt.Errorf("no answer within %v: %w", probePatience, ErrTimeout))
+		fallthrough
+	default:
+		d.log.Error("data directory cannot be written, so only what is in it is served, and nothing is ordered or registered", zap.Error(err))
 	}
 	return d, nil
 }
+
+// probePatience is how long a start waits to learn whether the directory can be
+// written: visitors wait with it.
+const probePatience = 3 * time.Second
 
 // prepare makes the directory, and says whether it was empty.
 func (d *Directory) prepare(context.Context) (empty bool, err error) {

@@ -35,6 +35,10 @@ const probeSize = 8 << 10
 func probe(ctx context.Context, s backend) error {
 	key, value := "probe/"+rand.Text(), bytes.Repeat([]byte(rand.Text()), probeSize/26)
 	err := s.Store(ctx, key, value)
+	if errors.Is(err, ErrTimeout) || ctx.Err() != nil {
+		go func() { _ = s.Delete(context.WithoutCancel(ctx), key) }() // It may be written late. The deadline of every call ends this.
+		return err
+	}
 	got, loadErr := s.Load(ctx, key)
 	deleteErr := s.Delete(context.WithoutCancel(ctx), key)
 	if err != nil {

@@ -1,0 +1,275 @@
+package faults_test
+
+import (
+	"crypto/tls"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"wellkey/internal/admin"
+	"wellkey/internal/testca"
+	"wellkey/internal/testprogram"
+	"wellkey/internal/testworld"
+	"wellkey/keystore"
+	"wellkey/registrar"
+	"wellkey/registrar/fleetapi"
+)
+
+// registered tells whether Tesla has the key in both regions, for all wellkey knows.
+func registered(s admin.Status) bool {
+	r := s.Sites[0].Registrations
+	return r[0].State == registrar.Registered && r[1].State == registrar.Registered
+}
+
+// TestTwoInstances: two processes on one volume, started at the same moment, share
+// one certificate, one account and one registration a region; both serve.
+func TestTwoInstances(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	host, _ := newHost()
+	second := []string{"HTTP_ADDR=" + freeAddr(t, host), "HTTPS_ADDR=" + freeAddr(t, host), "ADMIN_ADDR=" + freeAddr(t, host)}
+	other := watch(t, strings.TrimPrefix(second[1], "HTTPS_ADDR="), w.Domain, w.publicKey(), w.Roots, time.Now, func() bool { return false })
+	first := w.start()
+	w.start(second...)
+	t.Cleanup(func() { // before the world ends the second one
+		other.stop()
+		w.watcher.stop()
+		_ = first.Signal(os.Kill)
+		first.Wait()
+	})
+	w.watcher.served()
+	other.served()
+	must(t, w.WriteCredentials())
+	w.await("both regions", registered) // of the first
+	posted := 0
+	for _, region := range []fleetapi.Region{fleetapi.NA, fleetapi.EU} {
+		if w.Registered(region) == "" {
+			t.Errorf("Tesla has no key in %s", region)
+		}
+		posted += w.Tesla.Count(fleetapi.OpRegister, region)
+	}
+	if n := w.ca.count(testca.FinalizePath); n != 1 {
+		t.Errorf("%d certificates, want 1", n)
+	}
+	if posted != 2 {
+		t.Errorf("%d registrations were posted, want one a region", posted)
+	}
+}
+
+// publicKey returns what the key file is served as.
+func (w *world) publicKey() []byte {
+	w.t.Helper()
+	text, err := os.ReadFile(w.keyFile())
+	must(w.t, err)
+	parsed, err := keystore.Parse(text)
+	must(w.t, err)
+	return parsed.Key.PEM()
+}
+
+// TestBadReload: SIGHUP with a key file, credentials or certificate files that
+// cannot be used leaves the last good ones in use, and the process running.
+func TestBadReload(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	must(t, w.WriteCredentials())
+	p := w.start()
+	w.await("both regions", registered)
+	w.watcher.served()
+	for n, bad := range []string{"", "no key\n", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", strings.Repeat("A", 1<<20)} {
+		must(t, os.WriteFile(w.keyFile(), []byte(bad), 0o600), os.WriteFile(w.CredentialsFile, []byte("client_id: ["+bad), 0o600), p.Signal(syscall.SIGHUP))
+		if _, err := p.Log.Await(w.ctx, nth(n+1, "reload left the last good state in use")); err != nil {
+			t.Fatalf("waiting for the reload: %v", err)
+		}
+		w.watcher.served()
+	}
+	w.wantMetric(`wellkey_key_file_good{domain="` + w.Domain + `"} 0`)
+	if n := w.Tesla.Count(fleetapi.OpRegister); n != 2 {
+		t.Errorf("%d registrations were posted, want 2", n)
+	}
+}
+
+// TestKilledWhileRotating kills "wellkey rotate" at 100 random moments. The key
+// file has the old key or the new one after each, whole, and what is served is one
+// of them.
+func TestKilledWhileRotating(t *testing.T) {
+	t.Parallel()
+	seed := uint64(time.Now().UnixNano())
+	t.Logf("seed %d", seed)
+	random := rand.New(rand.NewPCG(seed, 0))
+	w := newWorld(t)
+	must(t, w.WriteCredentials())
+	w.start()
+	w.await("both regions", registered)
+	w.watcher.served()
+	known := map[string]bool{w.fingerprint(w.keyFile()): true}
+	longest := w.rotate(nil, -1) // how long it takes when nobody kills it
+	changed := 0
+	for n := range 100 {
+		staged := filepath.Join(w.DataDir, "staged-key.pem")
+		delay := time.Duration(random.Int64N(int64(longest)))
+		if text, err := os.ReadFile(staged); err != nil {
+			w.rotate(nil, delay)
+		} else if parsed, err := keystore.Parse(text); err != nil {
+			t.Fatalf("kill %d: the staged key: %v", n, err)
+		} else {
+			known[parsed.Key.Fingerprint()] = true
+			w.watcher.allow(parsed.Key.PEM())
+			before := w.fingerprint(w.keyFile())
+			w.rotate([]string{"--confirm", parsed.Key.Fingerprint()}, delay)
+			if w.fingerprint(w.keyFile()) != before {
+				changed++
+			}
+		}
+		if now := w.fingerprint(w.keyFile()); !known[now] {
+			t.Fatalf("kill %d: the key file has the key %s, which nobody made", n, now)
+		}
+	}
+	w.watcher.served()
+	t.Logf("the key file got another key %d times", changed)
+	if found := quarantined(w.state()); len(found) > 0 {
+		t.Errorf("in quarantine: %q", found)
+	}
+	// What was cut off goes on: the key that is there now is registered in the end.
+	if text, err := os.ReadFile(filepath.Join(w.DataDir, "staged-key.pem")); err == nil {
+		parsed, err := keystore.Parse(text)
+		must(t, err)
+		w.watcher.allow(parsed.Key.PEM())
+		w.rotate([]string{"--confirm", parsed.Key.Fingerprint()}, -1)
+	}
+	text, err := os.ReadFile(w.keyFile())
+	must(t, err)
+	key, err := keystore.Parse(text)
+	must(t, err)
+	w.await("the key in both regions", func(s admin.Status) bool {
+		return registered(s) && w.Registered(fleetapi.NA) == key.Key.Hex() && w.Registered(fleetapi.EU) == key.Key.Hex()
+	})
+}
+
+// nth matches the entry with a message that is the nth of its kind.
+func nth(n int, message string) func(testworld.Entry) bool {
+	return func(e testworld.Entry) bool {
+		if e.Message == message {
+			n--
+		}
+		return n == 0
+	}
+}
+
+func (w *world) fingerprint(file string) string {
+	w.t.Helper()
+	text, err := os.ReadFile(file)
+	must(w.t, err)
+	parsed, err := keystore.Parse(text)
+	if err != nil {
+		w.t.Fatalf("%s is neither the old key nor the new one: %v", file, err)
+	}
+	return parsed.Key.Fingerprint()
+}
+
+// rotate runs "wellkey rotate" and kills it after a while; a negative one lets it
+// end. It returns how long it took.
+func (w *world) rotate(args []string, after time.Duration) time.Duration {
+	w.t.Helper()
+	command := exec.CommandContext(w.ctx, testprogram.Path(w.t), append([]string{"rotate"}, args...)...)
+	command.Env = append(w.Environ(), "PATH="+os.Getenv("PATH"))
+	began := time.Now()
+	must(w.t, command.Start())
+	if after >= 0 {
+		timer := time.NewTimer(after) // the moment is to be a random one
+		<-timer.C
+		_ = command.Process.Kill()
+	}
+	_ = command.Wait() // killed, or with a code that says that something is open
+	return time.Since(began)
+}
+
+// TestFewDescriptors: with 64 file descriptors and 200 clients who hold their
+// connections, those who are too many are shed, the log stays short, and the key
+// can be had.
+func TestFewDescriptors(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.startAs(w.wrapper("ulimit -n 64", ""))
+	w.await("a certificate", have)
+	w.watcher.served()
+	for n := range 200 {
+		dialer := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 9, 8, byte(1+n%8))}}
+		conn, err := dialer.DialContext(w.ctx, "tcp", w.HTTPSAddr)
+		must(t, err)
+		t.Cleanup(func() { _ = conn.Close() })
+	}
+	w.watcher.served()
+	w.watcher.served()
+	if lines := strings.Count(w.running.Log.String(), "\n"); lines > 100 {
+		t.Errorf("%d lines of log", lines)
+	}
+}
+
+// TestManyConnections: far more connections than are allowed do not bring the
+// process near the 128 MB of a small container, nor keep others from the key.
+func TestManyConnections(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.start()
+	w.await("a certificate", have)
+	for source := range 10 {
+		from := &net.TCPAddr{IP: net.IPv4(127, 9, 9, byte(1+source))}
+		for range 150 { // of which 64 are let in
+			dialer := net.Dialer{LocalAddr: from, Timeout: 10 * time.Second}
+			conn, err := dialer.DialContext(w.ctx, "tcp", w.HTTPSAddr)
+			must(t, err)
+			t.Cleanup(func() { _ = conn.Close() })
+			client := tls.Client(conn, &tls.Config{ServerName: w.Domain, InsecureSkipVerify: true})
+			_ = conn.SetDeadline(time.Now().Add(10 * time.Second))
+			_ = client.Handshake() // some are refused
+		}
+	}
+	w.watcher.served()
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", w.running.Pid()))
+	must(t, err)
+	for line := range strings.Lines(string(status)) {
+		if fields := strings.Fields(line); len(fields) > 1 && fields[0] == "VmHWM:" {
+			kB, err := strconv.Atoi(fields[1])
+			must(t, err)
+			t.Logf("%d MB at most", kB>>10)
+			if kB > 96<<10 {
+				t.Errorf("%d kB of memory, want 96 MB at most", kB)
+			}
+		}
+	}
+}
+
+// TestSlowDisk: a disk, or a share on the network, on which every fsync takes five
+// seconds or fails as on a stale handle, keeps nobody from the key.
+func TestSlowDisk(t *testing.T) {
+	t.Parallel()
+	for name, inject := range map[string]string{"slow": "delay_exit=5000000", "stale": "error=ESTALE"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			w.start()
+			w.await("a certificate", have)
+			since := w.kill()
+			if _, err := exec.LookPath("strace"); err != nil {
+				t.Fatalf("a slow disk is made with strace (Debian package strace), which is missing: %v", err)
+			}
+			w.startAs(w.wrapper("", "strace -D -f -qq -o /dev/null -e trace=fsync,fdatasync -e inject=fsync,fdatasync:"+inject))
+			if gap := w.watcher.up(since); gap > startPatience {
+				t.Errorf("nobody was served for %v", gap)
+			}
+			w.settled()
+			for range 20 {
+				w.watcher.served()
+			}
+			w.kill()
+		})
+	}
+}
