@@ -71,3 +71,10 @@ func (l Limits) PerAddress() int            { return l.perAddress }
 func (l Limits) IdleTimeout() time.Duration { return l.idleTimeout }
 func (l Limits) HeaderBytes() int           { return l.headerBytes }
 func (l Limits) Streams() int               { return l.streams }
+
+// LimitsWithin returns how many connections a listener that serves the key holds
+// open, and of one client, where the process may open so many files.
+func LimitsWithin(descriptors uint64) (connections, perAddress int) {
+	l := keyLimits.within(descriptors)
+	return l.connections, l.perAddress
+}

@@ -145,6 +145,7 @@ func New(config Config) (*Server, error) {
 			return nil, err
 		}
 	}
+	limits = limits.within(descriptors())
 	if config.HTTPAddr != "" {
 		httpLimits := limits
 		if !config.PlainHTTP {
