@@ -49,18 +49,14 @@ func TestTwoInstances(t *testing.T) {
 	other.served()
 	must(t, w.WriteCredentials())
 	w.await("both regions", registered) // of the first
-	posted := 0
 	for _, region := range []fleetapi.Region{fleetapi.NA, fleetapi.EU} {
-		if w.Registered(region) == "" {
-			t.Errorf("Tesla has no key in %s", region)
+		// Both may post the same key at the same moment, which changes nothing.
+		if n := w.Tesla.Count(fleetapi.OpRegister, region); w.Registered(region) == "" || n > 2 {
+			t.Errorf("Tesla has %q in %s after %d posts", w.Registered(region), region, n)
 		}
-		posted += w.Tesla.Count(fleetapi.OpRegister, region)
 	}
 	if n := w.ca.count(testca.FinalizePath); n != 1 {
 		t.Errorf("%d certificates, want 1", n)
-	}
-	if posted != 2 {
-		t.Errorf("%d registrations were posted, want one a region", posted)
 	}
 }
 
@@ -110,20 +106,17 @@ func TestKilledWhileRotating(t *testing.T) {
 	w.await("both regions", registered)
 	w.watcher.served()
 	known := map[string]bool{w.fingerprint(w.keyFile()): true}
-	longest := w.rotate(nil, -1) // how long it takes when nobody kills it
+	// How long it takes when nobody kills it.
+	w.rotate(nil, -1)
+	longest := w.rotate([]string{"--confirm", w.stagedKey(known)}, -1)
 	changed := 0
 	for n := range 100 {
-		staged := filepath.Join(w.DataDir, "staged-key.pem")
 		delay := time.Duration(random.Int64N(int64(longest)))
-		if text, err := os.ReadFile(staged); err != nil {
+		if fingerprint := w.stagedKey(known); fingerprint == "" {
 			w.rotate(nil, delay)
-		} else if parsed, err := keystore.Parse(text); err != nil {
-			t.Fatalf("kill %d: the staged key: %v", n, err)
 		} else {
-			known[parsed.Key.Fingerprint()] = true
-			w.watcher.allow(parsed.Key.PEM())
 			before := w.fingerprint(w.keyFile())
-			w.rotate([]string{"--confirm", parsed.Key.Fingerprint()}, delay)
+			w.rotate([]string{"--confirm", fingerprint}, delay)
 			if w.fingerprint(w.keyFile()) != before {
 				changed++
 			}
@@ -138,11 +131,8 @@ func TestKilledWhileRotating(t *testing.T) {
 		t.Errorf("in quarantine: %q", found)
 	}
 	// What was cut off goes on: the key that is there now is registered in the end.
-	if text, err := os.ReadFile(filepath.Join(w.DataDir, "staged-key.pem")); err == nil {
-		parsed, err := keystore.Parse(text)
-		must(t, err)
-		w.watcher.allow(parsed.Key.PEM())
-		w.rotate([]string{"--confirm", parsed.Key.Fingerprint()}, -1)
+	if fingerprint := w.stagedKey(known); fingerprint != "" {
+		w.rotate([]string{"--confirm", fingerprint}, -1)
 	}
 	text, err := os.ReadFile(w.keyFile())
 	must(t, err)
@@ -151,6 +141,23 @@ func TestKilledWhileRotating(t *testing.T) {
 	w.await("the key in both regions", func(s admin.Status) bool {
 		return registered(s) && w.Registered(fleetapi.NA) == key.Key.Hex() && w.Registered(fleetapi.EU) == key.Key.Hex()
 	})
+}
+
+// stagedKey returns the fingerprint of the key that a rotation put beside the one in
+// use, "" if there is none. From now on that key may be served.
+func (w *world) stagedKey(known map[string]bool) string {
+	w.t.Helper()
+	text, err := os.ReadFile(filepath.Join(w.DataDir, "staged-key.pem"))
+	if err != nil {
+		return ""
+	}
+	parsed, err := keystore.Parse(text)
+	if err != nil {
+		w.t.Fatalf("the staged key: %v", err)
+	}
+	known[parsed.Key.Fingerprint()] = true
+	w.watcher.allow(parsed.Key.PEM())
+	return parsed.Key.Fingerprint()
 }
 
 // nth matches the entry with a message that is the nth of its kind.
@@ -191,45 +198,45 @@ func (w *world) rotate(args []string, after time.Duration) time.Duration {
 	return time.Since(began)
 }
 
-// TestFewDescriptors: with 64 file descriptors and 200 clients who hold their
-// connections, those who are too many are shed, the log stays short, and the key
-// can be had.
+// TestFewDescriptors: with 64 file descriptors and 200 connections that want to be
+// held, those that are too many are shed, there are descriptors left to renew the
+// certificate, the log stays short, and when the silent ones have timed out, all
+// are served again.
 func TestFewDescriptors(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.startAs(w.wrapper("ulimit -n 64", ""))
 	w.await("a certificate", have)
 	w.watcher.served()
-	for n := range 200 {
-		dialer := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 9, 8, byte(1+n%8))}}
-		conn, err := dialer.DialContext(w.ctx, "tcp", w.HTTPSAddr)
+	since := w.watcher.down() // all places are taken
+	for range 200 {
+		conn, err := new(net.Dialer).DialContext(w.ctx, "tcp", w.HTTPSAddr)
 		must(t, err)
 		t.Cleanup(func() { _ = conn.Close() })
 	}
-	w.watcher.served()
-	w.watcher.served()
+	if gap := w.watcher.up(since); gap > startPatience {
+		t.Errorf("nobody was served for %v", gap)
+	}
+	w.renew(t)
 	if lines := strings.Count(w.running.Log.String(), "\n"); lines > 100 {
 		t.Errorf("%d lines of log", lines)
 	}
 }
 
-// TestManyConnections: far more connections than are allowed do not bring the
+// TestManyConnections: as many connections as a listener holds do not bring the
 // process near the 128 MB of a small container, nor keep others from the key.
 func TestManyConnections(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.start()
 	w.await("a certificate", have)
-	for source := range 10 {
-		from := &net.TCPAddr{IP: net.IPv4(127, 9, 9, byte(1+source))}
-		for range 150 { // of which 64 are let in
-			dialer := net.Dialer{LocalAddr: from, Timeout: 10 * time.Second}
-			conn, err := dialer.DialContext(w.ctx, "tcp", w.HTTPSAddr)
-			must(t, err)
-			t.Cleanup(func() { _ = conn.Close() })
-			client := tls.Client(conn, &tls.Config{ServerName: w.Domain, InsecureSkipVerify: true})
-			_ = conn.SetDeadline(time.Now().Add(10 * time.Second))
-			_ = client.Handshake() // some are refused
+	for range 1000 {
+		conn, err := new(net.Dialer).DialContext(w.ctx, "tcp", w.HTTPSAddr)
+		must(t, err)
+		t.Cleanup(func() { _ = conn.Close() })
+		_ = conn.SetDeadline(time.Now().Add(10 * time.Second))
+		if err := tls.Client(conn, &tls.Config{ServerName: w.Domain, InsecureSkipVerify: true}).Handshake(); err != nil {
+			t.Fatalf("a handshake: %v", err)
 		}
 	}
 	w.watcher.served()
