@@ -141,7 +141,7 @@ func TestReadmeCredentials(t *testing.T) {
 
 // Links of the documents lead to files that exist.
 func TestDocumentLinks(t *testing.T) {
-	for _, path := range []string{"README.md", "CONTRIBUTING.md", "SECURITY.md", "docs/decisions.md", "docs/pairing.md", "docs/problems.md", "docs/releasing.md", "docs/operating.md", "CHANGELOG.md", "docs/deploy.md", "docs/shapes.md"} {
+	for _, path := range []string{"README.md", "CONTRIBUTING.md", "SECURITY.md", "docs/decisions.md", "docs/pairing.md", "docs/problems.md", "docs/reliability.md", "docs/releasing.md", "docs/operating.md", "CHANGELOG.md", "docs/deploy.md", "docs/shapes.md"} {
 		for _, m := range regexp.MustCompile(`\]\(([^)#]+)`).FindAllStringSubmatch(read(t, path), -1) {
 			if strings.Contains(m[1], "://") {
 				continue
