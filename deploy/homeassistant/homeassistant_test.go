@@ -174,9 +174,7 @@ func TestSchema(t *testing.T) {
 func container(t *testing.T) (environ, args []string) {
 	t.Helper()
 	text := strings.ReplaceAll(string(read(t, "wellkey/Dockerfile")), "\\\n", " ")
-	for _, m := range regexp.MustCompile(`WELLKEY_[A-Z_]+=\S+`).FindAllString(text, -1) {
-		environ = append(environ, m)
-	}
+	environ = regexp.MustCompile(`WELLKEY_[A-Z_]+=\S+`).FindAllString(text, -1)
 	command := regexp.MustCompile(`(?m)^CMD (\[.*\])$`).FindStringSubmatch(text)
 	if command == nil || json.Unmarshal([]byte(command[1]), &args) != nil || len(environ) < 4 {
 		t.Fatalf("the Dockerfile was not understood: %q %q", environ, command)
