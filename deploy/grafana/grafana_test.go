@@ -7,7 +7,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"os"
 	"regexp"
 	"slices"
 	"strings"
@@ -16,10 +15,9 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
-	"wellkey/internal/admin"
+	"wellkey/deploy/deploytest"
 	"wellkey/internal/testprometheus"
 	"wellkey/internal/testworld"
-	"wellkey/registrar"
 )
 
 // A dashboard is what is checked of one.
@@ -58,13 +56,10 @@ type panel struct {
 	}
 }
 
+// read returns a file of this folder.
 func read(t *testing.T, path string) []byte {
 	t.Helper()
-	data, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return data
+	return []byte(deploytest.Read(t, "deploy/grafana/"+path))
 }
 
 func readDashboard(t *testing.T) dashboard {
@@ -227,10 +222,7 @@ func serve(t *testing.T) *testworld.World {
 	})
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	if _, err := w.AwaitStatus(ctx, func(s admin.Status) bool {
-		r := s.Sites[0].Registrations
-		return r[0].State == registrar.Registered && r[1].State == registrar.Registered
-	}); err != nil {
+	if _, err := w.AwaitStatus(ctx, deploytest.Registered); err != nil {
 		t.Fatal(err)
 	}
 	return w

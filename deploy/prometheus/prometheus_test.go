@@ -14,6 +14,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"wellkey/deploy/deploytest"
 	"wellkey/internal/fleetsim"
 	"wellkey/internal/testca"
 	"wellkey/internal/testprometheus"
@@ -50,13 +51,10 @@ func readRules(t *testing.T) []rule {
 	return all
 }
 
+// read returns a file of this folder.
 func read(t *testing.T, path string) []byte {
 	t.Helper()
-	data, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return data
+	return []byte(deploytest.Read(t, "deploy/prometheus/"+path))
 }
 
 func promtool(t *testing.T, stdin []byte, args ...string) {

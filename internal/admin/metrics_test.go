@@ -129,6 +129,7 @@ func TestEvidence(t *testing.T) {
 		want   string // "" = absent
 	}{
 		{"validated", func(*world) {}, acme, "1"},
+		{"our own look is inconclusive", func(w *world) { w.sites[0].Look.Verdict = reach.Inconclusive }, `wellkey_probe_success{domain="keys.example.com",vantage="loop"}`, ""},
 		{"never validated", func(w *world) { w.certs[domain] = certs.Status{Source: "acme"} }, acme, ""},
 		{"the CA has trouble of its own", func(w *world) { w.fail(certs.ReasonServer, noon) }, acme, ""},
 		{"the CA did not find us, and did since", func(w *world) { w.fail(certs.ReasonDNS, earlier) }, acme, "1"},

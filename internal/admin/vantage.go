@@ -28,7 +28,7 @@ type evidence struct {
 func evidenceOf(site SiteView) []evidence {
 	loop := evidence{vantage: vantageLoop}
 	if l := site.Reachability; l != nil {
-		loop.known, loop.good, loop.last = true, l.Verdict == reach.Reachable, l.LastGood
+		loop.known, loop.good, loop.last = l.Verdict != reach.Inconclusive, l.Verdict == reach.Reachable, l.LastGood
 	}
 	acme := evidence{vantage: vantageACME, last: site.Certificate.ValidatedAt}
 	acme.known = !acme.last.IsZero()
