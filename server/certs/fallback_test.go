@@ -13,6 +13,7 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest/observer"
 
+	"wellkey/internal/secret"
 	"wellkey/internal/testca"
 	"wellkey/server/certs"
 )
@@ -178,6 +179,22 @@ func TestFallbackThatFailsAlike(t *testing.T) {
 	p.passes(t, 4*24*time.Hour, func() bool { return false })
 	if a := p.Status().Authorities; a[1].Attempts < 3 || a[1].Attempts > 4 || a[1].LastError == nil || a[0].FailingSince.IsZero() {
 		t.Errorf("got %+v, want three or four attempts in the three days", a)
+	}
+}
+
+// TestFallbackThatRefusesUs: what to do names the settings of the fallback.
+func TestFallbackThatRefusesUs(t *testing.T) {
+	t.Parallel()
+	p := newPair(t, "refusesus.test")
+	const mac = "zWNDZM6eQGHWpSRTPal5eIUYFTu7EajVIoguysqZ9wG44nMEtx3MUAsUDkMTQ12W"
+	p.cfg.Fallback = p.startSecond(t, testca.Config{EAB: map[string]string{"kid-1": mac}})
+	p.cfg.Fallback.EAB = &certs.EAB{KeyID: "kid-2", MACKey: secret.New(mac)}
+	p.cfg.Roots.AppendCertsFromPEM(p.second.APIRootsPEM())
+	p.ca.Intercept(down)
+	p.begin(t)
+	p.passes(t, 30*time.Hour, func() bool { return p.Status().Authorities[1].LastError != nil })
+	if last := p.Status().Authorities[1].LastError; last == nil || last.Reason != certs.ReasonEAB || !strings.Contains(last.Fix, "acme_fallback_eab_key_id and acme_fallback_eab_hmac_key") {
+		t.Errorf("got %+v, want words about the fallback's external account", last)
 	}
 }
 

@@ -37,7 +37,6 @@ func newMetrics(reg prometheus.Registerer, m *Manager) (*metrics, error) {
 	}
 	gauges := acmeGauges{m,
 		prometheus.NewDesc("wellkey_acme_issuance_budget_remaining", "How many certificates wellkey may still ask the authority for now, by its own limits.", []string{"authority"}, nil),
-		prometheus.NewDesc("wellkey_acme_failing_since_timestamp_seconds", "Since when every attempt at the authority has failed; absent while none has.", []string{"authority"}, nil),
 		prometheus.NewDesc("wellkey_tls_certificate_authority", "Which authority issued the served certificate: 1 for the one that holds, primary, fallback, or other for one that the settings do not name any more.", []string{"domain", "authority"}, nil),
 		prometheus.NewDesc("wellkey_clock_offset_seconds", "By how much the clock of this host is ahead of that of the authority or of Tesla.", nil, nil)}
 	return v, errors.Join(reg.Register(v.attempts), reg.Register(v.failures), reg.Register(gauges), registerTimes(reg, m.domain, m.Status))
@@ -46,13 +45,13 @@ func newMetrics(reg prometheus.Registerer, m *Manager) (*metrics, error) {
 // acmeGauges is a collector of what else is in a status; what is not known is
 // left out.
 type acmeGauges struct {
-	m                             *Manager
-	budget, failing, role, offset *prometheus.Desc
+	m                    *Manager
+	budget, role, offset *prometheus.Desc
 }
 
 // Describe implements prometheus.Collector.
 func (g acmeGauges) Describe(descs chan<- *prometheus.Desc) {
-	for _, desc := range []*prometheus.Desc{g.budget, g.failing, g.role, g.offset} {
+	for _, desc := range []*prometheus.Desc{g.budget, g.role, g.offset} {
 		descs <- desc
 	}
 }
@@ -67,9 +66,6 @@ func (g acmeGauges) Collect(out chan<- prometheus.Metric) {
 		one := a.status()
 		if one.Budget != nil {
 			gauge(g.budget, float64(one.Budget.Remaining), string(a.role))
-		}
-		if !one.FailingSince.IsZero() {
-			gauge(g.failing, float64(one.FailingSince.Unix()), string(a.role))
 		}
 	}
 	for _, role := range Roles() {

@@ -176,7 +176,11 @@ func (a *authority) explain(err error) Failure {
 	if problem := (acme.Problem{}); errors.As(err, &problem) {
 		text = strings.TrimPrefix(problem.Type, acme.ProblemTypeNamespace) + ": " + problem.Detail
 	}
-	return Failure{At: a.m.cfg.Now(), Reason: reason, Cause: row.cause, Fix: row.fix, Text: fmt.Sprintf("%.500q", text)}
+	fix := row.fix
+	if a.role == Fallback { // which has settings of its own
+		fix = strings.NewReplacer("acme_eab_", "acme_fallback_eab_", "acme_directory", "acme_fallback_directory").Replace(fix)
+	}
+	return Failure{At: a.m.cfg.Now(), Reason: reason, Cause: row.cause, Fix: fix, Text: fmt.Sprintf("%.500q", text)}
 }
 
 // classify finds the reason of a failed attempt.

@@ -79,14 +79,15 @@ func newRig(t *testing.T, domain string, cfg testca.Config) *rig {
 // startSecond starts another CA and returns it as the fallback of a Config.
 func (r *rig) startSecond(t *testing.T, cfg testca.Config) *certs.FallbackCA {
 	t.Helper()
-	var err error
 	cfg.DNS, cfg.Date = r.names.Addr(), r.now
 	cfg.HTTPPort, cfg.TLSPort = r.http.Addr().(*net.TCPAddr).Port, r.tls.Addr().(*net.TCPAddr).Port
-	if r.second, err = testca.Start(cfg); err != nil {
+	second, err := testca.Start(cfg)
+	if err != nil {
 		t.Fatal(err)
 	}
+	r.second = second
 	t.Cleanup(func() {
-		if err := r.second.Close(); err != nil {
+		if err := second.Close(); err != nil {
 			t.Errorf("closing the second CA: %v", err)
 		}
 	})
