@@ -17,7 +17,11 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"wellkey/deploy/deploytest"
 )
+
+func TestMain(m *testing.M) { os.Exit(deploytest.Main(m)) }
 
 const (
 	version  = "1.2.3-rc.1"
@@ -37,10 +41,11 @@ func TestRelease(t *testing.T) {
 		t.Fatalf("two releases of the same sources differ:\n%s\n%s", sums, again)
 	}
 	name := "wellkey_" + version + "_linux_amd64"
-	if got, want := listed(t, one, sums), []string{"wellkey_" + version + "_amd64.deb", name + ".cdx.json", name + ".oci.tar", name + ".tar.gz"}; !slices.Equal(got, want) {
+	if got, want := listed(t, one, sums), []string{"wellkey-" + version + ".tgz", "wellkey_" + version + "_amd64.deb", name + ".cdx.json", name + ".oci.tar", name + ".tar.gz"}; !slices.Equal(got, want) {
 		t.Errorf("the release holds %q, want %q", got, want)
 	}
 	t.Run("archive", func(t *testing.T) { testArchive(t, filepath.Join(one, name+".tar.gz")) })
+	t.Run("chart", func(t *testing.T) { testChart(t, filepath.Join(one, "wellkey-"+version+".tgz")) })
 	t.Run("package", func(t *testing.T) { testPackage(t, filepath.Join(one, "wellkey_"+version+"_amd64.deb")) })
 	t.Run("image", func(t *testing.T) { testImage(t, filepath.Join(one, name+".oci.tar")) })
 	t.Run("bill of materials", func(t *testing.T) { testMaterials(t, filepath.Join(one, name+".cdx.json")) })
@@ -127,6 +132,23 @@ func runs(t *testing.T, program string) {
 	said := run(t, program, "serve", "--domain", "example.com", "--data-dir", t.TempDir(), "--check-config")
 	if !strings.Contains(said, "the settings are good") {
 		t.Errorf("the program says %q of good settings", said)
+	}
+}
+
+// The chart is whole, so that what it links to came along, and takes the image of
+// the release.
+func testChart(t *testing.T, path string) {
+	dir := t.TempDir()
+	run(t, "tar", "-C", dir, "-xzf", path)
+	values := "domain: keys.example.com\nmonitoring: {prometheusRule: {enabled: true}}\n"
+	out, err := deploytest.Check(t, values, "chart", filepath.Join(dir, "wellkey"), "keys")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{`"image":"wellkey:` + version + `"`, `"helm.sh/chart":"wellkey-` + version + `"`, `"alert":"WellkeyDown"`} {
+		if !strings.Contains(out, want) {
+			t.Errorf("the chart of the release gives no %s:\n%s", want, out)
+		}
 	}
 }
 
