@@ -27,7 +27,8 @@ type named struct{ addr string }
 
 // startNamed runs BIND until the end of the test. Zones are those of its
 // database, with a key for each algorithm that may update all of them, and one,
-// "powerless", that may not.
+// "powerless", that may not. With several zones it is the resolver of a CA, too:
+// only so does it follow a CNAME from one into another.
 func startNamed(t *testing.T, zones map[string]string, algorithms ...string) named {
 	t.Helper()
 	program, err := exec.LookPath("named")
@@ -47,11 +48,11 @@ func startNamed(t *testing.T, zones map[string]string, algorithms ...string) nam
 	fmt.Fprintf(&config, `options {
 	directory %q; pid-file none; session-keyfile none; managed-keys-directory %q;
 	listen-on port %d { 127.0.0.1; }; listen-on-v6 { none; };
-	recursion no; dnssec-validation no; notify no;
+	recursion %s; dnssec-validation no; notify no;
 };
 controls {};
 key powerless { algorithm hmac-sha256; secret %q; };
-`, dir, dir, port, keySecret)
+`, dir, dir, port, map[bool]string{true: "yes", false: "no"}[len(zones) > 1], keySecret)
 	var allowed strings.Builder
 	for _, algorithm := range append(slices.Clone(algorithms), "hmac-sha256") {
 		name := "wellkey-" + algorithm

@@ -86,6 +86,7 @@ func (p *rfc2136) zone(ctx context.Context, name string) (string, error) {
 	}
 	query := new(dns.Msg)
 	query.SetQuestion(dns.Fqdn(name), dns.TypeSOA)
+	query.RecursionDesired = false // what it is the primary of, it knows
 	reply, err := p.exchange(ctx, query)
 	if reply == nil || err != nil && reply.Rcode == dns.RcodeSuccess {
 		return "", p.unanswered(err)

@@ -143,7 +143,12 @@ func TestAnswersOfBrokenServers(t *testing.T) {
 // fakeDNS answers every message over UDP until the end of the test.
 func fakeDNS(t *testing.T, fill func(reply *dns.Msg)) (addr string) {
 	t.Helper()
-	conn, err := net.ListenPacket("udp", "127.0.0.1:0")
+	return fakeDNSAt(t, "127.0.0.1:0", fill)
+}
+
+func fakeDNSAt(t *testing.T, listen string, fill func(reply *dns.Msg)) (addr string) {
+	t.Helper()
+	conn, err := net.ListenPacket("udp", listen)
 	if err != nil {
 		t.Fatal(err)
 	}
