@@ -28,7 +28,10 @@ func (s addresses) challenges() []string {
 func (a *authority) offer(solves addresses) string {
 	iss := a.client.iss
 	all := solves.challenges()
-	if iss.DNS01Solver != nil || len(all) == 0 {
+	if iss.DNS01Solver != nil {
+		return acme.ChallengeTypeDNS01 // certmagic makes no other then
+	}
+	if len(all) == 0 {
 		return ""
 	}
 	if !slices.Contains(all, a.rec.Challenge) {

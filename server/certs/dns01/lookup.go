@@ -90,13 +90,13 @@ type nameServer struct{ name, addr string }
 func (n nameServer) String() string { return plain(n.name) + " (" + n.addr + ")" }
 
 // nameServers returns all addresses of the name servers of the zone that name is
-// in.
-func (s *Solver) nameServers(ctx context.Context, name string) ([]nameServer, error) {
+// in; none if nobody knows them.
+func (s *Solver) nameServers(ctx context.Context, name string) []nameServer {
 	name = dns.CanonicalName(name)
 	for _, at := range dns.Split(name) {
 		reply, err := s.resolve(ctx, name[at:], dns.TypeNS)
 		if err != nil {
-			return nil, err
+			return nil
 		}
 		var all []nameServer
 		for _, rr := range reply.Answer {
@@ -105,10 +105,10 @@ func (s *Solver) nameServers(ctx context.Context, name string) ([]nameServer, er
 			}
 		}
 		if len(all) > 0 {
-			return all, nil
+			return all
 		}
 	}
-	return nil, fail(KindZone, "nobody knows a name server of %s, or of a name above it", plain(name))
+	return nil
 }
 
 // addresses returns those of one name server; what cannot be looked up is none.

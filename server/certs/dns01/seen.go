@@ -41,10 +41,7 @@ func (s *Solver) seen(ctx context.Context, r Record) error {
 
 // look returns who lacks the record, or "".
 func (s *Solver) look(ctx context.Context, r Record) string {
-	servers, err := s.nameServers(ctx, r.Name)
-	if err != nil {
-		return "looking for the name servers of its zone: " + err.Error()
-	}
+	servers := s.nameServers(ctx, r.Name)
 	answers := make([]string, len(servers))
 	reached := make([]bool, len(servers))
 	var group sync.WaitGroup
