@@ -46,6 +46,8 @@ type Config struct {
 		Listeners() []listen.State
 		KeyFetches() []server.Fetch
 	}
+	// Storage tells how the storage is; nil = that is not told.
+	Storage func() Storage
 	// Reloads tells of each part of what is read from files, and followed, whether
 	// it is good; nil = nothing is.
 	Reloads func() []Reload

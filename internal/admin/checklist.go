@@ -38,7 +38,7 @@ func (c Condition) rank() int {
 }
 
 // A Check is one line of the checklist of a site. ID is stable: "listeners",
-// "key", "certificate", "reachability", or "registration_" and the region.
+// "storage", "key", "certificate", "reachability", or "registration_" and the region.
 type Check struct {
 	ID    string    `json:"id"`
 	State Condition `json:"state"`
@@ -82,8 +82,10 @@ func summarize(checks []Check) Summary {
 }
 
 // checklist judges a site, in the order in which things depend on each other.
-func checklist(s SiteView, on []Listener, now time.Time) []Check {
-	checks := []Check{checkListeners(on), checkKey(s.Key), checkCertificate(s.Certificate, now), checkReachability(s)}
+func checklist(s SiteView, on []Listener, storage *Storage, now time.Time) []Check {
+	checks := []Check{checkListeners(on)}
+	checks = append(checks, checkStorage(storage)...)
+	checks = append(checks, checkKey(s.Key), checkCertificate(s.Certificate, now), checkReachability(s))
 	for _, r := range s.Registrations {
 		checks = append(checks, checkRegistration(r, now))
 	}
@@ -92,6 +94,20 @@ func checklist(s SiteView, on []Listener, now time.Time) []Check {
 		c.Seen, c.Cause, c.Fix = brief(c.Seen), brief(c.Cause), brief(c.Fix)
 	}
 	return checks
+}
+
+// checkStorage judges a storage that replicas share. One in a directory is told of
+// by what it keeps from being done.
+func checkStorage(s *Storage) []Check {
+	if s == nil || !s.Shared {
+		return nil
+	}
+	if s.Up {
+		return []Check{{ID: "storage", Title: "Storage", State: OK, Text: "The replicas share " + s.Name + "."}}
+	}
+	return []Check{{ID: "storage", Title: "Storage", State: Action,
+		Text: "The shared storage is down: the key is served on, and nothing is ordered or registered.",
+		Seen: phrase.Sentence(s.Seen), Cause: phrase.Sentence(s.Cause), Fix: phrase.Sentence(s.Fix)}}
 }
 
 func checkListeners(on []Listener) Check {
@@ -122,6 +138,8 @@ func checkKey(k KeyView) Check {
 		switch note.Reason {
 		case registrar.ReasonRegionsDisagree:
 			c.State, c.Text = Action, "No key is hosted, and which one it must be is for you to say."
+		case registrar.ReasonNoSharedKey:
+			c.State, c.Text = Action, "No key is hosted: replicas share the storage, so none of them makes one."
 		case registrar.ReasonNoKey:
 			c.State, c.Text = Action, "No key is hosted: it could not be written."
 		default:

@@ -25,8 +25,21 @@ type Status struct {
 	Ready      bool       `json:"ready"`
 	NotReady   string     `json:"not_ready,omitempty"` // why
 	Listeners  []Listener `json:"listeners"`
+	Storage    *Storage   `json:"storage,omitempty"` // where state is kept; left out where that is not told
 	Sites      []SiteView `json:"sites"`
 	KeyFetches []Fetch    `json:"key_fetches"` // of all sites together
+}
+
+// Storage is where state is kept.
+type Storage struct {
+	Name   string    `json:"name"`             // without a password
+	Shared bool      `json:"shared"`           // other replicas use it, too
+	Up     bool      `json:"up"`               // the last call was answered
+	Since  time.Time `json:"since,omitzero"`   // when that began; left out = at the start
+	Reason string    `json:"reason,omitempty"` // why it is not up: one of a closed set
+	Seen   string    `json:"seen,omitempty"`
+	Cause  string    `json:"cause,omitempty"`
+	Fix    string    `json:"fix,omitempty"`
 }
 
 // A Listener is one public listener.
@@ -132,6 +145,10 @@ func (a *Admin) Status() Status {
 	if err := a.notReady(); err != nil {
 		out.Ready, out.NotReady = false, err.Error()
 	}
+	if a.config.Storage != nil {
+		storage := a.config.Storage()
+		out.Storage = &storage
+	}
 	for _, l := range a.config.Server.Listeners() {
 		out.Listeners = append(out.Listeners, Listener{l.Name, l.Addr, l.Bound, l.Error})
 	}
@@ -140,7 +157,7 @@ func (a *Admin) Status() Status {
 	}
 	for _, s := range a.config.Registrar.Snapshot().Sites {
 		site := viewSite(a.sites[s.Domain], s)
-		site.Checklist = checklist(site, out.Listeners, out.At)
+		site.Checklist = checklist(site, out.Listeners, out.Storage, out.At)
 		site.Summary = summarize(site.Checklist)
 		out.Sites = append(out.Sites, site)
 	}

@@ -178,6 +178,7 @@ func (d *daemon) adminConfig(settings *config.Settings, registry *prometheus.Reg
 		Web:       d.web,
 		Stopping:  d.stopping.Load,
 		Reloads:   d.reloads,
+		Storage:   d.storageView,
 	}
 }
 

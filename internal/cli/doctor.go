@@ -58,6 +58,9 @@ func examine(ctx context.Context, p Process, t target, asJSON bool) error {
 	c := doctor.Config{Domain: t.typed, Prober: prober, Local: t.local(), Regions: t.settings.Regions, Bases: t.settings.Tesla.APIURLs}
 	credentials, err := t.credentials()
 	c.Fault = err // a finding like others
+	if t.own() {
+		c.Storage = examineStorage(ctx, t.settings)
+	}
 	if !credentials.IsZero() {
 		if c.Tesla, err = t.client(credentials, log); err != nil {
 			return &usageError{err}
@@ -104,6 +107,8 @@ func title(g doctor.Group) string {
 		return "Key"
 	case doctor.NameClock:
 		return "Clock"
+	case doctor.NameStorage:
+		return "Storage"
 	}
 	if region := fleetapi.Region(g.On); slices.Contains(fleetapi.Regions(), region) {
 		return "Tesla in " + g.On + " (" + region.Name() + ")"

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"fmt"
 	"path/filepath"
 
@@ -8,8 +9,12 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
 
+	"wellkey/internal/admin"
 	"wellkey/internal/config"
+	"wellkey/internal/finding"
+	"wellkey/internal/phrase"
 	"wellkey/internal/storage"
+	"wellkey/internal/storage/trouble"
 	"wellkey/registrar"
 )
 
@@ -63,4 +68,47 @@ func lookIntoStorage(s *config.Settings) (registrar.Storage, func(), error) {
 		return useStorage(s)
 	}
 	return &certmagic.FileStorage{Path: filepath.Join(s.DataDir, "state")}, func() {}, nil
+}
+
+// storageView says how the storage is.
+func (d *daemon) storageView() admin.Storage {
+	h := d.store.Health()
+	view := admin.Storage{Name: h.Name, Shared: h.Shared, Up: h.Up, Since: h.Since}
+	if why := h.Why; why != nil {
+		view.Reason, view.Seen, view.Cause, view.Fix = string(why.Reason), why.Seen, why.Cause, why.Fix
+	}
+	return view
+}
+
+// examineStorage says how the shared storage of the settings is, for the doctor. It
+// writes nothing. The zero finding is that there is none.
+func examineStorage(ctx context.Context, s *config.Settings) finding.Finding {
+	if s.Storage.URL == "" {
+		return finding.Finding{}
+	}
+	f := finding.Finding{ID: "storage"}
+	cfg, err := storageConfig(s)
+	if err == nil {
+		cfg.LookOnly = true
+		var store *storage.Store
+		if store, err = storage.Open(cfg); err == nil {
+			defer func() { _ = store.Close() }() // nothing was written
+			err = store.Examine(ctx)
+			f.Status, f.Seen = finding.OK, "The storage "+store.String()+" answers, and lets us in."
+			if ephemeral, why := store.Ephemeral(ctx); err == nil && ephemeral {
+				f.Status, f.Seen = finding.Warn, phrase.Sentence(why)
+				f.Cause, f.Fix = "It was set up as a cache.", "Make it keep what it stores, or name another in storage; certificates that are lost are ordered again, and authorities give few."
+			}
+		}
+	}
+	if err == nil {
+		return f
+	}
+	f.Status, f.Seen = finding.Fail, phrase.Sentence(err.Error())
+	f.Cause, f.Fix = "The settings and the storage do not go together.", "Correct the setting that is named there."
+	if why, ok := trouble.Of(err); ok {
+		f.Seen = "The storage " + why.Store + " cannot be used: " + why.Seen + "."
+		f.Cause, f.Fix = phrase.Sentence(why.Cause), phrase.Sentence(why.Fix)
+	}
+	return f
 }

@@ -15,6 +15,7 @@ const (
 	idLook       = "look"
 	idKeySame    = "key_same"
 	idKeyLocal   = "key_local"
+	idStorage    = "storage"
 	idStatus     = "tesla_status"
 	idToken      = "tesla_token"
 	idAudience   = "tesla_audience"
@@ -42,7 +43,7 @@ func Checks() []string {
 		}
 	}
 	return slices.Concat(ids, key, []string{idKeySame, idKeyLocal}, clock,
-		[]string{idStatus, idToken, idAudience, idScopes, idRegistered})
+		[]string{idStorage, idStatus, idToken, idAudience, idScopes, idRegistered})
 }
 
 func ok(id, on, seen string) finding.Finding {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"wellkey/internal/config"
+	"wellkey/internal/finding"
 	"wellkey/keystore"
 	"wellkey/registrar/fleetapi"
 	"wellkey/registrar/reach"
@@ -19,6 +20,7 @@ type Config struct {
 	Domain  string // as it was typed
 	Prober  Prober
 	Local   Local
+	Storage finding.Finding            // how the storage is that replicas share; zero = there is none
 	Tesla   Tesla                      // nil = there are no credentials: Tesla is not asked
 	Fault   error                      // why those that were given cannot be used; nil = they can, or there are none
 	Regions []fleetapi.Region          // where Tesla is asked
@@ -69,6 +71,9 @@ func Run(ctx context.Context, c Config) Report {
 		regions := c.askTesla(ctx, report.Domain)
 		look = c.Prober.Examine(ctx, report.Domain, c.Local.Key)
 		put(lookGroups(look, c.Local)...)
+		if c.Storage.ID != "" {
+			put(Group{Name: NameStorage, Findings: []finding.Finding{c.Storage}})
+		}
 		if c.Tesla == nil {
 			put(c.notAsked())
 		}

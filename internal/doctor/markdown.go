@@ -66,7 +66,7 @@ const aboutJSON = `
 | outcome | well, fix or undecided: exit status 0, 1 or 3 |
 | verdict | what to do first, for people |
 | first | the finding that the verdict is about; missing where all is well |
-| groups[] | name: domain, dns, address, key, clock or tesla; on: the IP address or region, where there may be several; findings[] |
+| groups[] | name: domain, dns, address, key, clock, storage or tesla; on: the IP address or region, where there may be several; findings[] |
 | findings[] | id; status; on: the address or region, where it is about one of several; seen; cause and fix where it is not ok |
 
 ` + "`wellkey register --json`" + ` prints one object under the same promise.
@@ -129,6 +129,7 @@ var questions = map[string]string{
 	idKeyLocal:      "Can the local key file be read?",
 	"clock":         "Does the clock of this machine agree with the host's?",
 
+	idStorage:    "Does the storage that replicas share answer, let us in, and keep what it is given? Asked where there is one.",
 	idStatus:     "Is Tesla's API of the region up?",
 	idToken:      "Does Tesla give the application a token, and of the right kind?",
 	idAudience:   "Is the token for this region?",

@@ -36,6 +36,7 @@ const (
 	NameAddress Name = "address" // one address: its connection, TLS and HTTP
 	NameKey     Name = "key"     // what is published, and the local key
 	NameClock   Name = "clock"   // of this machine
+	NameStorage Name = "storage" // that replicas share, where there is one
 	NameTesla   Name = "tesla"   // one region, or none where Tesla was not asked
 )
 

@@ -144,12 +144,12 @@ const sealCheck = "sealed/check"
 // checkSeal returns an error where the store was sealed with a key that we have
 // not got. With a key and no check yet, it leaves one. A store that is down is not
 // checked: its items are, one by one.
-func (s *Store) checkSeal(ctx context.Context) error {
+func (s *Store) checkSeal(ctx context.Context, lookOnly bool) error {
 	_, err := s.Load(ctx, sealCheck)
 	if errors.Is(err, ErrSealed) {
 		return err
 	}
-	if !errors.Is(err, fs.ErrNotExist) || s.keys.IsZero() {
+	if !errors.Is(err, fs.ErrNotExist) || s.keys.IsZero() || lookOnly {
 		return nil
 	}
 	if err := s.Store(ctx, sealCheck, []byte("wellkey")); err != nil {

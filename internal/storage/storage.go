@@ -41,6 +41,7 @@ type Config struct {
 	Refresh    time.Duration         // of a lock that is held in a directory; 0 = 5 s, as certmagic does
 	Shared     Shared                // zero = there is none, and state is in the directory
 	Keys       Keys                  // seal secrets; none = they are stored as they are
+	LookOnly   bool                  // Open writes nothing into a shared store
 	Registerer prometheus.Registerer // nil = none
 	Logger     *zap.Logger           // nil = none
 }

@@ -96,7 +96,7 @@ func Open(cfg Config) (*Store, error) {
 	}
 	s.metrics.backend(s.Kind())
 	s.health = Health{Name: s.backend.String(), Shared: s.shared, Up: true}
-	if err := s.checkSeal(context.Background()); err != nil {
+	if err := s.checkSeal(context.Background(), cfg.LookOnly); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
 	return s, nil
@@ -362,13 +362,22 @@ func (s *Store) Ephemeral(ctx context.Context) (ephemeral bool, why string) {
 	return false, ""
 }
 
+// Examine returns what is wrong with a shared store, as far as that can be seen
+// without writing into it.
+func (s *Store) Examine(ctx context.Context) error {
+	if p, ok := s.backend.(interface{ Ping(context.Context) error }); ok {
+		return s.call(ctx, callStat, p.Ping)
+	}
+	return nil
+}
+
 // Writable proves that the store takes what is written, and sets the metric
 // wellkey_storage_writable.
 func (s *Store) Writable(ctx context.Context) error {
 	if d, ok := s.backend.(*Directory); ok {
 		return d.Writable(ctx)
 	}
-	err := s.call(ctx, callStat, s.backend.(interface{ Ping(context.Context) error }).Ping)
+	err := s.Examine(ctx)
 	if err == nil {
 		err = probe(ctx, s)
 	}

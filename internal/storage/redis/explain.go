@@ -120,5 +120,13 @@ func (s *Store) Ping(ctx context.Context) error {
 	if err := s.client.HExists(ctx, items, "").Err(); err != nil && !errors.Is(err, redis.Nil) {
 		return s.explain(err)
 	}
+	if _, one := s.client.(*redis.Client); one { // of a Cluster, another node may answer
+		if info, err := s.client.Info(ctx, "replication").Result(); err == nil && infoField(info, "role") == "slave" && infoField(info, "slave_read_only") != "0" {
+			return s.explain(errReplica)
+		}
+	}
 	return nil
 }
+
+// errReplica is what a write at a replica gives.
+var errReplica = errors.New("READONLY You can't write against a read only replica.")
