@@ -55,6 +55,7 @@ func (a *authority) tryLocked(ctx context.Context, forced bool) (err error) {
 		if forced = forced && a.m.wordLeft(ctx); !forced && a.rec.Next.After(a.m.cfg.Now()) && !a.rec.Down {
 			return &waitError{}
 		}
+		a.refill(ctx)
 	}
 	err = a.attempt(ctx, forced)
 	if err != nil && ctx.Err() != nil {
@@ -79,10 +80,16 @@ func (a *authority) reread(ctx context.Context) error {
 	return nil
 }
 
-// emptied reports whether a storage that we share has lost what we stored there:
-// the record of orders, which nobody deletes, is gone.
-func (a *authority) emptied(ctx context.Context) bool {
-	return a.m.cfg.Shared && a.m.locked && a.opened && !a.m.cfg.Storage.Exists(ctx, a.recordKey())
+// refill gives back what we have in memory to a storage that has lost it: that the
+// record of orders is gone, which nobody deletes, tells.
+func (a *authority) refill(ctx context.Context) {
+	if !a.opened || a.held == nil || a.m.cfg.Storage.Exists(ctx, a.recordKey()) {
+		return
+	}
+	a.log.Warn("storage has lost what was in it, so the certificate in use is stored again")
+	a.unsaved = a.held
+	a.save(ctx)
+	a.keepRecord(ctx)
 }
 
 // saveLate stores what is only in memory, unless another replica has stored

@@ -112,7 +112,7 @@ func (a *authority) loadOwn(ctx context.Context) (s stored, err error) {
 	}
 	if s.cert == nil {
 		s.resource = resource{Issuer: a.issuerKey}
-		if a.held == nil || a.m.onlyLooks() || damage == nil && !a.emptied(ctx) {
+		if a.held == nil || a.m.onlyLooks() || damage == nil {
 			return s, nil
 		}
 		s.resource, a.unsaved = *a.held, a.held
