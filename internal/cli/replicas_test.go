@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"wellkey/internal/admin"
+	"wellkey/internal/storage/redis"
 	"wellkey/internal/testca"
 	"wellkey/internal/teststore"
 	"wellkey/internal/testworld"
@@ -137,5 +138,110 @@ func TestReplicas(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// awaitAllRegistered waits until every replica shows the registrations and serves.
+func (r *replicas) awaitAllRegistered() {
+	r.t.Helper()
+	for _, place := range r.places {
+		place.await("registered in both regions", func(s admin.Status) bool {
+			site := s.Sites[0]
+			return site.Certificate.Have && site.Registrations[0].State == registrar.Registered && site.Registrations[1].State == registrar.Registered
+		})
+	}
+}
+
+// wantNothingMore wants what the first start has cost.
+func (r *replicas) wantNothingMore() {
+	r.t.Helper()
+	if got := r.CA.Orders(); got != 1 {
+		r.t.Errorf("%d certificates were ordered, want 1", got)
+	}
+	r.wantPosts(2)
+}
+
+// TestReplicasWithoutTheirStore: while the store is away, all replicas serve on,
+// also one that starts meanwhile; they say so; and when it is back, empty, nothing
+// is ordered or registered again.
+func TestReplicasWithoutTheirStore(t *testing.T) {
+	t.Parallel()
+	store := teststore.StartRedis(t, "--requirepass", "canary-of-the-store")
+	r := newReplicas(t, 2, "STORAGE=redis://:canary-of-the-store@"+store.Addr+"/0")
+	r.canary.forbid("the password of the store", "canary-of-the-store")
+	r.places[1].canary.forbid("the password of the store", "canary-of-the-store")
+	processes := r.execAll()
+	r.awaitAllRegistered()
+	for _, place := range r.places { // of shared stores, this much is told
+		if s := place.await("the storage", func(s admin.Status) bool { return s.Storage != nil }); !s.Storage.Up || !s.Storage.Shared {
+			t.Errorf("the storage is %+v", s.Storage)
+		}
+	}
+
+	store.Kill()
+	r.kill(processes[1])
+	r.places[1].exec(r.common...)
+	served, err := r.places[1].AwaitFetch(r.ctx)
+	if err != nil {
+		t.Fatalf("after a start without the store: %v", err)
+	}
+	if string(served.Body) != string(r.key.PEM()) {
+		t.Errorf("after a start without the store, %q is served", served.Body)
+	}
+	r.wantServed(r.key)
+	for _, place := range r.places {
+		s := place.await("the storage that is down", func(s admin.Status) bool { return s.Storage != nil && !s.Storage.Up })
+		if s.Storage.Reason != "refused" || s.Storage.Fix == "" || s.Sites[0].Summary.Check != "storage" {
+			t.Errorf("the storage is %+v, the summary %+v", s.Storage, s.Sites[0].Summary)
+		}
+		site := s.Sites[0]
+		if site.Registrations[0].State != registrar.Registered {
+			t.Errorf("the registration is %+v, want what was known", site.Registrations[0])
+		}
+	}
+
+	store.Start() // empty
+	for _, place := range r.places {
+		place.await("the storage again", func(s admin.Status) bool { return s.Storage.Up })
+		place.wantServed(r.key)
+	}
+	r.wantNothingMore()
+}
+
+// TestReplicasKeepTheKeyToThemselves: the private key of the domain is nowhere in
+// the store, and with a sealing key no private key at all.
+func TestReplicasKeepTheKeyToThemselves(t *testing.T) {
+	t.Parallel()
+	store := teststore.StartRedis(t)
+	r := newReplicas(t, 2, "STORAGE="+store.URL("/0"))
+	seal := filepath.Join(r.dir, "seal")
+	if err := os.WriteFile(seal, []byte("MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r.common = append(r.common, "STORAGE_KEY_FILE="+seal)
+	r.execAll()
+	r.awaitAllRegistered()
+	r.wantNothingMore()
+	private, err := os.ReadFile(filepath.Join(r.dir, "shared-key.pem"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	all, err := redis.New(redis.Config{URL: store.URL("/0")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer all.Close()
+	keys, err := all.List(r.ctx, "", true)
+	if err != nil || len(keys) == 0 {
+		t.Fatalf("the store holds %q, %v", keys, err)
+	}
+	secrets := append(privateKeys("the shared key", private), spelling{"a private key", "PRIVATE KEY"})
+	for _, key := range keys {
+		if value, err := all.Load(r.ctx, key); err == nil { // else it is a directory
+			find(r.world, key, value, secrets)
+		}
+	}
+	for path, text := range r.places[1].files() {
+		find(r.world, path, text, secrets)
 	}
 }
