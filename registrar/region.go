@@ -53,7 +53,10 @@ func (s *site) step(ctx context.Context, r *region) decision {
 			return s.holdBack(ctx, r, d, err)
 		}
 		defer release()
-		if s.shared { // another replica may have done it meanwhile
+		// Another replica may have done it meanwhile, or another process on this
+		// volume; there, only a registration is worth the look: what Tesla said to
+		// an earlier process is not to be believed where a key is missing.
+		if s.shared || d.Action == register {
 			s.refresh(guarded, r)
 			d = decide(s.observe(r, app, key))
 		}
