@@ -51,7 +51,7 @@ func TestWrongClock(t *testing.T) {
 				i = s.start()
 				d = i.settle()
 			}
-			d = i.until(d, 12*time.Hour, never)
+			i.until(d, 12*time.Hour, never)
 			s.watcher.served()
 			if n := s.ca.count(testca.NewOrderPath); n != 0 {
 				t.Errorf("%d orders by a wrong clock, want none", n)

@@ -164,9 +164,10 @@ func (w *world) killAt(endpoint string, random *rand.Rand) bool {
 	return killed
 }
 
-// stored tells whether there is a whole certificate on disk.
+// stored tells whether there is a whole certificate on disk. It comes in one piece
+// first, as .next, which goes when all its parts are there.
 func (w *world) stored() bool {
-	for _, pattern := range []string{"*.next", "*.json"} { // .json is the last of the parts, or not: a .next makes them whole
+	for _, pattern := range []string{"*.next", "*.json"} {
 		found, _ := filepath.Glob(filepath.Join(w.state(), "certificates", "*", w.Domain, pattern))
 		if len(found) > 0 {
 			return true

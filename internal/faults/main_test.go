@@ -9,7 +9,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
-	"strings"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -73,14 +72,10 @@ func enterNamespace() int {
 		fmt.Fprintf(os.Stderr, "the fault suite needs a mount namespace of its own (CAP_SYS_ADMIN), and there is none: %v\n", err)
 		return 1
 	}
-	return max(command.ProcessState.ExitCode(), 0) + boolInt(command.ProcessState.ExitCode() < 0)
-}
-
-func boolInt(b bool) int {
-	if b {
-		return 1
+	if code := command.ProcessState.ExitCode(); code >= 0 {
+		return code
 	}
-	return 0
+	return 1 // a signal ended it
 }
 
 // nameTheCA lets testca.APIName resolve: a CA of that name is not on this very
@@ -109,11 +104,6 @@ var hosts atomic.Uint32
 func newHost() (host, domain string) {
 	n := hosts.Add(1)
 	return fmt.Sprintf("127.%d.%d.%d", 10+os.Getpid()%200, n/250, 1+n%250), fmt.Sprintf("faults%d.example.com", n)
-}
-
-// slug makes a name fit for a file.
-func slug(name string) string {
-	return strings.NewReplacer("/", "-", " ", "-", ",", "").Replace(strings.ToLower(name))
 }
 
 func must(t *testing.T, errs ...error) {

@@ -213,7 +213,7 @@ func TestFewDescriptors(t *testing.T) {
 		must(t, err)
 		t.Cleanup(func() { _ = conn.Close() })
 	}
-	if gap := w.watcher.up(since); gap > startPatience {
+	if gap := w.watcher.up(since); gap > 2*startPatience { // 5 s, on a machine that is not busy
 		t.Errorf("nobody was served for %v", gap)
 	}
 	w.renew(t)
