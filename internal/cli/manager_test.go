@@ -55,11 +55,20 @@ func (w *world) manage(names ...string) *serviceManager {
 	return m
 }
 
-// start starts wellkey; it is killed after the test.
-func (m *serviceManager) start(environ ...string) *testworld.Process {
+// start starts wellkey with these variables, settings of the world among them; it
+// is killed after the test.
+func (m *serviceManager) start(variables ...string) *testworld.Process {
 	m.t.Helper()
+	var environ, settings []string
+	for _, v := range variables {
+		if setting, ok := strings.CutPrefix(v, "WELLKEY_"); ok {
+			settings = append(settings, setting)
+		} else {
+			environ = append(environ, v)
+		}
+	}
 	environ = append(environ, actAsWellkey+"=1", "PATH="+os.Getenv("PATH"), "HOME="+m.dir, "NOTIFY_SOCKET="+m.path)
-	p, err := m.ExecWith(m.sockets, m.names, os.Args[0], environ)
+	p, err := m.ExecWith(m.sockets, m.names, os.Args[0], environ, settings...)
 	if err != nil {
 		m.t.Fatal(err)
 	}
@@ -128,6 +137,15 @@ func TestSocketsOfTheManager(t *testing.T) {
 	if code := p.Wait(); code != 2 || !strings.Contains(p.Log.String(), "the service manager passed two sockets for http") {
 		t.Errorf("exit code %d, said %s", code, p.Log.String())
 	}
+	m.names = "http:https"
+	p = m.start("WELLKEY_HTTP_ADDR=")
+	w.awaitLine(p.Log, "the service manager listens for a listener that the settings switch off, so that its visitors wait in vain", "listener", "http",
+		"fix", "systemctl mask --now wellkey-http.socket, or set http_addr")
+	m.hear("READY=1")
+	if err := p.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	p.Wait()
 	m.names = "wellkey.socket:wellkey.socket" // in the order http, https
 	p = m.start()
 	m.hear("READY=1")
@@ -142,10 +160,21 @@ func TestSocketsOfTheManager(t *testing.T) {
 // was asked for, nor, while a connection is not yet taken, of a kill.
 func TestRestartRefusesNobody(t *testing.T) {
 	t.Parallel()
+	t.Run("plain", func(t *testing.T) { t.Parallel(); restartUnderLoad(t) })
+	t.Run("with a gate", func(t *testing.T) {
+		t.Parallel()
+		restartUnderLoad(t, "WELLKEY_UPSTREAM=http://127.0.0.1:1", "WELLKEY_PASSTHROUGH=*=127.0.0.1:1")
+	})
+}
+
+func restartUnderLoad(t *testing.T, environ ...string) {
 	w := newWorld(t, withFiles)
 	m := w.manage("http", "https")
-	first := m.start()
+	first := m.start(environ...)
 	m.hear("READY=1")
+	if got := w.ask(w.Domain, "/"); strings.HasPrefix(got, "The application behind") != (len(environ) > 0) {
+		t.Fatalf("the other paths answer %q", got)
+	}
 
 	var sent, refused, failed atomic.Int64
 	ctx, stop := context.WithCancel(w.ctx)
@@ -202,7 +231,7 @@ func TestRestartRefusesNobody(t *testing.T) {
 		if code := current.Wait(); code != 0 {
 			t.Errorf("exit code %d", code)
 		}
-		current = m.start()
+		current = m.start(environ...)
 		m.hear("READY=1")
 		more(200)
 	}
@@ -210,7 +239,7 @@ func TestRestartRefusesNobody(t *testing.T) {
 		t.Errorf("of %d visits, %d were refused and %d failed", sent.Load(), refused.Load(), failed.Load())
 	}
 	w.kill(current)
-	m.start()
+	m.start(environ...)
 	m.hear("READY=1")
 	more(100)
 	stop()
