@@ -4,6 +4,7 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/sha256"
+	"encoding/binary"
 	"encoding/hex"
 	"encoding/pem"
 )
@@ -26,6 +27,9 @@ type Key struct {
 
 // IsZero reports whether k is the zero Key, "no key".
 func (k Key) IsZero() bool { return k == Key{} }
+
+// Hash spreads keys evenly, for tables: the coordinates of a key are random.
+func (k Key) Hash() uint64 { return binary.BigEndian.Uint64(k.point[1:]) }
 
 // PEM returns the canonical form of k, which is the only form that is ever
 // served: one "PUBLIC KEY" block (RFC 7468, section 13) with a named curve, an

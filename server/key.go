@@ -51,9 +51,11 @@ func hostOf(host string) string {
 	return strings.ToLower(strings.TrimSuffix(host, "."))
 }
 
-// keyPages holds the prepared answers of the key that was last asked for: a
-// process serves one key for months, and preparing another takes microseconds.
-type keyPages struct{ last atomic.Pointer[preparedKey] }
+// keyPages holds the prepared answers of keys that were asked for lately: a key is
+// served for months, and preparing its answers takes microseconds. Where several
+// keys share a slot, the last one has it; so thousands of keys cost no more memory
+// than slots do.
+type keyPages [512]atomic.Pointer[preparedKey]
 
 type preparedKey struct {
 	key               keystore.Key
@@ -63,11 +65,12 @@ type preparedKey struct {
 
 // of returns the pages of key.
 func (c *keyPages) of(key keystore.Key) *preparedKey {
-	if last := c.last.Load(); last != nil && last.key == key {
+	slot := &c[key.Hash()%uint64(len(c))]
+	if last := slot.Load(); last != nil && last.key == key {
 		return last
 	}
 	prepared := prepareKey(key)
-	c.last.Store(prepared)
+	slot.Store(prepared)
 	return prepared
 }
 

@@ -55,7 +55,7 @@ func methodOf(name string) method {
 // codes are the labels of statuses. What we answer ourselves is counted under its
 // own number; a challenge handler may give others, which are "other". Of an
 // application's answers the class is counted.
-var codes = [...]string{"200", "304", "308", "400", "404", "405", "429", "500", "503", "other", "1xx", "2xx", "3xx", "4xx", "5xx"}
+var codes = [...]string{"200", "304", "308", "400", "404", "405", "421", "429", "500", "503", "other", "1xx", "2xx", "3xx", "4xx", "5xx"}
 
 // codeIndex returns the index in codes of a status on a route.
 func codeIndex(r route, code int) int {
@@ -75,14 +75,16 @@ func codeIndex(r route, code int) int {
 		return 4
 	case 405:
 		return 5
-	case 429:
+	case 421:
 		return 6
-	case 500:
+	case 429:
 		return 7
-	case 503:
+	case 500:
 		return 8
+	case 503:
+		return 9
 	}
-	return 9
+	return 10
 }
 
 // requestCounters are the resolved counters of one listener. They are nil for

@@ -28,10 +28,11 @@ var (
 
 // The answers that hold no key.
 var (
-	pageNotFound   = newText(http.StatusNotFound, "Not found.")
-	pageBadRequest = newText(http.StatusBadRequest, "This server takes no request bodies.")
-	pageNotAllowed = newText(http.StatusMethodNotAllowed, "Only GET and HEAD are allowed here.", field{"Allow", []string{"GET, HEAD"}})
-	pageTooMany    = newText(http.StatusTooManyRequests, "Too many requests at once from your address. Please try again in a minute.",
+	pageNotFound    = newText(http.StatusNotFound, "Not found.")
+	pageBadRequest  = newText(http.StatusBadRequest, "This server takes no request bodies.")
+	pageNotAllowed  = newText(http.StatusMethodNotAllowed, "Only GET and HEAD are allowed here.", field{"Allow", []string{"GET, HEAD"}})
+	pageMisdirected = newText(http.StatusMisdirectedRequest, "This host is not served here.")
+	pageTooMany     = newText(http.StatusTooManyRequests, "Too many requests at once from your address. Please try again in a minute.",
 		field{"Retry-After", []string{"60"}}, field{"Cache-Control", cacheNever})
 	pageInternal    = newText(http.StatusInternalServerError, "Something went wrong here.")
 	pageUnavailable = newText(http.StatusServiceUnavailable, "There is no public key here yet. Please try again in a minute.",

@@ -21,6 +21,8 @@ const challengePrefix = "/.well-known/acme-challenge/"
 // status. A nil route does not exist there.
 type routes struct {
 	challenge, key, redirect, upstream, other answer
+
+	ours func(host string) bool // as in Config
 }
 
 // An answer returns the status that the visitor saw; a negative one broke off
@@ -29,7 +31,7 @@ type answer func(http.ResponseWriter, *http.Request) int
 
 // keyRoutes returns the routes of the listener that serves the key.
 func (s *Server) keyRoutes() routes {
-	all := routes{key: s.serveKey, other: serveNotFound}
+	all := routes{key: s.serveKey, other: serveNotFound, ours: s.config.Ours}
 	if s.upstream != nil {
 		all.upstream = s.pass
 	}
@@ -38,7 +40,7 @@ func (s *Server) keyRoutes() routes {
 
 // httpRoutes returns the routes of the HTTP listener.
 func (s *Server) httpRoutes() routes {
-	all := routes{redirect: s.redirect}
+	all := routes{redirect: s.redirect, ours: s.config.Ours}
 	if s.config.PlainHTTP {
 		all = s.keyRoutes()
 	}
@@ -67,6 +69,8 @@ func (t routes) choose(challenges bool, r *http.Request) choice {
 	switch {
 	case challenges && t.challenge != nil && strings.HasPrefix(sent, challengePrefix):
 		return choice{routeChallenge, t.challenge}
+	case t.ours != nil && !t.ours(hostOf(r.Host)):
+		return choice{routeOther, serveMisdirected}
 	case t.redirect != nil:
 		return choice{routeRedirect, t.redirect}
 	case sent == KeyPath:
@@ -164,15 +168,25 @@ func (s *Server) pass(w http.ResponseWriter, r *http.Request) int {
 // serveNotFound answers what is not ours.
 func serveNotFound(w http.ResponseWriter, r *http.Request) int { return pageNotFound.answer(w, r) }
 
-// redirect leads to the same path over HTTPS. The host comes from the settings,
-// never from the request, and url.URL keeps a path such as "//evil" or "@evil" a
+// serveMisdirected answers who asks for a host that is not ours (RFC 9110, section
+// 15.5.20).
+func serveMisdirected(w http.ResponseWriter, r *http.Request) int {
+	return pageMisdirected.answer(w, r)
+}
+
+// redirect leads to the same path over HTTPS. The host is one of the settings,
+// whatever the request says, and url.URL keeps a path such as "//evil" or "@evil" a
 // path. Other methods than GET and HEAD are refused: their bodies have already
 // crossed the network in the clear, and nothing here would take them.
 func (s *Server) redirect(w http.ResponseWriter, r *http.Request) int {
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
 		return pageNotAllowed.answer(w, r)
 	}
-	to := url.URL{Scheme: "https", Host: s.config.Domain, Path: r.URL.Path, RawPath: r.URL.RawPath, RawQuery: r.URL.RawQuery}
+	host := s.config.Domain
+	if s.config.Ours != nil {
+		host = hostOf(r.Host) // which is ours, or we would not be here
+	}
+	to := url.URL{Scheme: "https", Host: host, Path: r.URL.Path, RawPath: r.URL.RawPath, RawQuery: r.URL.RawQuery}
 	if !strings.HasPrefix(to.Path, "/") {
 		to.Path, to.RawPath = "/", ""
 	}

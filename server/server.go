@@ -57,8 +57,12 @@ type Certificates interface {
 // Config holds what a Server needs. Domain, Key and at least one address are
 // required.
 type Config struct {
-	// Domain is the bare host that is served; redirects lead to it.
+	// Domain is the bare host that is served; redirects lead to it. It answers to
+	// every Host: the key is public, and proxies rewrite the header.
 	Domain string
+	// Ours, in the place of Domain, reports whether host is one of several that are
+	// served; who asks for another gets 421. It must not block.
+	Ours func(host string) bool
 	// HTTPAddr and HTTPSAddr are the addresses to listen on, as host:port. An
 	// empty one switches that listener off.
 	HTTPAddr, HTTPSAddr string
@@ -139,7 +143,7 @@ func New(config Config) (*Server, error) {
 	if len(config.Passthrough) > 0 {
 		var err error
 		if s.passthrough, err = passthrough.New(passthrough.Config{
-			Routes: config.Passthrough, Own: config.Domain, ProxyProtocol: config.PassthroughProxyProtocol,
+			Routes: config.Passthrough, Own: config.own, ProxyProtocol: config.PassthroughProxyProtocol,
 			Registerer: config.Registerer, Logger: s.logger,
 		}); err != nil {
 			return nil, err
@@ -170,6 +174,14 @@ func New(config Config) (*Server, error) {
 	return s, nil
 }
 
+// own reports whether a name is served by us.
+func (c *Config) own(name string) bool {
+	if c.Ours != nil {
+		return c.Ours(name)
+	}
+	return name == c.Domain
+}
+
 func (c *Config) check() error {
 	var faults []error
 	fault := func(failed bool, text string) {
@@ -177,7 +189,7 @@ func (c *Config) check() error {
 			faults = append(faults, errors.New("server: "+text))
 		}
 	}
-	fault(c.Domain == "", "no domain")
+	fault(c.Domain == "" && c.Ours == nil, "no domain")
 	fault(c.Key == nil, "no source of keys")
 	fault(c.HTTPAddr == "" && c.HTTPSAddr == "", "both listeners are switched off, so nobody could fetch the key")
 	fault(len(c.Passthrough) > 0 && c.HTTPSAddr == "", "names to pass through without an HTTPS listener")

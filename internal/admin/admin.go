@@ -40,7 +40,11 @@ type Config struct {
 	Web      *webconfig.Follower  // asks visitors for TLS and passwords; nil = nobody is asked
 	Logger   *zap.Logger          // nil logs nothing
 
-	Sites     []Site
+	// Site returns what the registrar does not know of a domain; false = it is gone.
+	Site func(domain string) (Site, bool)
+	// BadSites returns what is wrong with sites, by their names; nil = there is one
+	// domain.
+	BadSites  func() map[string]error
 	Registrar interface{ Snapshot() registrar.Snapshot }
 	Server    interface {
 		Listeners() []listen.State
@@ -56,17 +60,15 @@ type Config struct {
 	Stopping func() bool
 }
 
-// A Site is where to look for what the registrar does not know of a domain.
+// A Site is what the registrar does not know of a domain.
 type Site struct {
-	Domain      string
-	Key         func() keystore.Status
-	Certificate func() certs.Status
+	Key         keystore.Status
+	Certificate certs.Status
 }
 
 // An Admin is the admin listener.
 type Admin struct {
 	config  Config
-	sites   map[string]Site // by domain
 	now     func() time.Time
 	started time.Time
 	page    *page
@@ -82,10 +84,7 @@ func newAdmin(c Config, now func() time.Time) (*Admin, error) {
 		c.Logger = zap.NewNop()
 	}
 	log := c.Logger.Named("admin")
-	a := &Admin{config: c, sites: map[string]Site{}, now: now, started: now()}
-	for _, s := range c.Sites {
-		a.sites[s.Domain] = s
-	}
+	a := &Admin{config: c, now: now, started: now()}
 	var err error
 	if a.page, err = newPage(); err != nil {
 		return nil, fmt.Errorf("reading the embedded status page: %w", err)

@@ -3,6 +3,7 @@ package admin_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -97,6 +98,20 @@ func TestPageHeaders(t *testing.T) {
 		if got := resp.Header.Get(name); got != want {
 			t.Errorf("%s is %q, want %q", name, got, want)
 		}
+	}
+}
+
+// TestBadSites tells of sites that cannot be hosted, escaped, and in order.
+func TestBadSites(t *testing.T) {
+	w := manySites(t)
+	w.bad = map[string]error{"b.example.com": errors.New("no <b>region</b>"), "a.example.com": errors.New("no key")}
+	a := w.admin(t)
+	if bad := a.Status().BadSites; len(bad) != 2 || bad[0] != (admin.BadSite{Name: "a.example.com", Error: "no key"}) {
+		t.Errorf("bad sites are %+v", bad)
+	}
+	_, page := ask(t, a.Handler(), "/status?format=html")
+	if !strings.Contains(page, "Sites that cannot be hosted as the settings say") || !strings.Contains(page, "no &lt;b&gt;region&lt;/b&gt;") {
+		t.Errorf("the page says nothing of them:\n%s", page)
 	}
 }
 

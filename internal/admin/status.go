@@ -1,6 +1,8 @@
 package admin
 
 import (
+	"slices"
+	"strings"
 	"time"
 
 	"wellkey/internal/finding"
@@ -28,6 +30,15 @@ type Status struct {
 	Storage    *Storage   `json:"storage,omitempty"` // where state is kept; left out where that is not told
 	Sites      []SiteView `json:"sites"`
 	KeyFetches []Fetch    `json:"key_fetches"` // of all sites together
+
+	BadSites []BadSite `json:"bad_sites,omitempty"` // what the settings list and cannot be hosted as it stands there
+}
+
+// A BadSite is one of several sites whose settings, or key, are at fault. One that
+// was good before goes on as it was.
+type BadSite struct {
+	Name  string `json:"name"` // the domain as it stands in the settings
+	Error string `json:"error"`
 }
 
 // Storage is where state is kept.
@@ -156,19 +167,36 @@ func (a *Admin) Status() Status {
 		out.KeyFetches = append(out.KeyFetches, Fetch{f.Client, f.Count, f.Last})
 	}
 	for _, s := range a.config.Registrar.Snapshot().Sites {
-		site := viewSite(a.sites[s.Domain], s)
+		known, ok := a.config.Site(s.Domain)
+		if !ok { // it went since the snapshot
+			continue
+		}
+		site := viewSite(known, s)
 		site.Checklist = checklist(site, out.Listeners, out.Storage, out.At)
 		site.Summary = summarize(site.Checklist)
 		out.Sites = append(out.Sites, site)
 	}
+	out.BadSites = a.badSites()
 	return out
+}
+
+func (a *Admin) badSites() []BadSite {
+	if a.config.BadSites == nil {
+		return nil
+	}
+	var all []BadSite
+	for name, err := range a.config.BadSites() {
+		all = append(all, BadSite{name, err.Error()})
+	}
+	slices.SortFunc(all, func(a, b BadSite) int { return strings.Compare(a.Name, b.Name) })
+	return all
 }
 
 func viewSite(site Site, s registrar.SiteSnapshot) SiteView {
 	out := SiteView{
 		Domain:        s.Domain,
-		Key:           viewKey(site.Key(), s),
-		Certificate:   site.Certificate(),
+		Key:           viewKey(site.Key, s),
+		Certificate:   site.Certificate,
 		Reachability:  viewLook(s),
 		Registrations: []Registration{},
 		Portal: Portal{

@@ -32,6 +32,7 @@ type pageView struct {
 	Site    *siteView
 	List    *listView
 	Missing string // the domain that nobody knows
+	Bad     []BadSite
 }
 
 // A moment is a time as it is shown: from now, and on the clock.
@@ -51,6 +52,7 @@ func view(s Status, wanted choice, all int) pageView {
 		Started: momentOf(s.Started, s.At),
 		Version: s.Version,
 		Several: all > 1,
+		Bad:     s.BadSites,
 	}
 	switch {
 	case wanted.Domain != "" && len(s.Sites) == 0:

@@ -48,6 +48,7 @@ type world struct {
 	listeners []listen.State
 	fetches   []server.Fetch
 	reloads   []admin.Reload
+	bad       map[string]error
 	stopping  bool
 }
 
@@ -142,14 +143,11 @@ func (w *world) adminWith(t testing.TB, registry *prometheus.Registry) *admin.Ad
 	c := admin.Config{
 		Addr: "127.0.0.1:0", Version: "1.2.3", Registry: registry,
 		Registrar: w, Server: w, Stopping: func() bool { return w.stopping },
-		Reloads: func() []admin.Reload { return w.reloads },
+		Reloads:  func() []admin.Reload { return w.reloads },
+		BadSites: func() map[string]error { return w.bad },
 	}
-	for _, s := range w.sites {
-		c.Sites = append(c.Sites, admin.Site{
-			Domain:      s.Domain,
-			Key:         func() keystore.Status { return w.keys[s.Domain] },
-			Certificate: func() certs.Status { return w.certs[s.Domain] },
-		})
+	c.Site = func(domain string) (admin.Site, bool) {
+		return admin.Site{Key: w.keys[domain], Certificate: w.certs[domain]}, true
 	}
 	a, err := admin.NewAt(c, func() time.Time { return noon })
 	if err != nil {

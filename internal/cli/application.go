@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -16,15 +15,12 @@ import (
 	"wellkey/registrar/fleetapi"
 )
 
-// pollCredentials is how often the files of the credentials are looked at. A
-// look reads a few hundred bytes; a watch would miss how Kubernetes swaps them.
-const pollCredentials = 2 * time.Second
-
 // An application follows the credentials, which may be written or changed while
 // we run, and holds the client for those that were last good.
 type application struct {
-	settings *config.Settings
-	template fleetapi.Config // all but the credentials
+	site     config.Site
+	tesla    *fleetapi.Service
+	claims   *claims
 	log      *zap.Logger
 	onChange func()
 	current  atomic.Pointer[registrar.Application]
@@ -33,48 +29,43 @@ type application struct {
 	used   fleetapi.Credentials
 	readAt time.Time // when the files were last read anew and found good
 	bad    bool      // they are not good now
+	told   string    // the last fault that was logged; "" = they were good
 }
 
 func (a *application) get() registrar.Application { return *a.current.Load() }
 
 // newApplication reads the credentials once. Faulty ones are reported: what
 // depends on them waits until they are mended, and nothing else does.
-func newApplication(settings *config.Settings, template fleetapi.Config, log *zap.Logger) *application {
-	a := &application{settings: settings, template: template, log: log.Named("credentials"), onChange: func() {}}
+func newApplication(site config.Site, tesla *fleetapi.Service, claims *claims, log *zap.Logger) *application {
+	a := &application{site: site, tesla: tesla, claims: claims, log: log.Named("credentials"), onChange: func() {}}
 	a.current.Store(&registrar.Application{})
 	if err := a.reload(true); err != nil {
-		a.log.Error("credentials not usable, so nothing is registered until they are mended; the key is served all the same", zap.String("error", err.Error()))
+		a.told = err.Error()
+		a.log.Error("credentials not usable, so nothing is registered until they are mended; the key is served all the same", zap.String("error", a.told))
 	} else if a.used.IsZero() {
 		where := "there; they are picked up without a restart."
-		if settings.Application.PassedOn {
+		if site.Application.PassedOn {
 			where = "into the file that LoadCredential= of the unit names, such as /etc/wellkey/credentials.yaml; then restart the service, since systemd hands it over at the start."
 		}
-		a.log.Info("no credentials yet", zap.Strings("files", settings.Application.Files()),
-			zap.String("fix", "Make the application at developer.tesla.com, with the allowed origin https://"+settings.Domain+
+		a.log.Info("no credentials yet", zap.Strings("files", site.Application.Files()),
+			zap.String("fix", "Make the application at developer.tesla.com, with the allowed origin https://"+site.Domain+
 				", and write its client id and secret "+where))
 	}
 	return a
 }
 
-// run follows the files until ctx is done.
-func (a *application) run(ctx context.Context) error {
-	ticker := time.NewTicker(pollCredentials)
-	defer ticker.Stop()
-	last := a.get().Fault
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-ticker.C:
-		}
-		fault := ""
-		if err := a.reload(false); err != nil {
-			fault = err.Error()
-		}
-		if fault != "" && fault != last {
-			a.log.Error("credentials not usable; the last good ones stay in use", zap.String("error", fault))
-		}
-		last = fault
+// look reads the files once, and logs what is newly wrong with them.
+func (a *application) look() {
+	fault := ""
+	if err := a.reload(false); err != nil {
+		fault = err.Error()
+	}
+	a.mu.Lock()
+	news := fault != "" && fault != a.told
+	a.told = fault
+	a.mu.Unlock()
+	if news {
+		a.log.Error("credentials not usable; the last good ones stay in use", zap.String("error", fault))
 	}
 }
 
@@ -103,7 +94,7 @@ func (a *application) state() (good bool, at time.Time) {
 
 // take is reload with mu held.
 func (a *application) take() (changed bool, err error) {
-	id, key, err := config.LoadCredentials(a.settings)
+	id, key, err := a.site.Application.Load()
 	if err != nil {
 		return false, err
 	}
@@ -114,9 +105,10 @@ func (a *application) take() (changed bool, err error) {
 	if credentials.IsZero() {
 		return false, errors.New("the client id or the client secret has vanished: write them again")
 	}
-	c := a.template
-	c.Credentials = credentials
-	client, err := fleetapi.New(c)
+	if err := a.claims.application(a.site.Domain, id); err != nil {
+		return false, err
+	}
+	client, err := a.tesla.Client(credentials)
 	if err != nil {
 		return false, err
 	}

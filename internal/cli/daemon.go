@@ -5,7 +5,6 @@ import (
 	"errors"
 	"os"
 	"os/signal"
-	"path/filepath"
 	"sync/atomic"
 	"syscall"
 
@@ -16,11 +15,11 @@ import (
 	"wellkey/internal/admin"
 	"wellkey/internal/config"
 	"wellkey/internal/probetoken"
+	"wellkey/internal/sites"
 	"wellkey/internal/skew"
 	"wellkey/internal/storage"
 	"wellkey/internal/systemd"
 	"wellkey/internal/webconfig"
-	"wellkey/keystore"
 	"wellkey/registrar"
 	"wellkey/registrar/fleetapi"
 	"wellkey/registrar/reach"
@@ -32,10 +31,13 @@ import (
 // A daemon is all the parts of the program that serves, wired but not started.
 type daemon struct {
 	log          *zap.Logger
-	keys         *keystore.Store
+	settings     *config.Settings
+	sites        *sites.Set[*hosted]
+	only         *hosted // the one domain; nil where the settings have several sites
+	claims       *claims
+	tesla        *fleetapi.Service
 	certificates certificates
 	server       *server.Server
-	application  *application
 	registrar    *registrar.Registrar
 	admin        *admin.Admin        // nil: switched off
 	web          *webconfig.Follower // nil: nobody is asked for a password
@@ -45,9 +47,12 @@ type daemon struct {
 }
 
 // build makes the parts in the order in which they need each other: storage,
-// key, certificates, public face, the look from outside, Tesla, admin.
-func build(settings *config.Settings, log *zap.Logger, more ...prometheus.Collector) (_ *daemon, err error) {
-	d := &daemon{log: log}
+// certificates, public face, the look from outside, Tesla, the sites, admin. One
+// domain is opened at once, and a key file that cannot be used is an error; of
+// several sites, which load reads again, each may be bad by itself, and they are
+// opened once the listeners serve.
+func build(settings *config.Settings, load func() (*config.Settings, error), log *zap.Logger, more ...prometheus.Collector) (_ *daemon, err error) {
+	d := &daemon{log: log, settings: settings, claims: newClaims()}
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(append(more, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))...)
 	store, err := openStorage(settings, registry, log)
@@ -61,23 +66,13 @@ func build(settings *config.Settings, log *zap.Logger, more ...prometheus.Collec
 		}
 	}()
 	d.watchStorage = watchStorage(store, proveStorage, log)
-	tellFormerDomains(store, settings.Domain, log)
-	wake := func() { d.registrar.Wake(settings.Domain) }
-	d.keys, err = keystore.Open(keystore.Config{
-		Path:         settings.KeyFile,
-		RestoredPath: filepath.Join(settings.Dir, "restored-key.pem"),
-		Logger:       log,
-		OnChange:     func(keystore.Key) { wake() },
-	})
-	if err != nil {
-		return nil, err
-	}
 	token, err := probetoken.New()
 	if err != nil {
 		return nil, err
 	}
-	tesla := skew.New(nil)
-	if d.certificates, err = newCertificates(settings, store, tesla, registry, log, func() *server.Server { return d.server }, wake); err != nil {
+	clock := skew.New(nil)
+	wake := func(domain string) { d.registrar.Wake(domain) }
+	if d.certificates, err = newCertificates(settings, store, clock, registry, log, func() *server.Server { return d.server }, wake); err != nil {
 		return nil, err
 	}
 	if d.server, err = server.New(d.serverConfig(settings, token, registry)); err != nil {
@@ -89,17 +84,25 @@ func build(settings *config.Settings, log *zap.Logger, more ...prometheus.Collec
 	if err != nil {
 		return nil, err
 	}
-	d.application = newApplication(settings, fleetapi.Config{
+	if d.tesla, err = fleetapi.NewService(fleetapi.Config{
 		AuthURL:    settings.Tesla.AuthURL,
 		BaseURLs:   settings.Tesla.APIURLs,
 		UserAgent:  "wellkey/" + version(),
 		Registerer: registry,
 		Logger:     log,
-		Clock:      tesla,
-	}, log)
-	d.application.onChange = wake
-	if d.registrar, err = registrar.New(d.registrarConfig(settings, prober, store)); err != nil {
+		Clock:      clock,
+	}); err != nil {
 		return nil, err
+	}
+	if d.registrar, err = registrar.New(registrar.Config{Prober: prober, Storage: store, Shared: store.IsShared(), Logger: log}); err != nil {
+		return nil, err
+	}
+	d.sites = sites.New(sites.Config[*hosted]{Settings: settings, Load: load, Open: d.openSite, Close: d.closeSite, Logger: log})
+	if !settings.Several() {
+		tellFormerDomains(store, settings.Domain, log)
+		if d.only, err = d.openSite(settings.Site, nil); err != nil {
+			return nil, err
+		}
 	}
 	if settings.AdminAddr != "" && settings.AdminWebConfig != "" {
 		if d.web, err = webconfig.New(settings.AdminWebConfig, log); err != nil {
@@ -115,10 +118,11 @@ func build(settings *config.Settings, log *zap.Logger, more ...prometheus.Collec
 func (d *daemon) serverConfig(settings *config.Settings, token *probetoken.Token, registry *prometheus.Registry) server.Config {
 	return server.Config{
 		Domain:         settings.Domain,
+		Ours:           d.ours(),
 		HTTPAddr:       settings.HTTPAddr,
 		HTTPSAddr:      settings.HTTPSAddr,
 		PlainHTTP:      settings.TLS.Mode == config.TLSOff,
-		Key:            func(string) keystore.Key { return d.keys.Key() },
+		Key:            d.key,
 		Certificates:   d.certificates,
 		Answer:         token.Answer,
 		TrustedProxies: settings.TrustedProxies,
@@ -149,30 +153,14 @@ func upstreamConfig(u config.Upstream) *upstream.Config {
 	return &upstream.Config{Scheme: u.Scheme, Addr: u.Addr, Socket: u.Socket, Roots: u.Roots, SkipVerify: u.SkipVerify}
 }
 
-func (d *daemon) registrarConfig(settings *config.Settings, prober *reach.Prober, store *storage.Store) registrar.Config {
-	return registrar.Config{
-		Sites: []registrar.Site{{
-			Domain:      settings.Domain,
-			Regions:     settings.Regions,
-			Accept:      accepted(settings, store, d.log),
-			Keys:        d.keys,
-			Application: d.application.get,
-			Certificate: d.hasCertificate,
-		}},
-		Prober:  prober,
-		Storage: store,
-		Shared:  store.IsShared(),
-		Logger:  d.log,
-	}
-}
-
 func (d *daemon) adminConfig(settings *config.Settings, registry *prometheus.Registry) admin.Config {
 	return admin.Config{
 		Addr:      settings.AdminAddr,
 		Version:   version(),
 		Registry:  registry,
 		Logger:    d.log,
-		Sites:     []admin.Site{{Domain: settings.Domain, Key: d.keys.Status, Certificate: d.certificates.Status}},
+		Site:      d.adminSite,
+		BadSites:  d.sites.Faults,
 		Registrar: d.registrar,
 		Server:    d.server,
 		Web:       d.web,
@@ -182,11 +170,17 @@ func (d *daemon) adminConfig(settings *config.Settings, registry *prometheus.Reg
 	}
 }
 
-// hasCertificate reports whether TLS is served for the domain, by us or by the
-// proxy in front of us.
-func (d *daemon) hasCertificate() bool {
-	s := d.certificates.Status()
-	return s.Have || s.Source == "off"
+// adminSite returns what the admin listener shows of a domain beside what the
+// registrar knows.
+func (d *daemon) adminSite(domain string) (admin.Site, bool) {
+	h := d.only
+	if h == nil {
+		var ours bool
+		if h, ours = d.sites.Get(domain); !ours {
+			return admin.Site{}, false
+		}
+	}
+	return admin.Site{Key: h.keys.Status(), Certificate: d.certificates.Status(domain)}, true
 }
 
 // actors returns the running parts in the order in which they stop: visitors
@@ -198,11 +192,13 @@ func (d *daemon) actors() []actor {
 		{"public listeners", d.server.Run},
 		{"certificates", d.certificates.Run},
 		{"registrar", d.registrar.Run},
-		{"credentials", d.application.run},
-		{"key file", d.keys.Run},
+		{"key and credentials files", d.followSites},
 		{"reload on SIGHUP", d.reloadOnHangup},
 		{"proof of the storage", d.watchStorage},
 		{"word to the service manager", d.tellManager},
+	}
+	if d.settings.Several() {
+		actors = append(actors, actor{"sites", d.sites.Run})
 	}
 	if d.web != nil {
 		actors = append(actors, actor{"web configuration", d.web.Run})
@@ -226,7 +222,7 @@ func (d *daemon) reloadOnHangup(ctx context.Context) error {
 		case <-hangup:
 		}
 		_ = systemd.Reloading() // see tellManager, which complains
-		err := errors.Join(d.keys.Reload(), d.application.reload(true))
+		err := d.reloadSites(ctx)
 		if files, ok := d.certificates.(interface{ Reload() error }); ok {
 			err = errors.Join(err, files.Reload())
 		}

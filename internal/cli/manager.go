@@ -105,7 +105,7 @@ func (d *daemon) alive(ctx context.Context, patience time.Duration) bool {
 		return false
 	}
 	d.registrar.Snapshot()
-	d.certificates.Status()
+	d.certificates.Has(d.settings.Domain)
 	return true
 }
 
@@ -127,7 +127,7 @@ func (d *daemon) sentence() string {
 	if sites[0].Key.IsZero() {
 		words = append(words, "no key yet")
 	}
-	if s := d.certificates.Status(); s.Have {
+	if s := d.certificates.Status(sites[0].Domain); s.Have {
 		words = append(words, "certificate until "+s.NotAfter.UTC().Format(time.DateOnly))
 	} else if s.Source != "off" {
 		words = append(words, "no certificate yet")

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/signal"
@@ -34,20 +35,13 @@ environment, that over the file, and that over the default.
   wellkey serve --config /etc/wellkey/wellkey.yaml --check-config`,
 		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			load := loader.LoadLive
-			if check {
-				load = loader.Load
-			}
+			load := func() (*config.Settings, error) { return loader.LoadAll(!check) }
 			settings, err := settingsOf(load)
 			if err != nil {
 				return err
 			}
 			if check {
-				for _, w := range settings.Warnings {
-					fmt.Fprintln(p.Stderr, "warning:", w)
-				}
-				_, err := fmt.Fprintf(p.Stdout, "the settings are good: %s in %v\n", settings.Domain, settings.Regions)
-				return err
+				return checkSettings(settings, p)
 			}
 			counted := newLogCount()
 			log := newLogger(settings.Log, p.Stderr, p.Environ).WithOptions(zap.Hooks(counted.hook))
@@ -57,7 +51,7 @@ environment, that over the file, and that over the default.
 				return err
 			}
 			defer undo()
-			return serve(cmd.Context(), settings, log, counted)
+			return serve(cmd.Context(), settings, load, log, counted)
 		},
 	}
 	cmd.Flags().BoolVar(&check, "check-config", false, "check the settings, say what is wrong, and exit")
@@ -65,9 +59,38 @@ environment, that over the file, and that over the default.
 	return cmd
 }
 
+// checkSettings says what is wrong with any site, and that the settings are good
+// where nothing is.
+func checkSettings(settings *config.Settings, p Process) error {
+	for _, w := range settings.Warnings {
+		fmt.Fprintln(p.Stderr, "warning:", w)
+	}
+	count := 0
+	var errs []error
+	for site, err := range settings.Sites() {
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		count++
+		for _, w := range site.SiteWarnings {
+			fmt.Fprintf(p.Stderr, "warning: %s: %s\n", site.Domain, w)
+		}
+	}
+	if len(errs) > 0 {
+		return &usageError{fmt.Errorf("the settings of some sites are wrong; those of %d are good:\n%w", count, errors.Join(errs...))}
+	}
+	what := fmt.Sprintf("%d sites", count)
+	if !settings.Several() {
+		what = fmt.Sprintf("%s in %v", settings.Domain, settings.Regions)
+	}
+	_, err := fmt.Fprintf(p.Stdout, "the settings are good: %s\n", what)
+	return err
+}
+
 // serve runs the program until ctx is done or a signal tells it to stop. The
 // metrics in more are shown beside its own.
-func serve(ctx context.Context, settings *config.Settings, log *zap.Logger, more ...prometheus.Collector) error {
+func serve(ctx context.Context, settings *config.Settings, load func() (*config.Settings, error), log *zap.Logger, more ...prometheus.Collector) error {
 	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	unhooked := make(chan struct{})
@@ -81,12 +104,14 @@ func serve(ctx context.Context, settings *config.Settings, log *zap.Logger, more
 	for _, w := range settings.Warnings {
 		log.Warn("setting to look at", zap.String("warning", w))
 	}
-	d, err := build(settings, log, more...)
+	d, err := build(settings, load, log, more...)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = d.store.Close() }() // after all who use it
-	logKey(log, d.keys)
+	if d.only != nil {
+		logKey(log, d.only.keys)
+	}
 	if err := d.inherit(settings); err != nil {
 		return err
 	}

@@ -92,7 +92,12 @@ func (a Application) Files() []string {
 // error. An error holds a *Fault for everything that is wrong; whoever has
 // credentials already should keep them.
 func LoadCredentials(s *Settings) (clientID string, clientSecret secret.Text, err error) {
-	clientID, clientSecret, _, faults := s.Application.load()
+	return s.Application.Load()
+}
+
+// Load is LoadCredentials for one application.
+func (a Application) Load() (clientID string, clientSecret secret.Text, err error) {
+	clientID, clientSecret, _, faults := a.load()
 	if len(faults) > 0 || clientID == "" || clientSecret.IsZero() {
 		return "", secret.Text{}, join(faults)
 	}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"wellkey/internal/admin"
+	"wellkey/internal/fleetsim"
 )
 
 // Admin gets a path of the admin listener, such as "/metrics".
@@ -54,3 +55,13 @@ func (w *World) AwaitStatus(ctx context.Context, match func(admin.Status) bool) 
 	})
 	return last, err
 }
+
+// AddDomain makes another domain, which leads to wellkey, and an application for
+// it, whose client id is the domain and whose secret is SecretOf(domain).
+func (w *World) AddDomain(domain string) {
+	w.DNS.Set(domain, "A "+w.host)
+	w.Tesla.AddApp(fleetsim.App{ClientID: domain, Secret: SecretOf(domain), Name: domain, AllowedOrigins: []string{"https://" + domain}})
+}
+
+// SecretOf returns the secret of the application of a domain of AddDomain.
+func SecretOf(domain string) string { return ClientSecret + domain }

@@ -23,7 +23,10 @@ type Visit struct {
 
 // Fetch gets the key as Tesla does: a TLS client that trusts the one root only,
 // and follows no redirect.
-func (w *World) Fetch(ctx context.Context) (Visit, error) {
+func (w *World) Fetch(ctx context.Context) (Visit, error) { return w.FetchOf(ctx, w.Domain) }
+
+// FetchOf is Fetch for another domain.
+func (w *World) FetchOf(ctx context.Context, domain string) (Visit, error) {
 	transport := &http.Transport{
 		DialContext:       w.dial,
 		TLSClientConfig:   &tls.Config{RootCAs: w.Roots()},
@@ -35,7 +38,7 @@ func (w *World) Fetch(ctx context.Context) (Visit, error) {
 		Timeout:       5 * time.Second,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "https://"+w.Domain+fleetapi.KeyPath, nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "https://"+domain+fleetapi.KeyPath, nil)
 	if err != nil {
 		return Visit{}, err
 	}

@@ -112,9 +112,10 @@ func (w *World) signFiles() (err error) {
 	return w.SignFiles(testca.LeafOptions{})
 }
 
-// SignFiles writes another certificate to CertFile and CertKeyFile.
-func (w *World) SignFiles(opts testca.LeafOptions) error {
-	leaf, err := w.Signer.Issue(opts, w.Domain)
+// SignFiles writes another certificate to CertFile and CertKeyFile, for the domain
+// and for more names.
+func (w *World) SignFiles(opts testca.LeafOptions, more ...string) error {
+	leaf, err := w.Signer.Issue(opts, append([]string{w.Domain}, more...)...)
 	if err != nil {
 		return err
 	}

@@ -49,7 +49,7 @@ func (h *holder) serve(cert *tls.Certificate) bool {
 }
 
 // parsePair reads a chain and its key and checks that they belong together and
-// to domain. It does not look at the date.
+// to domain; "" = to any. It does not look at the date.
 func parsePair(certPEM, keyPEM []byte, domain string) (*tls.Certificate, error) {
 	cert, err := tls.X509KeyPair(certPEM, keyPEM)
 	if err != nil {
@@ -59,6 +59,9 @@ func parsePair(certPEM, keyPEM []byte, domain string) (*tls.Certificate, error) 
 		if cert.Leaf, err = x509.ParseCertificate(cert.Certificate[0]); err != nil {
 			return nil, err
 		}
+	}
+	if domain == "" {
+		return &cert, nil
 	}
 	if err := cert.Leaf.VerifyHostname(domain); err != nil {
 		return nil, err

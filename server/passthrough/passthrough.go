@@ -44,8 +44,9 @@ type Route struct {
 // Config says what goes where.
 type Config struct {
 	Routes []Route
-	// Own is the name that is never passed on, whatever Routes say.
-	Own string
+	// Own reports whether a name is ours, which is never passed on, whatever Routes
+	// say. It must not block.
+	Own func(name string) bool
 	// ProxyProtocol sends a PROXY v2 header to the targets.
 	ProxyProtocol bool
 	// Registerer receives the metrics; nil keeps them unregistered.
@@ -84,8 +85,8 @@ func New(c Config) (*Passthrough, error) {
 	p.ctx, p.cancel = context.WithCancel(context.Background())
 	p.gone = sync.NewCond(&p.mu)
 	for _, route := range c.Routes {
-		if route.Name == c.Own {
-			return nil, errors.New("passthrough: the own name " + c.Own + " cannot be passed on")
+		if c.Own(route.Name) {
+			return nil, errors.New("passthrough: the own name " + route.Name + " cannot be passed on")
 		}
 		p.targets = append(p.targets, &Target{Route: route})
 	}
@@ -106,7 +107,7 @@ func New(c Config) (*Passthrough, error) {
 // Match returns where connections for name go, nil where they are ours: those for
 // the own name, and those without any.
 func (p *Passthrough) Match(name string) *Target {
-	if name == "" || name == p.config.Own {
+	if name == "" || p.config.Own(name) {
 		return nil
 	}
 	for _, t := range p.targets {
