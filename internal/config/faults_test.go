@@ -1,11 +1,15 @@
 package config_test
 
 import (
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"wellkey/internal/config"
 )
 
 // faultRows has every way to be at fault, and its text. domain is set where a
@@ -514,5 +518,32 @@ func TestFaults(t *testing.T) {
 				t.Errorf("-want +got:\n%s", d)
 			}
 		})
+	}
+}
+
+// TestSitesOnASharedStorage: of several sites, the one without a key file is at
+// fault, and no other.
+func TestSitesOnASharedStorage(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "wellkey.yaml")
+	text := "storage: redis://host\nsites:\n- domain: a.example.com\n  key_file: /a.pem\n- domain: b.example.com\n"
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s, err := config.New([]string{"HOME=" + dir, "WELLKEY_CONFIG=" + file}).LoadAll(false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var good []string
+	bad := ""
+	for site, err := range s.Sites() {
+		if err != nil {
+			bad += err.Error()
+			continue
+		}
+		good = append(good, site.Domain)
+	}
+	if !slices.Equal(good, []string{"a.example.com"}) || !strings.Contains(bad, "b.example.com") || !strings.Contains(bad, "storage is one which replicas share") {
+		t.Errorf("good: %q, bad: %s", good, bad)
 	}
 }

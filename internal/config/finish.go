@@ -81,6 +81,7 @@ func (d *draft) finishSite(dir string, environ []string) {
 	if !d.given("key_file") && dir != "" {
 		s.KeyFile = filepath.Join(dir, "key.pem")
 	}
+	d.wantSharedKey()
 	d.finishApplication(environ)
 }
 

@@ -105,7 +105,12 @@ func (d *draft) finishStorage() {
 		}
 	}
 	d.readStorageKeys()
-	if s.URL != "" && !d.given("key_file") && d.sound("key_file", "storage") && d.placed() {
+}
+
+// wantSharedKey refuses a site without a key of its own where replicas share the
+// storage.
+func (d *draft) wantSharedKey() {
+	if d.settings.Storage.URL != "" && !d.given("key_file") && d.sound("key_file", "storage") && d.placed() {
 		d.fault("key_file", "is not set, and storage is one which replicas share: each would make a key of its own, and cars trust one only",
 			"Make one key (wellkey keygen), give the same file to every replica, and set key_file to its path")
 	}
