@@ -245,3 +245,27 @@ func TestReplicasKeepTheKeyToThemselves(t *testing.T) {
 		find(r.world, path, text, secrets)
 	}
 }
+
+// TestReplicasAreKilled: whichever replica is killed, the others serve meanwhile,
+// it serves as soon as it is started again, and nothing is asked for twice.
+func TestReplicasAreKilled(t *testing.T) {
+	t.Parallel()
+	r := newReplicas(t, 3, "STORAGE="+teststore.StartRedis(t).URL("/0"))
+	processes := r.execAll()
+	r.awaitAllRegistered()
+	for n := range 50 {
+		victim := n % len(r.places)
+		r.kill(processes[victim])
+		for i, place := range r.places {
+			if i != victim {
+				place.wantServed(r.key)
+			}
+		}
+		processes[victim] = r.places[victim].exec(r.common...)
+		if visit, err := r.places[victim].AwaitFetch(r.ctx); err != nil || string(visit.Body) != string(r.key.PEM()) {
+			t.Fatalf("after kill %d: %q, %v", n+1, visit.Body, err)
+		}
+	}
+	r.awaitAllRegistered()
+	r.wantNothingMore()
+}
