@@ -129,4 +129,4 @@ func (s *Store) Ping(ctx context.Context) error {
 }
 
 // errReplica is what a write at a replica gives.
-var errReplica = errors.New("READONLY You can't write against a read only replica.")
+var errReplica = errors.New("READONLY by its role")
