@@ -147,8 +147,8 @@ Besides these there are the usual ones of Go (` + "`go_*`" + `), of the process 
 (` + "`promhttp_*`" + `). OpenMetrics is given to those who ask for it.
 
 Times are Unix timestamps in seconds: ` + "`time() - x`" + ` is an age. Counters and the values of labels that are listed here are
-there from the start, with 0. What is not known is absent, rather than 0. No label comes from what strangers send: the
-number of series depends on the settings alone. With ` + "`tls: files`" + ` or ` + "`tls: off`" + ` those of ACME are missing; those of upstream and
+there from the start, with 0. What is not known is absent, rather than 0, unless the text says otherwise. No label comes from
+what strangers send: the number of series depends on the settings alone. With ` + "`tls: files`" + ` or ` + "`tls: off`" + ` those of ACME are missing; those of upstream and
 passthrough are there where such a setting is.
 
 Alerts on them: [deploy/prometheus](../deploy/prometheus/wellkey.rules.yml), explained in [runbooks.md](runbooks.md). A
