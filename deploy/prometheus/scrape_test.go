@@ -101,7 +101,9 @@ func busyWorld(t *testing.T) *world {
 		"UPSTREAM=http://127.0.0.1:1", "PASSTHROUGH=telemetry.example.com=127.0.0.1:1", "TRUSTED_PROXIES=192.0.2.1", "PROXY_PROTOCOL=on")
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	if _, err := w.AwaitStatus(ctx, func(s admin.Status) bool { return s.Sites[0].Certificate.LastError != nil }); err != nil {
+	if _, err := w.AwaitStatus(ctx, func(admin.Status) bool {
+		return bytes.Contains(w.scrape(), []byte("\nwellkey_acme_failing_since_timestamp_seconds{"))
+	}); err != nil {
 		t.Fatal(err)
 	}
 	return w
