@@ -6,7 +6,6 @@ import (
 	"embed"
 	"encoding/base64"
 	"encoding/json"
-	"html/template"
 	"net/http"
 	"unicode"
 )
@@ -24,10 +23,9 @@ var files embed.FS
 // Only a page of the same origin may frame it: one that shows it as a part of
 // itself, through a proxy.
 type page struct {
-	templates *template.Template
-	style     template.CSS
-	policy    string // its Content-Security-Policy
-	iconBytes []byte
+	style, shapes string
+	policy        string // its Content-Security-Policy
+	iconBytes     []byte
 }
 
 func newPage() (*page, error) {
@@ -39,14 +37,14 @@ func newPage() (*page, error) {
 	if err != nil {
 		return nil, err
 	}
-	templates, err := template.ParseFS(files, "page/*.html")
+	shapes, err := files.ReadFile("page/shapes.svg")
 	if err != nil {
 		return nil, err
 	}
 	sum := sha256.Sum256(style)
 	return &page{
-		templates: templates,
-		style:     template.CSS(style), // our own file, and the policy lets no other in
+		style:     string(style),
+		shapes:    string(shapes),
 		iconBytes: icon,
 		policy: "default-src 'none'; style-src 'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'; img-src 'self'; " +
 			"form-action 'self'; base-uri 'none'; frame-ancestors 'self'",
@@ -79,12 +77,10 @@ func (a *Admin) status(w http.ResponseWriter, r *http.Request) {
 	_, _ = w.Write(append(body, '\n')) // the visitor is gone, if this fails
 }
 
-// write executes the template into memory first, so that a visitor gets a whole
-// page or an error.
+// write draws into memory first, so that a visitor gets a whole page or an error.
 func (p *page) write(w http.ResponseWriter, code int, v pageView) {
-	v.Style = p.style
 	var body bytes.Buffer
-	if err := p.templates.ExecuteTemplate(&body, "page.html", v); err != nil {
+	if err := document(v, p.style, p.shapes).Render(&body); err != nil {
 		http.Error(w, "making the page failed; /status?format=json has the same", http.StatusInternalServerError)
 		return
 	}
@@ -97,7 +93,7 @@ func (p *page) write(w http.ResponseWriter, code int, v pageView) {
 	_, _ = w.Write(harmless(body.Bytes())) // the visitor is gone, if this fails
 }
 
-// harmless replaces what html/template lets through and what could still play
+// harmless replaces what escaping lets through and what could still play
 // tricks on a reader: control characters, and those that turn the direction of
 // text.
 func harmless(html []byte) []byte {

@@ -3,7 +3,6 @@ package admin
 import (
 	"cmp"
 	"fmt"
-	"html/template"
 	"net/url"
 	"slices"
 	"strconv"
@@ -17,9 +16,8 @@ import (
 // quick to draw on a phone.
 const perPage = 100
 
-// A pageView is what the template draws: words, already chosen.
+// A pageView is what is drawn: words, already chosen.
 type pageView struct {
-	Style   template.CSS
 	Title   string
 	State   Condition // of the page: names its shape and colour
 	At      moment
