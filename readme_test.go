@@ -5,6 +5,7 @@ import (
 	"context"
 	"flag"
 	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -13,7 +14,7 @@ import (
 	"wellkey/internal/config"
 )
 
-var update = flag.Bool("update", false, "write the table of settings into the README")
+var update = flag.Bool("update", false, "write the tables of settings into docs/settings.md")
 
 func read(t *testing.T, path string) string {
 	t.Helper()
@@ -24,24 +25,25 @@ func read(t *testing.T, path string) string {
 	return string(text)
 }
 
-// The table of settings is made from the one in the code:
-// go test . -run TestReadmeSettings -update
-func TestReadmeSettings(t *testing.T) {
+// The tables of settings are made from the one in the code:
+// go test . -run TestSettings -update
+func TestSettings(t *testing.T) {
 	const begin, end = "<!-- settings -->\n", "<!-- /settings -->"
-	text := read(t, "README.md")
+	const path = "docs/settings.md"
+	text := read(t, path)
 	before, rest, ok1 := strings.Cut(text, begin)
 	table, after, ok2 := strings.Cut(rest, end)
 	if !ok1 || !ok2 {
-		t.Fatal("the marks around the table of settings are gone")
+		t.Fatal("the marks around the tables of settings are gone")
 	}
 	want := config.MarkdownTable()
 	if table == want {
 		return
 	}
 	if !*update {
-		t.Fatal("the table of settings is not the one of internal/config; run this test with -update")
+		t.Fatal("the tables of settings are not those of internal/config; run this test with -update")
 	}
-	if err := os.WriteFile("README.md", []byte(before+begin+want+end+after), 0o644); err != nil {
+	if err := os.WriteFile(path, []byte(before+begin+want+end+after), 0o644); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -141,7 +143,11 @@ func TestReadmeCredentials(t *testing.T) {
 
 // Links of the documents lead to files that exist.
 func TestDocumentLinks(t *testing.T) {
-	for _, path := range []string{"README.md", "CONTRIBUTING.md", "SECURITY.md", "docs/decisions.md", "docs/pairing.md", "docs/problems.md", "docs/reliability.md", "docs/releasing.md", "docs/operating.md", "CHANGELOG.md", "docs/deploy.md", "docs/shapes.md"} {
+	docs, err := filepath.Glob("docs/*.md")
+	if err != nil || len(docs) == 0 {
+		t.Fatalf("%d documents, error %v", len(docs), err)
+	}
+	for _, path := range append(docs, "README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md") {
 		for _, m := range regexp.MustCompile(`\]\(([^)#]+)`).FindAllStringSubmatch(read(t, path), -1) {
 			if strings.Contains(m[1], "://") {
 				continue

@@ -65,13 +65,21 @@ func fold(text string, indent, columns int) string {
 	return b.String() + line + "\n"
 }
 
-// MarkdownTable returns all settings for the README, by the name they have in
-// the file.
+// MarkdownTable returns all settings for docs/settings.md, by the name they have in
+// the file: a heading and a table for each group.
 func MarkdownTable() string {
 	var b strings.Builder
-	b.WriteString("| setting | default | meaning | example |\n|---|---|---|---|\n")
+	for _, g := range groups() {
+		fmt.Fprintf(&b, "\n## %s\n\n| setting | default | meaning | example |\n|---|---|---|---|\n", g.title)
+		b.WriteString(markdownRows(g.rows))
+	}
+	return b.String()
+}
+
+func markdownRows(rows []row) string {
+	var b strings.Builder
 	cell := strings.NewReplacer("|", `\|`)
-	for _, r := range table() {
+	for _, r := range rows {
 		standard := r.derived
 		if standard == "" && r.standard != "" {
 			standard = "`" + r.standard + "`"

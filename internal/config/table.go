@@ -1,9 +1,6 @@
 package config
 
-import (
-	"slices"
-	"time"
-)
+import "time"
 
 // A row is one setting.
 type row struct {
@@ -36,9 +33,32 @@ const (
 	kindSpan    = "duration"
 )
 
-// table returns all settings, in the order in which they are shown.
+// A group is settings about one thing.
+type group struct {
+	title string
+	rows  []row
+}
+
+// groups returns all settings, in the order in which they are shown.
+func groups() []group {
+	return []group{
+		{"Domain, key and application", mainRows()},
+		{"A store that replicas share", storageRows()},
+		{"Listeners and log", listenerRows()},
+		{"Proxies in front, and your application", shapeRows()},
+		{"Certificates", certificateRows()},
+		{"Certificates by a DNS record", dnsRows()},
+		{"Tesla, and the look from outside", outsideRows()},
+	}
+}
+
+// table returns all settings.
 func table() []row {
-	return slices.Concat(mainRows(), storageRows(), listenerRows(), shapeRows(), certificateRows(), dnsRows(), outsideRows())
+	var all []row
+	for _, g := range groups() {
+		all = append(all, g.rows...)
+	}
+	return all
 }
 
 func mainRows() []row {
