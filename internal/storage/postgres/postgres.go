@@ -26,6 +26,7 @@ import (
 	"wellkey/internal/secret"
 	"wellkey/internal/storage/lease"
 	"wellkey/internal/storage/tree"
+	"wellkey/internal/storage/trouble"
 )
 
 // Config says which PostgreSQL, and who we are there.
@@ -59,18 +60,9 @@ func New(cfg Config) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{pool: pool, name: Name(cfg.URL), preparing: make(chan struct{}, 1)}
+	s := &Store{pool: pool, name: trouble.NameOf(cfg.URL, "postgres"), preparing: make(chan struct{}, 1)}
 	s.Locks = lease.New(server{s}, cfg.Lease)
 	return s, nil
-}
-
-// Name returns the URL without user and query, as it is shown to people.
-func Name(text string) string {
-	u, err := url.Parse(text)
-	if err != nil {
-		return "postgres"
-	}
-	return (&url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path}).String()
 }
 
 // Check reports what is wrong with a URL.

@@ -1,7 +1,6 @@
 package postgres_test
 
 import (
-	"context"
 	"fmt"
 	"strings"
 	"sync"
@@ -10,6 +9,7 @@ import (
 
 	"wellkey/internal/secret"
 	"wellkey/internal/storage/postgres"
+	"wellkey/internal/storage/storagetest"
 	"wellkey/internal/storage/trouble"
 	"wellkey/internal/teststore"
 )
@@ -41,22 +41,7 @@ func TestWords(t *testing.T) {
 		{"newer", postgres.Config{URL: p.URL(teststore.Admin, newer)}, trouble.Schema, []string{"have version 99", "run the newer wellkey"}},
 	} {
 		t.Run(row.name, func(t *testing.T) {
-			s := open(t, row.cfg)
-			ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second) // as storage.Store does
-			defer cancel()
-			err := s.Store(ctx, "k", []byte("v"))
-			e, ok := trouble.Of(err)
-			if !ok || e.Reason != row.reason {
-				t.Fatalf("got %v, want a trouble that is %s", err, row.reason)
-			}
-			for _, want := range append(row.words, "storage postgres") {
-				if !strings.Contains(err.Error(), want) {
-					t.Errorf("got %q, want %q in it", err, want)
-				}
-			}
-			if strings.Contains(err.Error(), "canary") {
-				t.Errorf("the password is shown: %q", err)
-			}
+			storagetest.WantTrouble(t, open(t, row.cfg), row.reason, append(row.words, "storage postgres")...)
 		})
 	}
 }

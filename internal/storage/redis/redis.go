@@ -26,6 +26,7 @@ import (
 	"wellkey/internal/secret"
 	"wellkey/internal/storage/lease"
 	"wellkey/internal/storage/tree"
+	"wellkey/internal/storage/trouble"
 )
 
 // Config says which Redis, and who we are there.
@@ -54,7 +55,7 @@ func New(cfg Config) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{client: client, name: Name(cfg.URL)}
+	s := &Store{client: client, name: trouble.NameOf(cfg.URL, "redis")}
 	s.Locks = lease.New(server{s}, cfg.Lease)
 	return s, nil
 }
@@ -64,15 +65,6 @@ func New(cfg Config) (*Store, error) {
 type quiet struct{}
 
 func (quiet) Printf(context.Context, string, ...any) {}
-
-// Name returns the URL without user and query, as it is shown to people.
-func Name(text string) string {
-	u, err := url.Parse(text)
-	if err != nil {
-		return "redis"
-	}
-	return (&url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path}).String()
-}
 
 // Check reports what is wrong with a URL.
 func Check(text string) error {
@@ -236,7 +228,7 @@ func (s *Store) read(ctx context.Context, key string) (at time.Time, value []byt
 	stamp, text, _ := strings.Cut(string(raw), ":")
 	ms, err := strconv.ParseInt(stamp, 10, 64)
 	if err != nil {
-		return at, nil, fmt.Errorf("an item without a time, which wellkey did not write")
+		return at, nil, errors.New("an item without a time, which wellkey did not write")
 	}
 	return time.UnixMilli(ms), []byte(text), nil
 }

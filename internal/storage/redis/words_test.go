@@ -1,7 +1,6 @@
 package redis_test
 
 import (
-	"context"
 	"crypto/x509"
 	"strings"
 	"testing"
@@ -9,6 +8,7 @@ import (
 
 	"wellkey/internal/secret"
 	"wellkey/internal/storage/redis"
+	"wellkey/internal/storage/storagetest"
 	"wellkey/internal/storage/trouble"
 	"wellkey/internal/testca"
 	"wellkey/internal/teststore"
@@ -64,22 +64,7 @@ func TestWords(t *testing.T) {
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			row.cfg.Lease.Timeout = 5 * time.Second
-			s := open(t, row.cfg)
-			ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second) // as storage.Store does
-			defer cancel()
-			err := s.Store(ctx, "k", []byte("v"))
-			e, ok := trouble.Of(err)
-			if !ok || e.Reason != row.reason {
-				t.Fatalf("got %v, want a trouble that is %s", err, row.reason)
-			}
-			for _, want := range append(row.words, "storage redis") {
-				if !strings.Contains(err.Error(), want) {
-					t.Errorf("got %q, want %q in it", err, want)
-				}
-			}
-			if strings.Contains(err.Error(), "canary") {
-				t.Errorf("the password is shown: %q", err)
-			}
+			storagetest.WantTrouble(t, open(t, row.cfg), row.reason, append(row.words, "storage redis")...)
 		})
 	}
 }

@@ -9,12 +9,13 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/url"
 	"os"
 	"strings"
 	"syscall"
 )
 
-// A Reason is one of a closed set: a label of metrics, and a word for programs.
+// A Reason is one of a closed set.
 type Reason string
 
 // All reasons.
@@ -35,9 +36,14 @@ const (
 	Other     Reason = "other"
 )
 
-// Reasons returns all of them.
-func Reasons() []Reason {
-	return []Reason{Refused, Unknown, Silent, Untrusted, NoTLS, Login, Privilege, ReadOnly, Database, Full, Starting, Schema, Broken, Other}
+// NameOf returns the URL of a store without user and query, as it is shown to
+// people; kind where it is no URL.
+func NameOf(text, kind string) string {
+	u, err := url.Parse(text)
+	if err != nil {
+		return kind
+	}
+	return (&url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path}).String()
 }
 
 // An Error is why a store cannot be used. Store names it, without a password.
