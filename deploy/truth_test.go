@@ -163,23 +163,10 @@ func TestPathsAndMetricsExist(t *testing.T) {
 // metrics tell of it only where there is one.
 func start(t *testing.T) *testworld.World {
 	t.Helper()
-	w, err := testworld.Start(testworld.Config{Domain: "deploy.example.com", Dir: t.TempDir(), Host: "127.0.77.2"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := w.Close(); err != nil {
-			t.Errorf("closing the world: %v", err)
-		}
-	})
+	w := deploytest.Start(t, testworld.Config{Domain: "deploy.example.com", Host: "127.0.77.2"})
 	if err := w.WriteCredentials(); err != nil {
 		t.Fatal(err)
 	}
-	run := w.Serve()
-	t.Cleanup(func() {
-		if code := run.Stop(); code != 0 {
-			t.Errorf("exit status %d:\n%s", code, run.Log)
-		}
-	})
+	deploytest.Serve(t, w)
 	return w
 }

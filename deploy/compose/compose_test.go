@@ -288,15 +288,7 @@ func TestAlone(t *testing.T) {
 	defer cancel()
 	s := mustLoad(t, "compose.yaml").Services["wellkey"]
 	image := deploytest.ReadImage(t)
-	w, err := testworld.Start(testworld.Config{Domain: "keys.example.com", Dir: t.TempDir(), Host: "127.0.77.1"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := w.Close(); err != nil {
-			t.Errorf("closing the world: %v", err)
-		}
-	})
+	w := deploytest.Start(t, testworld.Config{Domain: "keys.example.com", Host: "127.0.77.1"})
 
 	// Where the engine would put what is in the container.
 	places := map[string]string{image.Volume: w.DataDir}
@@ -319,12 +311,7 @@ func TestAlone(t *testing.T) {
 		}
 		settings = append(settings, strings.TrimPrefix(name, "WELLKEY_")+"="+value)
 	}
-	run := w.Serve(settings...)
-	t.Cleanup(func() {
-		if code := run.Stop(); code != 0 {
-			t.Errorf("exit status %d:\n%s", code, run.Log)
-		}
-	})
+	run := deploytest.Serve(t, w, settings...)
 	if _, err := w.AwaitFetch(ctx); err != nil {
 		t.Fatalf("the key cannot be fetched: %v\n%s", err, run.Log)
 	}

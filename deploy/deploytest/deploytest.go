@@ -16,6 +16,8 @@ import (
 	"strings"
 	"testing"
 
+	"go.yaml.in/yaml/v3"
+
 	"wellkey/internal/admin"
 	"wellkey/internal/cli"
 	"wellkey/internal/config"
@@ -35,11 +37,28 @@ func Root(t testing.TB) string {
 // Read returns the text of a file of the repository.
 func Read(t testing.TB, path string) string {
 	t.Helper()
-	text, err := os.ReadFile(filepath.Join(Root(t), path))
+	return string(ReadFile(t, filepath.Join(Root(t), path)))
+}
+
+// ReadFile is os.ReadFile, and the test fails where that does: paths are those of
+// the folder of the test.
+func ReadFile(t testing.TB, path string) []byte {
+	t.Helper()
+	data, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return string(text)
+	return data
+}
+
+// ReadYAML decodes such a file, and refuses keys that into has not.
+func ReadYAML(t testing.TB, path string, into any) {
+	t.Helper()
+	decoder := yaml.NewDecoder(bytes.NewReader(ReadFile(t, path)))
+	decoder.KnownFields(true)
+	if err := decoder.Decode(into); err != nil {
+		t.Fatalf("%s: %v", path, err)
+	}
 }
 
 // An Image is what the Dockerfile says of the image.

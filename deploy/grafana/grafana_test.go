@@ -3,7 +3,6 @@
 package grafana_test
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -56,16 +55,10 @@ type panel struct {
 	}
 }
 
-// read returns a file of this folder.
-func read(t *testing.T, path string) []byte {
-	t.Helper()
-	return []byte(deploytest.Read(t, "deploy/grafana/"+path))
-}
-
 func readDashboard(t *testing.T) dashboard {
 	t.Helper()
 	var d dashboard
-	if err := json.Unmarshal(read(t, "wellkey.json"), &d); err != nil {
+	if err := json.Unmarshal(deploytest.ReadFile(t, "wellkey.json"), &d); err != nil {
 		t.Fatal(err)
 	}
 	return d
@@ -130,7 +123,7 @@ func TestLinks(t *testing.T) {
 	t.Parallel()
 	d := readDashboard(t)
 	want := map[string]bool{}
-	for _, m := range regexp.MustCompile(`(?m)^## (\w+)$`).FindAllStringSubmatch(string(read(t, "../../docs/runbooks.md")), -1) {
+	for _, m := range regexp.MustCompile(`(?m)^## (\w+)$`).FindAllStringSubmatch(string(deploytest.ReadFile(t, "../../docs/runbooks.md")), -1) {
 		if m[1] != "WellkeyAbsent" {
 			want["${runbooks}#"+strings.ToLower(m[1])] = false
 		}
@@ -200,26 +193,11 @@ func TestExpressions(t *testing.T) {
 // serve starts a wellkey that obtains its certificate and registers.
 func serve(t *testing.T) *testworld.World {
 	t.Helper()
-	w, err := testworld.Start(testworld.Config{Domain: "grafana.example.com", Dir: t.TempDir()})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := w.Close(); err != nil {
-			t.Errorf("closing the world: %v", err)
-		}
-	})
+	w := deploytest.Start(t, testworld.Config{Domain: "grafana.example.com"})
 	if err := w.WriteCredentials(); err != nil {
 		t.Fatal(err)
 	}
-	run := w.Serve()
-	t.Cleanup(func() {
-		run.Stop()
-		if t.Failed() {
-			log := run.Log.String()
-			t.Logf("the log: %s", log[max(0, len(log)-3000):])
-		}
-	})
+	deploytest.Serve(t, w)
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	if _, err := w.AwaitStatus(ctx, deploytest.Registered); err != nil {
@@ -244,13 +222,13 @@ func TestProvisioning(t *testing.T) {
 			} `yaml:"jsonData"`
 		}
 	}
-	strict(t, "provisioning/datasources/wellkey.yml", &sources)
+	deploytest.ReadYAML(t, "provisioning/datasources/wellkey.yml", &sources)
 	var scraped struct {
 		Global struct {
 			Interval string `yaml:"scrape_interval"`
 		}
 	}
-	if err := yaml.Unmarshal(read(t, "../prometheus/prometheus.yml"), &scraped); err != nil {
+	if err := yaml.Unmarshal(deploytest.ReadFile(t, "../prometheus/prometheus.yml"), &scraped); err != nil {
 		t.Fatal(err)
 	}
 	if len(sources.Datasources) != 1 || sources.APIVersion != 1 {
@@ -269,18 +247,8 @@ func TestProvisioning(t *testing.T) {
 			Options         struct{ Path string }
 		}
 	}
-	strict(t, "provisioning/dashboards/wellkey.yml", &boards)
+	deploytest.ReadYAML(t, "provisioning/dashboards/wellkey.yml", &boards)
 	if len(boards.Providers) != 1 || boards.APIVersion != 1 || boards.Providers[0].Type != "file" || boards.Providers[0].Options.Path == "" {
 		t.Errorf("got %+v", boards)
-	}
-}
-
-// strict decodes a file, and refuses keys that into has not.
-func strict(t *testing.T, path string, into any) {
-	t.Helper()
-	decoder := yaml.NewDecoder(bytes.NewReader(read(t, path)))
-	decoder.KnownFields(true)
-	if err := decoder.Decode(into); err != nil {
-		t.Fatalf("%s: %v", path, err)
 	}
 }

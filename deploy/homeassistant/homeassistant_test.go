@@ -13,8 +13,6 @@ import (
 	"strings"
 	"testing"
 
-	"go.yaml.in/yaml/v3"
-
 	"wellkey/deploy/deploytest"
 	"wellkey/internal/testprogram"
 )
@@ -50,28 +48,10 @@ type manifest struct {
 	Schema        map[string]string
 }
 
-func readYAML(t *testing.T, path string, into any) {
-	t.Helper()
-	decoder := yaml.NewDecoder(bytes.NewReader(read(t, path)))
-	decoder.KnownFields(true)
-	if err := decoder.Decode(into); err != nil {
-		t.Fatalf("%s: %v", path, err)
-	}
-}
-
-func read(t *testing.T, path string) []byte {
-	t.Helper()
-	data, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return data
-}
-
 func app(t *testing.T) manifest {
 	t.Helper()
 	var m manifest
-	readYAML(t, "wellkey/config.yaml", &m)
+	deploytest.ReadYAML(t, "wellkey/config.yaml", &m)
 	return m
 }
 
@@ -127,7 +107,7 @@ func TestManifest(t *testing.T) {
 	}
 
 	var repository struct{ Name, Maintainer string }
-	readYAML(t, "repository.yaml", &repository)
+	deploytest.ReadYAML(t, "repository.yaml", &repository)
 	if repository.Name == "" {
 		t.Error("the repository has no name")
 	}
@@ -173,7 +153,7 @@ func TestSchema(t *testing.T) {
 // it starts the program with.
 func container(t *testing.T) (environ, args []string) {
 	t.Helper()
-	text := strings.ReplaceAll(string(read(t, "wellkey/Dockerfile")), "\\\n", " ")
+	text := strings.ReplaceAll(string(deploytest.ReadFile(t, "wellkey/Dockerfile")), "\\\n", " ")
 	environ = regexp.MustCompile(`WELLKEY_[A-Z_]+=\S+`).FindAllString(text, -1)
 	command := regexp.MustCompile(`(?m)^CMD (\[.*\])$`).FindStringSubmatch(text)
 	if command == nil || json.Unmarshal([]byte(command[1]), &args) != nil || len(environ) < 4 {
@@ -238,7 +218,7 @@ func TestTranslations(t *testing.T) {
 	}
 	for _, file := range []string{"en.yaml", "de.yaml"} {
 		var w words
-		readYAML(t, filepath.Join("wellkey/translations", file), &w)
+		deploytest.ReadYAML(t, filepath.Join("wellkey/translations", file), &w)
 		if got, want := slices.Sorted(maps.Keys(w.Configuration)), slices.Sorted(maps.Keys(m.Schema)); !slices.Equal(got, want) {
 			t.Errorf("%s has words for %q, want %q", file, got, want)
 		}
@@ -252,7 +232,7 @@ func TestTranslations(t *testing.T) {
 		}
 	}
 	var english words
-	readYAML(t, "wellkey/translations/en.yaml", &english)
+	deploytest.ReadYAML(t, "wellkey/translations/en.yaml", &english)
 	if !maps.Equal(english.Network, m.PortsDescription) {
 		t.Errorf("the ports are described as %q and as %q", english.Network, m.PortsDescription)
 	}
@@ -267,7 +247,7 @@ func TestAppArmor(t *testing.T) {
 	if err != nil {
 		t.Errorf("apparmor_parser: %v\n%s", err, out)
 	}
-	text := string(read(t, file))
+	text := string(deploytest.ReadFile(t, file))
 	if found := regexp.MustCompile(`(?m)^profile (\S+) `).FindAllStringSubmatch(text, -1); len(found) != 1 || found[0][1] != app(t).Slug {
 		t.Errorf("the profiles are %q, want one with the name of the app", found)
 	}
@@ -282,18 +262,18 @@ func TestAppArmor(t *testing.T) {
 // What the store shows is there.
 func TestPresentation(t *testing.T) {
 	t.Parallel()
-	icon, err := png.DecodeConfig(bytes.NewReader(read(t, "wellkey/icon.png")))
+	icon, err := png.DecodeConfig(bytes.NewReader(deploytest.ReadFile(t, "wellkey/icon.png")))
 	if err != nil || icon.Width != 128 || icon.Height != 128 {
 		t.Errorf("icon.png is %d by %d, error %v; want 128 by 128", icon.Width, icon.Height, err)
 	}
-	docs := string(read(t, "wellkey/DOCS.md"))
+	docs := string(deploytest.ReadFile(t, "wellkey/DOCS.md"))
 	for _, name := range []string{"wellkey_VERSION_homeassistant.tar.gz", "443", "80", "Tesla Fleet"} {
 		if !strings.Contains(docs, name) {
 			t.Errorf("DOCS.md does not speak of %s", name)
 		}
 	}
 	for _, file := range []string{"README.md", "CHANGELOG.md"} {
-		if !bytes.HasPrefix(read(t, filepath.Join("wellkey", file)), []byte("# ")) {
+		if !bytes.HasPrefix(deploytest.ReadFile(t, filepath.Join("wellkey", file)), []byte("# ")) {
 			t.Errorf("%s has no title", file)
 		}
 	}
@@ -317,17 +297,17 @@ func TestBundle(t *testing.T) {
 	}
 	var m manifest
 	folder := filepath.Join(work, "homeassistant/wellkey")
-	readYAML(t, filepath.Join(folder, "config.yaml"), &m)
+	deploytest.ReadYAML(t, filepath.Join(folder, "config.yaml"), &m)
 	if m.Version != "1.2.3-rc.1" {
 		t.Errorf("the version is %q", m.Version)
 	}
 	programs := map[string]string{"amd64": "amd64", "aarch64": "arm64"}
 	for _, arch := range m.Arch {
-		if got := string(read(t, filepath.Join(folder, "wellkey-"+arch))); got != programs[arch] {
+		if got := string(deploytest.ReadFile(t, filepath.Join(folder, "wellkey-"+arch))); got != programs[arch] {
 			t.Errorf("for %s there is the program %q", arch, got)
 		}
 	}
-	for _, name := range regexp.MustCompile(`(?m)^COPY (?:--\S+ )*(\S+) `).FindAllStringSubmatch(string(read(t, filepath.Join(folder, "Dockerfile"))), -1) {
+	for _, name := range regexp.MustCompile(`(?m)^COPY (?:--\S+ )*(\S+) `).FindAllStringSubmatch(string(deploytest.ReadFile(t, filepath.Join(folder, "Dockerfile"))), -1) {
 		if _, err := os.Stat(filepath.Join(folder, strings.ReplaceAll(name[1], "${BUILD_ARCH}", "aarch64"))); err != nil {
 			t.Errorf("the Dockerfile copies what is not there: %v", err)
 		}

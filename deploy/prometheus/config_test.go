@@ -10,6 +10,7 @@ import (
 	"go.yaml.in/yaml/v3"
 	"golang.org/x/crypto/bcrypt"
 
+	"wellkey/deploy/deploytest"
 	"wellkey/internal/testprometheus"
 )
 
@@ -17,7 +18,7 @@ import (
 // whole, and with other values for some of its lines.
 func job(t *testing.T, whole bool, values map[string]string) testprometheus.Scrape {
 	t.Helper()
-	text := string(read(t, "prometheus.yml"))
+	text := string(deploytest.ReadFile(t, "prometheus.yml"))
 	if whole {
 		text = strings.NewReplacer("    # scheme", "    scheme", "    # tls_config", "    tls_config", "    #   ca_file", "      ca_file",
 			"    # basic_auth", "    basic_auth", "    #   username", "      username", "    #   password_file", "      password_file").Replace(text)

@@ -38,7 +38,7 @@ func readRules(t *testing.T) []rule {
 			Rules []rule
 		}
 	}
-	if err := yaml.Unmarshal(read(t, rulesFile), &file); err != nil {
+	if err := yaml.Unmarshal(deploytest.ReadFile(t, rulesFile), &file); err != nil {
 		t.Fatal(err)
 	}
 	var all []rule
@@ -49,12 +49,6 @@ func readRules(t *testing.T) []rule {
 		t.Fatalf("%s has %d rules: it was not understood", rulesFile, len(all))
 	}
 	return all
-}
-
-// read returns a file of this folder.
-func read(t *testing.T, path string) []byte {
-	t.Helper()
-	return []byte(deploytest.Read(t, "deploy/prometheus/"+path))
 }
 
 func promtool(t *testing.T, stdin []byte, args ...string) {
@@ -82,10 +76,10 @@ func TestPromtool(t *testing.T) {
 func TestRules(t *testing.T) {
 	t.Parallel()
 	runbooks := map[string]bool{}
-	for _, m := range regexp.MustCompile(`(?m)^## (\w+)\n\n\*\*Meaning\.\*\* [^*]+\n\n\*\*Look\.\*\* [^*]+(?:\*[^*]+\*[^*]+)?\n\n\*\*Do\.\*\* `).FindAllStringSubmatch(string(read(t, "../../docs/runbooks.md")), -1) {
+	for _, m := range regexp.MustCompile(`(?m)^## (\w+)\n\n\*\*Meaning\.\*\* [^*]+\n\n\*\*Look\.\*\* [^*]+(?:\*[^*]+\*[^*]+)?\n\n\*\*Do\.\*\* `).FindAllStringSubmatch(string(deploytest.ReadFile(t, "../../docs/runbooks.md")), -1) {
 		runbooks[m[1]] = true
 	}
-	tests := string(read(t, "wellkey.rules.test.yml"))
+	tests := string(deploytest.ReadFile(t, "wellkey.rules.test.yml"))
 	camel := regexp.MustCompile(`^Wellkey([A-Z][a-z]+)+$`)
 	seen := map[string]bool{}
 	for _, r := range readRules(t) {
@@ -119,7 +113,7 @@ func TestRules(t *testing.T) {
 func impatient(t *testing.T) string {
 	t.Helper()
 	path := t.TempDir() + "/rules.yml"
-	text := regexp.MustCompile(`(?m)^ +for: .*\n`).ReplaceAll(read(t, rulesFile), nil)
+	text := regexp.MustCompile(`(?m)^ +for: .*\n`).ReplaceAll(deploytest.ReadFile(t, rulesFile), nil)
 	if err := os.WriteFile(path, text, 0o600); err != nil {
 		t.Fatal(err)
 	}

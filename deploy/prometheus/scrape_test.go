@@ -15,6 +15,7 @@ import (
 	"github.com/prometheus/common/expfmt"
 	"github.com/prometheus/common/model"
 
+	"wellkey/deploy/deploytest"
 	"wellkey/internal/admin"
 	"wellkey/registrar"
 )
@@ -48,7 +49,7 @@ func TestScrape(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if want := read(t, path); !bytes.Equal(got, want) {
+	if want := deploytest.ReadFile(t, path); !bytes.Equal(got, want) {
 		t.Errorf("%s is not what wellkey exports: run go test ./deploy/prometheus -run TestScrape -update, and look at the difference", path)
 	}
 

@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"wellkey/deploy/deploytest"
 	"wellkey/internal/admin"
 	"wellkey/internal/testworld"
 	"wellkey/keystore"
@@ -44,15 +45,7 @@ func newWorld(t *testing.T, options ...func(*testworld.Config)) *world {
 	for _, o := range options {
 		o(&c)
 	}
-	var err error
-	if w.World, err = testworld.Start(c); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := w.Close(); err != nil {
-			t.Errorf("closing the world: %v", err)
-		}
-	})
+	w.World = deploytest.Start(t, c)
 	if err := w.WriteCredentials(); err != nil {
 		t.Fatal(err)
 	}
@@ -65,14 +58,7 @@ func withFiles(c *testworld.Config) { c.Files = true }
 // serve starts wellkey, until the end of the test.
 func (w *world) serve(more ...string) *world {
 	w.t.Helper()
-	w.run = w.Serve(more...)
-	w.t.Cleanup(func() {
-		w.run.Stop()
-		if w.t.Failed() {
-			log := w.run.Log.String()
-			w.t.Logf("the log of %s: %s", w.Domain, log[max(0, len(log)-3000):])
-		}
-	})
+	w.run = deploytest.Serve(w.t, w.World, more...)
 	return w
 }
 

@@ -130,15 +130,7 @@ func (p proxy) run(t *testing.T, name string) {
 	recipe = strings.ReplaceAll(recipe, given["DOMAIN"], domain)
 
 	// The proxy is where the world looks, and wellkey on ports that it is told.
-	w, err := testworld.Start(testworld.Config{Domain: domain, Dir: t.TempDir(), Host: fmt.Sprintf("127.0.78.%d", place.Add(1)), Files: !p.ownTLS})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := w.Close(); err != nil {
-			t.Errorf("closing the world: %v", err)
-		}
-	})
+	w := deploytest.Start(t, testworld.Config{Domain: domain, Host: fmt.Sprintf("127.0.78.%d", place.Add(1)), Files: !p.ownTLS})
 	application := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_, _ = fmt.Fprint(w, r.Header.Get("X-Forwarded-For"))
 	}))
@@ -164,12 +156,7 @@ func (p proxy) run(t *testing.T, name string) {
 	}
 	dir := t.TempDir()
 	log := start(ctx, t, p.program(t, w, dir, recipe), w.HTTPSAddr)
-	run := w.Serve(own...)
-	t.Cleanup(func() {
-		if code := run.Stop(); code != 0 {
-			t.Errorf("exit status %d:\n%s", code, run.Log)
-		}
-	})
+	run := deploytest.Serve(t, w, own...)
 	complain := func(err error) { t.Fatalf("%v\n%s:\n%s\nwellkey:\n%s", err, name, log, run.Log) }
 	if _, err := w.AwaitStatus(ctx, deploytest.Registered); err != nil {
 		complain(err)

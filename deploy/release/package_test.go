@@ -5,6 +5,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"wellkey/deploy/deploytest"
 )
 
 // The Debian package installs into an empty root and its program runs there; what
@@ -30,11 +32,11 @@ func testPackage(t *testing.T, deb string) {
 		}
 	}
 	for _, name := range []string{"Depends", "Maintainer", "Section"} {
-		if want := name + ": " + field(name) + "\n"; !strings.Contains(string(read(t, "debian/control")), want) {
+		if want := name + ": " + field(name) + "\n"; !strings.Contains(string(deploytest.ReadFile(t, "debian/control")), want) {
 			t.Errorf("debian/control does not say %q", want)
 		}
 	}
-	if got := string(read(t, filepath.Join(control, "conffiles"))); got != "/etc/wellkey/wellkey.yaml\n" {
+	if got := string(deploytest.ReadFile(t, filepath.Join(control, "conffiles"))); got != "/etc/wellkey/wellkey.yaml\n" {
 		t.Errorf("its conffiles are %q", got)
 	}
 
@@ -59,28 +61,28 @@ func testPackage(t *testing.T, deb string) {
 	runs(t, filepath.Join(root, "usr/bin/wellkey"))
 
 	key, settings := "var/lib/private/wellkey/key.pem", "etc/wellkey/wellkey.yaml"
-	if shipped := read(t, "../systemd/wellkey.yaml"); string(shipped) != string(read(t, filepath.Join(root, settings))) {
+	if shipped := deploytest.ReadFile(t, "../systemd/wellkey.yaml"); string(shipped) != string(deploytest.ReadFile(t, filepath.Join(root, settings))) {
 		t.Error("the settings are not those of deploy/systemd")
 	}
 	for _, page := range []string{"share/man/man1/wellkey.1.gz", "share/doc/wellkey/changelog.Debian.gz",
 		"share/bash-completion/completions/wellkey", "lib/systemd/system/wellkey.service", "lib/systemd/system/wellkey-http.socket"} {
-		if len(read(t, filepath.Join(root, "usr", page))) == 0 {
+		if len(deploytest.ReadFile(t, filepath.Join(root, "usr", page))) == 0 {
 			t.Errorf("%s is empty", page)
 		}
 	}
-	if got, want := read(t, filepath.Join(root, "usr/share/doc/wellkey/copyright")), read(t, "debian/copyright"); string(got) != string(want) {
+	if got, want := deploytest.ReadFile(t, filepath.Join(root, "usr/share/doc/wellkey/copyright")), deploytest.ReadFile(t, "debian/copyright"); string(got) != string(want) {
 		t.Errorf("its copyright is %q", got)
 	}
 	write(settings, "domain: keys.example.net\n")
 	write(key, "the only copy")
 	dpkg("--install", deb)
-	if got := string(read(t, filepath.Join(root, settings))); got != "domain: keys.example.net\n" {
+	if got := string(deploytest.ReadFile(t, filepath.Join(root, settings))); got != "domain: keys.example.net\n" {
 		t.Errorf("the next installation replaced the settings by %q", got)
 	}
 	if said := dpkg("--purge", "wellkey"); !strings.Contains(said, "/var/lib/private/wellkey stays") {
 		t.Errorf("the removal does not say that the key stays: %s", said)
 	}
-	if got := string(read(t, filepath.Join(root, key))); got != "the only copy" {
+	if got := string(deploytest.ReadFile(t, filepath.Join(root, key))); got != "the only copy" {
 		t.Errorf("after a purge the key is %q", got)
 	}
 	for _, gone := range []string{"usr/bin/wellkey", settings} {

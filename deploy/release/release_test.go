@@ -36,8 +36,8 @@ func TestRelease(t *testing.T) {
 	t.Parallel()
 	one := release(t, filepath.Join(t.TempDir(), "one"))
 	two := release(t, filepath.Join(t.TempDir(), "elsewhere", "two"))
-	sums := read(t, filepath.Join(one, "SHA256SUMS"))
-	if again := read(t, filepath.Join(two, "SHA256SUMS")); !bytes.Equal(sums, again) {
+	sums := deploytest.ReadFile(t, filepath.Join(one, "SHA256SUMS"))
+	if again := deploytest.ReadFile(t, filepath.Join(two, "SHA256SUMS")); !bytes.Equal(sums, again) {
 		t.Fatalf("two releases of the same sources differ:\n%s\n%s", sums, again)
 	}
 	name := "wellkey_" + version + "_linux_amd64"
@@ -73,7 +73,7 @@ func release(t *testing.T, dir string) (out string) {
 			t.Fatal(err)
 		}
 		// Whoever checked them out, and with whatever mask, must not matter.
-		if err := os.WriteFile(filepath.Join(dir, name), read(t, from), info.Mode().Perm()&0o700); err != nil {
+		if err := os.WriteFile(filepath.Join(dir, name), deploytest.ReadFile(t, from), info.Mode().Perm()&0o700); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -89,22 +89,13 @@ func release(t *testing.T, dir string) (out string) {
 	return out
 }
 
-func read(t *testing.T, path string) []byte {
-	t.Helper()
-	data, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return data
-}
-
 // listed returns the names in SHA256SUMS, and checks them against the files.
 func listed(t *testing.T, dir string, sums []byte) []string {
 	t.Helper()
 	var names []string
 	for line := range strings.Lines(string(sums)) {
 		sum, name, _ := strings.Cut(strings.TrimSpace(line), "  ")
-		if got := sha256.Sum256(read(t, filepath.Join(dir, name))); hex.EncodeToString(got[:]) != sum {
+		if got := sha256.Sum256(deploytest.ReadFile(t, filepath.Join(dir, name))); hex.EncodeToString(got[:]) != sum {
 			t.Errorf("SHA256SUMS is wrong about %s", name)
 		}
 		names = append(names, name)
@@ -158,10 +149,10 @@ func testArchive(t *testing.T, path string) {
 	root := filepath.Join(dir, "wellkey_"+version+"_linux_amd64")
 	runs(t, filepath.Join(root, "wellkey"))
 	for _, name := range []string{"README.md", "LICENSE", "CHANGELOG.md", "docs/releasing.md", "docs/operating.md", "systemd/wellkey.service"} {
-		read(t, filepath.Join(root, name))
+		deploytest.ReadFile(t, filepath.Join(root, name))
 	}
 	// The documents find each other there.
-	for _, m := range regexp.MustCompile(`\]\(([^)#:]+)[)#]`).FindAllStringSubmatch(string(read(t, filepath.Join(root, "README.md"))), -1) {
+	for _, m := range regexp.MustCompile(`\]\(([^)#:]+)[)#]`).FindAllStringSubmatch(string(deploytest.ReadFile(t, filepath.Join(root, "README.md"))), -1) {
 		if _, err := os.Stat(filepath.Join(root, m[1])); err != nil && !strings.HasPrefix(m[1], "deploy/") {
 			t.Errorf("README.md leads to %s, which is not in the archive", m[1])
 		}
@@ -201,7 +192,7 @@ func entries(t *testing.T, r io.Reader) (all []entry, files map[string][]byte) {
 // The archive is an OCI image layout whose digests are right; .ci/image proves that
 // engines read it, and that it is what the Dockerfile builds.
 func testImage(t *testing.T, path string) {
-	_, files := entries(t, bytes.NewReader(read(t, path)))
+	_, files := entries(t, bytes.NewReader(deploytest.ReadFile(t, path)))
 	type reference struct {
 		MediaType, Digest string
 		Size              int
@@ -277,7 +268,7 @@ func testMaterials(t *testing.T, path string) {
 		}
 		Components []struct{ Name, Version string }
 	}
-	if err := json.Unmarshal(read(t, path), &bill); err != nil {
+	if err := json.Unmarshal(deploytest.ReadFile(t, path), &bill); err != nil {
 		t.Fatal(err)
 	}
 	if bill.BomFormat != "CycloneDX" || bill.Metadata.Component.Name != "wellkey" || bill.Metadata.Component.Version != "v"+version || bill.Metadata.Timestamp != "" {

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"wellkey/deploy/deploytest"
 	"wellkey/internal/testprogram"
 	"wellkey/internal/testworld"
 )
@@ -23,15 +24,7 @@ import (
 func TestActivation(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	w, err := testworld.Start(testworld.Config{Domain: "activated.example.com", Dir: dir, Files: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := w.Close(); err != nil {
-			t.Error(err)
-		}
-	})
+	w := deploytest.Start(t, testworld.Config{Domain: "activated.example.com", Dir: dir, Files: true})
 	manager, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: filepath.Join(dir, "notify"), Net: "unixgram"})
 	if err != nil {
 		t.Fatal(err)

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"wellkey/deploy/deploytest"
 	"wellkey/internal/testprogram"
 	"wellkey/internal/testworld"
 )
@@ -65,15 +66,7 @@ func TestSandbox(t *testing.T) {
 func traced(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
-	w, err := testworld.Start(testworld.Config{Domain: "systemd.example.com", Dir: dir})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() {
-		if err := w.Close(); err != nil {
-			t.Error(err)
-		}
-	}()
+	w := deploytest.Start(t, testworld.Config{Domain: "systemd.example.com", Dir: dir})
 	if err := w.WriteCredentials(); err != nil {
 		t.Fatal(err)
 	}
@@ -99,7 +92,7 @@ func traced(t *testing.T) string {
 	if code := p.Wait(); code != 0 {
 		t.Errorf("exit status %d after SIGTERM, want 0", code)
 	}
-	return string(read(t, file))
+	return string(deploytest.ReadFile(t, file))
 }
 
 // systemCalls returns the system calls of a name in a SystemCallFilter: those of a
@@ -128,15 +121,7 @@ func TestCrashIsNoExitStatus(t *testing.T) {
 	if got := service.one(t, "Service.LimitCORE"); got != "0" {
 		t.Errorf("a core of %s may be written, with secrets in it", got)
 	}
-	w, err := testworld.Start(testworld.Config{Domain: "crash.example.com", Dir: t.TempDir(), Files: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() {
-		if err := w.Close(); err != nil {
-			t.Error(err)
-		}
-	}()
+	w := deploytest.Start(t, testworld.Config{Domain: "crash.example.com", Files: true})
 	wrapper := filepath.Join(t.TempDir(), "wellkey")
 	if err := os.WriteFile(wrapper, []byte("#!/bin/sh\nulimit -c 0\nexec "+testprogram.Path(t)+" \"$@\"\n"), 0o755); err != nil {
 		t.Fatal(err)

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"wellkey/deploy/deploytest"
 	"wellkey/internal/config"
 	"wellkey/internal/testprogram"
 )
@@ -26,7 +27,7 @@ type unit map[string][]string
 func readUnit(t *testing.T, path string) unit {
 	t.Helper()
 	u, section := unit{}, ""
-	lines := bufio.NewScanner(bytes.NewReader(read(t, path)))
+	lines := bufio.NewScanner(bytes.NewReader(deploytest.ReadFile(t, path)))
 	for lines.Scan() {
 		line := strings.TrimSpace(lines.Text())
 		if name, ok := strings.CutPrefix(line, "["); ok {
@@ -47,22 +48,13 @@ func (u unit) one(t *testing.T, name string) string {
 	return u[name][0]
 }
 
-func read(t *testing.T, path string) []byte {
-	t.Helper()
-	data, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return data
-}
-
 // installed copies the units into a directory, with the program at a path where it
 // is, and returns the directory.
 func installed(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
 	for _, name := range units {
-		text := bytes.ReplaceAll(read(t, name), []byte("/usr/bin/wellkey"), []byte(testprogram.Path(t)))
+		text := bytes.ReplaceAll(deploytest.ReadFile(t, name), []byte("/usr/bin/wellkey"), []byte(testprogram.Path(t)))
 		if err := os.WriteFile(filepath.Join(dir, name), text, 0o644); err != nil {
 			t.Fatal(err)
 		}
@@ -145,7 +137,7 @@ func TestExecStart(t *testing.T) {
 	if command[0] != "/usr/bin/wellkey" || !slices.Contains(command, "/etc/wellkey/wellkey.yaml") {
 		t.Fatalf("ExecStart is %q, want the program with its settings", command)
 	}
-	example := read(t, "wellkey.yaml")
+	example := deploytest.ReadFile(t, "wellkey.yaml")
 	for _, c := range []struct {
 		name, want string
 		settings   []byte
@@ -175,7 +167,7 @@ func TestCredentials(t *testing.T) {
 	t.Parallel()
 	service := readUnit(t, "wellkey.service")
 	name, path, _ := strings.Cut(service.one(t, "Service.LoadCredential"), ":")
-	example := string(read(t, "wellkey.yaml"))
+	example := string(deploytest.ReadFile(t, "wellkey.yaml"))
 	if !strings.Contains(example, " "+path+" ") {
 		t.Errorf("the settings do not say that %s is the file", path)
 	}
