@@ -64,7 +64,7 @@ func (a *authority) attempt(ctx context.Context, forced bool) error {
 }
 
 // An ephemeralStorage can tell that it will not last. It is a consumer contract
-// for storage.Directory.
+// for storage.Store.
 type ephemeralStorage interface {
 	Ephemeral(ctx context.Context) (ephemeral bool, why string)
 }

@@ -20,7 +20,7 @@ import (
 )
 
 // A quarantiner is a storage that can move an item, or all below it, out of the
-// way without reading it. It is a consumer contract for storage.Directory.
+// way without reading it. It is a consumer contract for storage.Store.
 type quarantiner interface {
 	Quarantine(ctx context.Context, key, reason string) error
 }
