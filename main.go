@@ -44,10 +44,12 @@
 //
 //	key.pem           the key, unless key_file says otherwise
 //	credentials.yaml  what Tesla's portal gave, if it is put there
+//	acme-dns.json     the account at an acme-dns server, if that proves the domain
 //	restored-key.pem  the public half of a lost key, rebuilt from Tesla's answer
 //	staged-key.pem    the new key of a rotation that is not published yet
 //	archive/          the keys that were replaced or given up; never cleaned up
 //	state/            certificates, and what the registrar remembers
+//	copy/             what serving needs of a shared storage while that is down
 package main
 
 import (
