@@ -254,6 +254,10 @@ func TestReplicasAreKilled(t *testing.T) {
 	processes := r.execAll()
 	r.awaitAllRegistered()
 	for n := range 50 {
+		r.goOn()
+		for _, place := range r.places {
+			place.goOn()
+		}
 		victim := n % len(r.places)
 		r.kill(processes[victim])
 		for i, place := range r.places {

@@ -73,6 +73,14 @@ func newWorld(t *testing.T, options ...func(*testworld.Config)) *world {
 	return w
 }
 
+// goOn begins the patience of a long test anew: what comes next is one more thing
+// that must come.
+func (w *world) goOn() {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	w.t.Cleanup(cancel)
+	w.ctx = ctx
+}
+
 // newRegistrable is newWorld with credentials in place.
 func newRegistrable(t *testing.T, options ...func(*testworld.Config)) *world {
 	t.Helper()
