@@ -2,8 +2,6 @@ package cli
 
 import (
 	"context"
-	"crypto/tls"
-	"net/http"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
@@ -31,19 +29,18 @@ type certificates interface {
 // addrs tells the addresses of the public listeners once they are bound, where
 // the challenges of the CA arrive; tesla compares our clock with Tesla's.
 func newCertificates(s *config.Settings, store *storage.Store, tesla *skew.Clock, registry prometheus.Registerer, log *zap.Logger, addrs func() *server.Server, onChange func(domain string)) (certificates, error) {
-	common := certs.Common{Logger: log, Registerer: registry, OnChange: func() { onChange(s.Domain) }}
+	common := certs.Common{Logger: log, Registerer: registry, OnChange: onChange}
 	switch s.TLS.Mode {
 	case config.TLSFiles:
-		files, err := certs.NewFiles(certs.FilesConfig{
+		return certs.NewFiles(certs.FilesConfig{
 			Domain: s.Domain, CertFile: s.TLS.CertFile, KeyFile: s.TLS.KeyFile,
 			Common: common,
 		})
-		return single{files}, err
 	case config.TLSOff:
-		return single{certs.None{}}, nil
+		return certs.None{}, nil
 	}
 	c := certs.Config{
-		Domain: s.Domain, Storage: store, Shared: store.IsShared(),
+		Storage: store, Shared: store.IsShared(),
 		Directory: s.ACME.Directory, Email: s.ACME.Email, Profile: s.ACME.Profile, Roots: s.ACME.Roots,
 		AllowEphemeral: s.ACME.AllowEphemeral,
 		ClockOffset:    tesla.Ahead,
@@ -63,34 +60,7 @@ func newCertificates(s *config.Settings, store *storage.Store, tesla *skew.Clock
 	if c.DNS, err = newDNSSolver(s, log); err != nil {
 		return nil, err
 	}
-	manager, err := certs.New(c)
-	return single{manager}, err
-}
-
-// single is a source of the certificate of one domain.
-type single struct {
-	source interface {
-		server.Certificates
-		Run(context.Context) error
-		Status() certs.Status
-	}
-}
-
-func (o single) TLSConfig() *tls.Config                     { return o.source.TLSConfig() }
-func (o single) HTTPHandler(rest http.Handler) http.Handler { return o.source.HTTPHandler(rest) }
-func (o single) Run(ctx context.Context) error              { return o.source.Run(ctx) }
-func (o single) Add(string)                                 {}
-func (o single) Remove(string)                              {}
-func (o single) Status(string) certs.Status                 { return o.source.Status() }
-func (o single) Has(string) bool {
-	s := o.source.Status()
-	return s.Have || s.Source == "off"
-}
-func (o single) Reload() error {
-	if files, ok := o.source.(interface{ Reload() error }); ok {
-		return files.Reload()
-	}
-	return nil
+	return certs.New(c)
 }
 
 // binding returns the external account binding at an authority; nil = none.

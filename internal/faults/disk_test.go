@@ -71,7 +71,8 @@ func (w *world) wantMetric(line string) {
 func (w *world) renew(t *testing.T) {
 	t.Helper()
 	former := w.settled().Sites[0].Certificate.Serial
-	must(t, os.WriteFile(filepath.Join(w.state(), "issuance", w.Domain+".renew"), nil, 0o600))
+	wanted := filepath.Join(w.state(), "issuance", "wanted")
+	must(t, os.MkdirAll(wanted, 0o700), os.WriteFile(filepath.Join(wanted, w.Domain), nil, 0o600))
 	w.await("another certificate", func(s admin.Status) bool { return have(s) && s.Sites[0].Certificate.Serial != former })
 	w.watcher.served()
 }

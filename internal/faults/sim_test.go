@@ -164,7 +164,7 @@ func (s *sim) start() *instance {
 	must(s.t, err)
 	var face *server.Server
 	cfg := certs.Config{
-		Domain: s.domain, Storage: store, Directory: s.ca.Directory(), Roots: s.ca.APIRoots(),
+		Storage: store, Directory: s.ca.Directory(), Roots: s.ca.APIRoots(),
 		HTTPAddr: func() string { return face.HTTPAddr() }, TLSAddr: func() string { return face.HTTPSAddr() },
 		Common: certs.Common{
 			Now:  func() time.Time { return s.now().Add(time.Duration(s.wrong.Load())) },
@@ -174,6 +174,7 @@ func (s *sim) start() *instance {
 	s.change(&cfg)
 	i.Manager, err = certs.New(cfg)
 	must(s.t, err)
+	i.Add(s.domain)
 	face, err = server.New(server.Config{Domain: s.domain, HTTPAddr: s.http, HTTPSAddr: s.https, Key: func(string) keystore.Key { return s.key }, Certificates: i})
 	must(s.t, err)
 	must(s.t, face.Listen(context.Background()))
@@ -198,6 +199,9 @@ func (s *sim) start() *instance {
 	s.t.Cleanup(func() { s.watcher.stop(); i.stop() })
 	return i
 }
+
+// Status returns how it stands with the sim's domain.
+func (i *instance) Status() certs.Status { return i.Manager.Status(i.s.domain) }
 
 func (i *instance) wait(ctx context.Context, d time.Duration) error {
 	select {

@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"strconv"
+	"time"
 
 	"github.com/caddyserver/certmagic"
 	"github.com/mholt/acmez/v3"
@@ -23,72 +24,87 @@ const (
 	noEmail = "default"
 )
 
-// An answerer answers the challenges of all our CAs, whichever replica asked
-// for them.
+// An answerer answers the challenges of all our CAs, whichever domain and replica
+// they are for.
 type answerer struct {
-	cache  *certmagic.Cache
 	cfg    *certmagic.Config
 	iss    *certmagic.ACMEIssuer // any of cfg: each answers for all
 	solves addresses             // where challenges arrive
 }
 
-// A client is certmagic, set up for one CA. It orders certificates and solves
-// challenges; it decides nothing about when, stores nothing and serves nothing:
-// its cache stays empty, so its own maintenance has nothing to do.
+// A client is certmagic, set up for one domain at one CA, for one step. It orders
+// certificates and solves challenges; it decides nothing about when, stores
+// nothing and serves nothing: the cache stays empty, so its maintenance, of which
+// there is one for all, has nothing to do.
 type client struct {
 	cfg  *certmagic.Config
 	iss  *certmagic.ACMEIssuer
 	wire *wire
-	log  *zap.Logger  // with the wire
-	http *http.Client // for looking at the CA
+	log  *zap.Logger // with the wire
 }
 
 // addresses are those of our public listeners; "" = not bound, or off.
 type addresses struct{ http, tls string }
 
-func (m *Manager) addresses() (a addresses) {
-	if m.cfg.HTTPAddr != nil {
-		a.http = m.cfg.HTTPAddr()
+func (cfg *Config) addresses() (a addresses) {
+	if cfg.HTTPAddr != nil {
+		a.http = cfg.HTTPAddr()
 	}
-	if m.cfg.TLSAddr != nil {
-		a.tls = m.cfg.TLSAddr()
+	if cfg.TLSAddr != nil {
+		a.tls = cfg.TLSAddr()
 	}
 	return a
 }
 
-// connect sets certmagic up for all CAs. All fields are set that would else be
-// filled from its globals; nothing global is changed.
-func (m *Manager) connect() *answerer {
-	ans := &answerer{solves: m.addresses()}
-	ans.cache = certmagic.NewCache(certmagic.CacheOptions{
-		GetConfigForCert: func(certmagic.Certificate) (*certmagic.Config, error) { return ans.cfg, nil },
-		Logger:           quiet(m.log),
-	})
-	ans.cfg = m.certmagic(ans.cache, m.cfg.Storage, quiet(m.log))
-	for _, a := range m.authorities {
-		a.client = a.connect(ans)
+// newAnswerer sets certmagic up to answer for all CAs. All fields are set that
+// would else be filled from its globals; nothing global is changed.
+func (m *Manager) newAnswerer(solves addresses) *answerer {
+	ans := &answerer{solves: solves}
+	ans.cfg = m.cfg.certmagic(m.cache, m.cfg.Storage, quiet(m.log))
+	for _, ca := range m.cas {
 		// An answerer answers by every challenge that a listener of ours can have,
 		// whichever one this attempt, or a replica's, is made by.
-		ans.iss = newIssuer(ans.cfg, a.issuer(quiet(m.log), ans.solves))
+		ans.iss = newIssuer(ans.cfg, m.cfg.issuer(ca, quiet(m.log), solves), ca.http)
 		ans.cfg.Issuers = append(ans.cfg.Issuers, ans.iss)
 	}
 	return ans
 }
 
-// disconnect ends what connect began.
-func (m *Manager) disconnect(ans *answerer) {
-	ans.cache.Stop()
+// answerer returns what answers challenges where our listeners are now: a listener
+// may be bound since.
+func (m *Manager) answerer() *answerer {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	ans := m.acme.Load()
+	if solves := m.cfg.addresses(); ans == nil || ans.solves != solves {
+		ans = m.newAnswerer(solves)
+		m.acme.Store(ans)
+	}
+	return ans
+}
+
+// connect gives a domain its clients for a step, and returns where they solve
+// challenges.
+func (m *subject) connect() addresses {
+	solves := m.all.answerer().solves
 	for _, a := range m.authorities {
-		a.client.http.CloseIdleConnections()
+		a.client = a.connect(m.all.cache, solves)
+	}
+	return solves
+}
+
+// disconnect ends what connect began.
+func (m *subject) disconnect() {
+	for _, a := range m.authorities {
+		a.client = nil
 	}
 }
 
 // certmagic returns certmagic's configuration, without issuers.
-func (m *Manager) certmagic(cache *certmagic.Cache, storage certmagic.Storage, log *zap.Logger) *certmagic.Config {
+func (cfg *Config) certmagic(cache *certmagic.Cache, storage certmagic.Storage, log *zap.Logger) *certmagic.Config {
 	return certmagic.New(cache, certmagic.Config{
 		RenewalWindowRatio: renewalRatio,
 		OnEvent:            func(context.Context, string, map[string]any) error { return nil },
-		DefaultServerName:  m.cfg.Domain,
 		Issuers:            []certmagic.Issuer{}, // not nil, which would make one from the globals
 		KeySource:          certmagic.StandardKeyGenerator{KeyType: certmagic.P256},
 		// Let's Encrypt has no OCSP any more, and certmagic would wait for a
@@ -99,40 +115,47 @@ func (m *Manager) certmagic(cache *certmagic.Cache, storage certmagic.Storage, l
 	})
 }
 
-func newIssuer(cfg *certmagic.Config, template certmagic.ACMEIssuer) *certmagic.ACMEIssuer {
+func newIssuer(cfg *certmagic.Config, template certmagic.ACMEIssuer, http *http.Client) *certmagic.ACMEIssuer {
 	iss := certmagic.NewACMEIssuer(cfg, template)
 	// certmagic asks a test CA only on a second attempt of its own, and each of
 	// ours is a first one. Without it, a challenge is never stored under another
 	// CA's name, where other replicas do not look.
 	iss.TestCA = ""
-	boundIssuer(iss)
+	shareClient(iss, http)
 	return iss
 }
 
-func (a *authority) connect(ans *answerer) *client {
+func (a *authority) connect(cache *certmagic.Cache, solves addresses) *client {
 	c := &client{wire: &wire{now: a.m.cfg.Now}}
 	c.log = a.log.Named("acme").WithOptions(zap.WrapCore(func(core zapcore.Core) zapcore.Core { return tap{core, c.wire} }))
-	c.cfg = a.m.certmagic(ans.cache, a.stage, c.log)
-	c.iss = newIssuer(c.cfg, a.issuer(c.log, ans.solves))
+	c.cfg = a.m.cfg.certmagic(cache, a.stage, c.log)
+	c.iss = newIssuer(c.cfg, a.m.cfg.issuer(a.ca, c.log, solves), a.http)
 	c.cfg.Issuers = []certmagic.Issuer{c.iss}
-	transport := http.DefaultTransport.(*http.Transport).Clone()
-	transport.TLSClientConfig = &tls.Config{RootCAs: a.m.cfg.Roots, MinVersion: tls.VersionTLS12, Time: a.m.cfg.Now}
-	c.http = &http.Client{
-		Transport: bound{transport},
-		Timeout:   certmagic.HTTPTimeout, // as it has for its own requests
-	}
 	return c
+}
+
+// httpClient returns the client for all that is asked of a CA.
+func (cfg *Config) httpClient() *http.Client {
+	transport := http.DefaultTransport.(*http.Transport).Clone()
+	transport.MaxIdleConnsPerHost = attemptsAtATime
+	// certmagic's own for a CA that is slow.
+	transport.TLSHandshakeTimeout, transport.ResponseHeaderTimeout = 30*time.Second, 30*time.Second
+	transport.TLSClientConfig = &tls.Config{RootCAs: cfg.Roots, MinVersion: tls.VersionTLS12, Time: cfg.Now}
+	return &http.Client{
+		Transport: bound{transport},
+		Timeout:   certmagic.HTTPTimeout,
+	}
 }
 
 // issuer returns the template of certmagic's issuer, which solves challenges at
 // the given addresses.
-func (a *authority) issuer(logger *zap.Logger, solves addresses) certmagic.ACMEIssuer {
+func (cfg *Config) issuer(ca *ca, logger *zap.Logger, solves addresses) certmagic.ACMEIssuer {
 	iss := certmagic.ACMEIssuer{
-		CA:                a.directory.URL,
-		Email:             a.m.cfg.Email,
+		CA:                ca.directory.URL,
+		Email:             cfg.Email,
 		Agreed:            true,
-		TrustedRoots:      a.m.cfg.Roots,
-		CertObtainTimeout: a.m.cfg.OrderTimeout,
+		TrustedRoots:      cfg.Roots,
+		CertObtainTimeout: cfg.OrderTimeout,
 		HTTPProxy:         http.ProxyFromEnvironment,
 		Logger:            logger,
 	}
@@ -146,10 +169,10 @@ func (a *authority) issuer(logger *zap.Logger, solves addresses) certmagic.ACMEI
 			return account, nil
 		}
 	}
-	if a.eab != nil {
-		iss.ExternalAccount = &acme.EAB{KeyID: a.eab.KeyID, MACKey: trimPadding(a.eab.MACKey)}
+	if ca.eab != nil {
+		iss.ExternalAccount = &acme.EAB{KeyID: ca.eab.KeyID, MACKey: trimPadding(ca.eab.MACKey)}
 	}
-	iss.DNS01Solver = a.m.cfg.DNS // which switches the others off
+	iss.DNS01Solver = cfg.DNS // which switches the others off
 	// certmagic listens for challenges where nobody does. It must find our own
 	// listeners taken, so it gets exactly their addresses; both share one host,
 	// that of the TLS listener if there is one.

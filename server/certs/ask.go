@@ -53,7 +53,7 @@ func (a *authority) readDirectory(ctx context.Context) (directory acme.Directory
 	if err != nil {
 		return directory, err
 	}
-	resp, err := a.client.http.Do(req)
+	resp, err := a.http.Do(req)
 	if err != nil {
 		return directory, cmp.Or(a.clockByTLS(err), err)
 	}

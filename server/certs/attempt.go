@@ -85,7 +85,7 @@ func (a *authority) checkLasting(ctx context.Context) error {
 // count counts an attempt.
 func (a *authority) count() {
 	a.update(func(s *state) { s.attempts++ })
-	a.m.metrics.attempts.WithLabelValues(string(a.role)).Inc()
+	a.m.all.metrics.attempts.WithLabelValues(string(a.role)).Inc()
 	a.rec.tried(a.m.cfg.Now())
 }
 
@@ -109,7 +109,7 @@ func (a *authority) spendAndOrder(ctx context.Context, s stored, forced bool) (r
 		a.rec.Ledger.refund()
 		return resource{}, &localError{err}
 	}
-	solves := a.m.addresses()
+	solves := a.m.cfg.addresses()
 	challenge := a.offer(solves)
 	fresh, err := a.order(ctx, s)
 	if err != nil {
@@ -142,8 +142,8 @@ func (a *authority) order(ctx context.Context, s stored) (resource, error) {
 	renew := s.of == a && !a.rec.Unlinked
 	var err error
 	if renew {
-		a.stage.set(s.assets(a.m.cfg.Domain))
-		err = a.client.cfg.RenewCertSync(ctx, a.m.cfg.Domain, true)
+		a.stage.set(s.assets(a.m.domain))
+		err = a.client.cfg.RenewCertSync(ctx, a.m.domain, true)
 		if a.refusesLink(err) {
 			a.log.Warn("the CA refuses to hear which certificate is replaced, so a first one is asked for", zap.Error(err))
 			a.rec.Unlinked, renew = true, false
@@ -151,13 +151,13 @@ func (a *authority) order(ctx context.Context, s stored) (resource, error) {
 	}
 	if !renew {
 		a.stage.set(map[string][]byte{})
-		err = a.client.cfg.ObtainCertSync(ctx, a.m.cfg.Domain)
+		err = a.client.cfg.ObtainCertSync(ctx, a.m.domain)
 	}
 	defer a.stage.set(map[string][]byte{})
 	if err != nil {
 		return resource{}, err
 	}
-	return loadResource(ctx, a.stage.Load, a.issuerKey, a.m.cfg.Domain)
+	return loadResource(ctx, a.stage.Load, a.issuerKey, a.m.domain)
 }
 
 // refusesLink reports whether the CA refused an order for what it was told to

@@ -2,6 +2,7 @@ package certs
 
 import (
 	"fmt"
+	"net/http"
 	"sync"
 	"time"
 
@@ -24,22 +25,29 @@ const (
 // Roles returns all roles.
 func Roles() []Role { return []Role{Primary, Fallback, Other} }
 
-// An authority is a CA with all that we have with it: the account, the record of
-// orders with its budget and schedule, and what it issued. Each has its own, so
-// what one of them refuses counts nothing at the other.
-type authority struct {
-	m         *Manager
+// A ca is what all domains share of a CA. Which one it is does not change.
+type ca struct {
 	role      Role
 	directory Directory
-	eab       *EAB // nil = none
-	log       *zap.Logger
-	issuerKey string // certmagic's name of the CA
-	stage     *stage
-	counts    bool // it may have limits that last
+	eab       *EAB   // nil = none
+	issuerKey string // certmagic's name of it
+	counts    bool   // it may have limits that last
 	clock     *skew.Clock
+	http      *http.Client  // for all that is asked there
+	account   chan struct{} // holds one while somebody mends the account
+}
 
-	// Only Run uses these.
-	client  *client
+// An authority is a CA for one domain, with all that we have there for it: the
+// record of orders with its budget and schedule, and what was issued. Each has its
+// own, so what one of them refuses counts nothing at the other.
+type authority struct {
+	*ca
+	m     *subject
+	log   *zap.Logger
+	stage *stage
+
+	// Only a step uses these.
+	client  *client // nil between the steps
 	rec     record
 	opened  bool      // rec was read
 	stale   bool      // rec is not stored as it is
@@ -67,7 +75,7 @@ type state struct {
 	validated time.Time // when the CA last reached us; zero = not known
 }
 
-func (m *Manager) newAuthority(role Role, name string, eab *EAB) (*authority, error) {
+func (cfg *Config) newCA(role Role, name string, eab *EAB) (*ca, error) {
 	directory, err := ResolveDirectory(name)
 	if err != nil {
 		return nil, err
@@ -78,32 +86,43 @@ func (m *Manager) newAuthority(role Role, name string, eab *EAB) (*authority, er
 	if err := directory.checkEAB(role, eab); err != nil {
 		return nil, err
 	}
-	a := &authority{m: m, role: role, directory: directory, eab: eab, log: m.log, state: state{failures: map[Reason]int{}}}
-	a.issuerKey = (&certmagic.ACMEIssuer{CA: directory.URL}).IssuerKey()
-	a.stage, a.counts, a.clock = newStage(m.cfg.Storage, m.cfg.Domain), directory.production(), skew.New(m.cfg.Now)
-	return a, nil
+	return &ca{
+		role: role, directory: directory, eab: eab,
+		issuerKey: (&certmagic.ACMEIssuer{CA: directory.URL}).IssuerKey(),
+		counts:    directory.production(), clock: skew.New(cfg.Now),
+		http: cfg.httpClient(), account: make(chan struct{}, 1),
+	}, nil
 }
 
-// newAuthorities returns the CAs of the settings, the preferred one first.
-func (m *Manager) newAuthorities() ([]*authority, error) {
-	primary, err := m.newAuthority(Primary, m.cfg.Directory, m.cfg.EAB)
+// newCAs returns the CAs of the settings, the preferred one first.
+func (cfg *Config) newCAs() ([]*ca, error) {
+	primary, err := cfg.newCA(Primary, cfg.Directory, cfg.EAB)
 	if err != nil {
 		return nil, err
 	}
-	if m.cfg.Fallback == nil {
-		return []*authority{primary}, nil
+	if cfg.Fallback == nil {
+		return []*ca{primary}, nil
 	}
-	fallback, err := m.newAuthority(Fallback, m.cfg.Fallback.Directory, m.cfg.Fallback.EAB)
+	fallback, err := cfg.newCA(Fallback, cfg.Fallback.Directory, cfg.Fallback.EAB)
 	if err != nil {
 		return nil, fmt.Errorf("acme_fallback_directory: %w", err)
 	}
 	if fallback.issuerKey == primary.issuerKey {
 		return nil, fmt.Errorf("acme_fallback_directory is the same CA as acme_directory, %q, which helps nobody when that one fails: name another", primary.directory.Name)
 	}
-	for _, a := range []*authority{primary, fallback} { // where there is one, nobody asks which
-		a.log = m.log.With(zap.String("authority", string(a.role)))
+	return []*ca{primary, fallback}, nil
+}
+
+// newAuthorities returns what m has with each CA.
+func (m *subject) newAuthorities(cas []*ca) (all []*authority) {
+	for _, ca := range cas {
+		a := &authority{ca: ca, m: m, log: m.log, stage: newStage(m.cfg.Storage, m.domain), state: state{failures: map[Reason]int{}}}
+		if len(cas) > 1 { // where there is one, nobody asks which
+			a.log = m.log.WithLazy(zap.String("authority", string(ca.role)))
+		}
+		all = append(all, a)
 	}
-	return []*authority{primary, fallback}, nil
+	return all
 }
 
 func (a *authority) update(f func(*state)) {

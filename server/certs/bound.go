@@ -47,15 +47,15 @@ func (b *boundBody) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// boundIssuer bounds what an issuer of certmagic reads, and reports whether it
-// could. certmagic keeps its HTTP client to itself and has no option for that, so
-// it is taken by name; a test notices where it is not there any more.
-func boundIssuer(iss *certmagic.ACMEIssuer) bool {
+// shareClient makes an issuer of certmagic use the client that all domains share,
+// with its bound, and reports whether it could. certmagic makes one for each issuer,
+// and with it connections that nobody would use again, and has no option for that;
+// so it is taken by name; a test notices where it is not there any more.
+func shareClient(iss *certmagic.ACMEIssuer, client *http.Client) bool {
 	field := reflect.ValueOf(iss).Elem().FieldByName("httpClient")
 	if !field.IsValid() || field.Type() != reflect.TypeFor[*http.Client]() {
 		return false
 	}
-	client := *(**http.Client)(unsafe.Pointer(field.UnsafeAddr()))
-	client.Transport = bound{client.Transport}
+	*(**http.Client)(unsafe.Pointer(field.UnsafeAddr())) = client
 	return true
 }

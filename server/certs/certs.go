@@ -11,15 +11,10 @@ package certs
 import (
 	"cmp"
 	"context"
-	"crypto/tls"
 	"crypto/x509"
 	"errors"
-	"fmt"
 	"math/rand/v2"
-	"net/http"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/caddyserver/certmagic"
@@ -32,7 +27,6 @@ import (
 
 // Config says what a Manager obtains, where from and how.
 type Config struct {
-	Domain    string            // the one name of the certificate
 	Storage   certmagic.Storage // where certificates and the ACME account live
 	Shared    bool              // other replicas use the storage, too
 	Directory string            // name or URL, see ResolveDirectory; "" = Let's Encrypt
@@ -73,9 +67,9 @@ const FallbackAfter = 24 * time.Hour
 type Common struct {
 	Logger     *zap.Logger                                // nil = none
 	Registerer prometheus.Registerer                      // nil = no metrics
-	OnChange   func()                                     // called after another certificate is served; nil = nobody
+	OnChange   func(domain string)                        // called after another certificate is served; nil = nobody
 	Now        func() time.Time                           // nil = time.Now
-	Wait       func(context.Context, time.Duration) error // nil = a timer; returns the context's error when that is done
+	Wait       func(context.Context, time.Duration) error // waits until a domain, or the files, are to be looked at again; nil = a timer; returns the context's error when that is done
 	Poll       time.Duration                              // how often to look for changed files, or for word that a renewal is wanted; 0 = 2 s
 }
 
@@ -84,13 +78,10 @@ func (c *Common) setDefaults() {
 		c.Logger = zap.NewNop()
 	}
 	if c.OnChange == nil {
-		c.OnChange = func() {}
+		c.OnChange = func(string) {}
 	}
 	if c.Now == nil {
 		c.Now = time.Now
-	}
-	if c.Wait == nil {
-		c.Wait = wait
 	}
 	c.Poll = cmp.Or(c.Poll, 2*time.Second)
 }
@@ -111,57 +102,9 @@ type EAB struct {
 	MACKey secret.Text // base64url
 }
 
-// A Manager obtains the certificate of one domain from an ACME CA, renews and
-// serves it. It is safe for concurrent use.
-type Manager struct {
-	holder
-	cfg         Config
-	log         *zap.Logger
-	metrics     *metrics
-	authorities []*authority             // the preferred one first; fixed
-	acme        atomic.Pointer[answerer] // nil unless Run runs
-
-	// Only Run uses these.
-	stopping func() bool // whether Run is to end
-	deaf     bool        // word that was left cannot be taken up
-	locked   bool        // we have the lock on orders
-	fellBack bool        // the fallback was asked since the last success
-
-	mu    sync.Mutex // guards shown
-	shown shown
-}
-
-// shown is what Status reports of the certificate, beside itself.
-type shown struct {
-	role    Role // of the CA that issued it; "" = there is none
-	renewal time.Time
-	next    time.Time
-	why     *Failure  // of the primary, when the fallback gave what is served
-	turn    time.Time // when the fallback is asked; zero = it is not its turn
-}
-
-// New checks cfg. It reads and starts nothing; Run does.
-func New(cfg Config) (*Manager, error) {
-	cfg.setDefaults()
-	cfg.OrderTimeout = cmp.Or(cfg.OrderTimeout, 5*time.Minute)
-	m := &Manager{cfg: cfg, log: cfg.Logger.Named("certs").With(zap.String("domain", cfg.Domain))}
-	m.domain = cfg.Domain
-	err := cfg.check()
-	if err != nil {
-		return nil, err
-	}
-	if m.authorities, err = m.newAuthorities(); err != nil {
-		return nil, err
-	}
-	m.metrics, err = newMetrics(cfg.Registerer, m)
-	if err != nil {
-		return nil, fmt.Errorf("registering certificate metrics: %w", err)
-	}
-	return m, nil
-}
-
 func (cfg *Config) setDefaults() {
 	cfg.Directory = cmp.Or(cfg.Directory, "letsencrypt")
+	cfg.OrderTimeout = cmp.Or(cfg.OrderTimeout, 5*time.Minute)
 	// The profiles "tlsserver" and "shortlived" give certificates without a common
 	// name, which Tesla's portal was reported to refuse.
 	cfg.Profile = cmp.Or(cfg.Profile, "classic")
@@ -175,8 +118,6 @@ func (cfg *Config) setDefaults() {
 
 func (cfg *Config) check() error {
 	switch {
-	case cfg.Domain == "":
-		return errors.New("obtaining certificates: no domain is set")
 	case cfg.Storage == nil:
 		return errors.New("obtaining certificates: no storage is set")
 	case cfg.DNS == nil && cfg.HTTPAddr == nil && cfg.TLSAddr == nil:
@@ -187,34 +128,6 @@ func (cfg *Config) check() error {
 
 // trimPadding reveals a MAC key in the form that ACME clients take.
 func trimPadding(key secret.Text) string { return strings.TrimRight(key.Reveal(), "=") }
-
-// TLSConfig returns a configuration that serves the current certificate, and
-// the CA's TLS-ALPN-01 challenges, also before Run. MinVersion is TLS 1.2.
-func (m *Manager) TLSConfig() *tls.Config {
-	cfg := m.holder.TLSConfig()
-	cfg.NextProtos = append(cfg.NextProtos, alpnChallenge)
-	cfg.GetCertificate = func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
-		if len(hello.SupportedProtos) == 1 && hello.SupportedProtos[0] == alpnChallenge {
-			if c := m.acme.Load(); c != nil {
-				return c.cfg.GetCertificate(hello)
-			}
-			return nil, errors.New("no challenge is being solved")
-		}
-		return m.get(hello)
-	}
-	return cfg
-}
-
-// HTTPHandler answers the CA's HTTP-01 challenges and passes all else to
-// fallback.
-func (m *Manager) HTTPHandler(fallback http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if c := m.acme.Load(); c != nil && c.iss.HandleHTTPChallenge(w, r) {
-			return
-		}
-		fallback.ServeHTTP(w, r)
-	})
-}
 
 // wait returns nil after d, or the context's error when that is done.
 func wait(ctx context.Context, d time.Duration) error {

@@ -34,7 +34,7 @@ func TestObtainByEachChallenge(t *testing.T) {
 			r := newRig(t, test.name+".test", testca.Config{})
 			cfg := r.config(t)
 			changes := 0
-			cfg.OnChange = func() { changes++ }
+			cfg.OnChange = func(string) { changes++ }
 			cfg.Registerer = prometheus.NewRegistry()
 			if test.noHTTP {
 				cfg.HTTPAddr = nil
@@ -300,7 +300,7 @@ func TestRenewal(t *testing.T) {
 		return false
 	})
 	changes := 0
-	cfg.OnChange = func() { changes++ }
+	cfg.OnChange = func(string) { changes++ }
 	m := r.start(t, cfg)
 	m.settle(t)
 	first := r.leaf(t, m, time.Now()).SerialNumber

@@ -22,15 +22,15 @@ const (
 // checkClock returns an error where our clock disagrees with a CA's, or with that
 // of somebody else whom we talk to: what we would decide by it, and write down,
 // would be wrong.
-func (m *Manager) checkClock() error {
-	offset, known := m.clockOffset()
+func (m *subject) checkClock() error {
+	offset, known := m.all.clockOffset()
 	if !known || offset.Abs() <= clockTolerance {
 		return nil
 	}
 	return m.clockHold(fmt.Sprintf("the clock of this host differs by %s from that of the CA or of Tesla", offset.Round(time.Second)))
 }
 
-func (m *Manager) clockHold(text string) error {
+func (m *subject) clockHold(text string) error {
 	return &holdError{ReasonClock, m.cfg.Now().Add(clockAgain), text}
 }
 
@@ -38,8 +38,8 @@ func (m *Manager) clockHold(text string) error {
 // where they differ.
 func (m *Manager) clockOffset() (offset time.Duration, known bool) {
 	var clocks []func() (time.Duration, bool)
-	for _, a := range m.authorities {
-		clocks = append(clocks, a.clock.Ahead)
+	for _, ca := range m.cas {
+		clocks = append(clocks, ca.clock.Ahead)
 	}
 	if m.cfg.ClockOffset != nil {
 		clocks = append(clocks, m.cfg.ClockOffset)
@@ -62,7 +62,7 @@ func (a *authority) clockByTLS(err error) error {
 	if !errors.As(err, &invalid) || invalid.Reason != x509.Expired {
 		return nil
 	}
-	if offset, known := a.m.clockOffset(); known && offset.Abs() <= clockTolerance {
+	if offset, known := a.m.all.clockOffset(); known && offset.Abs() <= clockTolerance {
 		return nil
 	}
 	now, leaf := a.m.cfg.Now(), invalid.Cert

@@ -15,7 +15,7 @@ import (
 
 // Explain puts err into words as a Manager with or without an EAB would.
 func Explain(err error, eab *EAB) Failure {
-	a := &authority{m: &Manager{cfg: Config{Common: Common{Now: time.Now}}}, eab: eab}
+	a := &authority{ca: &ca{eab: eab}, m: &subject{cfg: &Config{Common: Common{Now: time.Now}}}}
 	return a.explain(err)
 }
 
@@ -48,11 +48,14 @@ func PauseOfFallback(err error, inARow int) time.Duration {
 
 func pauseOf(role Role, err error, inARow int, since time.Duration, retryAfter time.Time) time.Duration {
 	now := time.Now()
-	m := &Manager{cfg: Config{Domain: "pause.test", Storage: noStorage{}, Common: Common{Now: func() time.Time { return now }}}}
-	a := &authority{m: m, role: role, log: zap.NewNop(), opened: true, state: state{failures: map[Reason]int{}},
-		client: &client{wire: &wire{retryAfter: retryAfter}, http: &http.Client{}}, clock: skew.New(nil)}
-	m.authorities = []*authority{a}
-	m.metrics, _ = newMetrics(nil, m)
+	cfg := Config{Storage: noStorage{}, Common: Common{Now: func() time.Time { return now }}}
+	all := &Manager{cas: []*ca{{role: role, http: &http.Client{}, clock: skew.New(nil)}}}
+	all.metrics, _ = newMetrics(nil, all)
+	m := &subject{all: all, cfg: &cfg, log: zap.NewNop()}
+	m.domain = "pause.test"
+	m.authorities = m.newAuthorities(all.cas)
+	a := m.authorities[0]
+	a.client, a.opened = &client{wire: &wire{retryAfter: retryAfter}}, true
 	last := a.explain(err)
 	a.rec = record{Failures: inARow - 1, Last: &last, Since: now.Add(-since)}
 	a.failed(context.Background(), err)
@@ -65,8 +68,8 @@ func (noStorage) Store(context.Context, string, []byte) error { return nil }
 
 // CACounts makes m treat its CAs as ones with limits that last.
 func (m *Manager) CACounts() {
-	for _, a := range m.authorities {
-		a.counts = true
+	for _, ca := range m.cas {
+		ca.counts = true
 	}
 }
 

@@ -19,7 +19,7 @@ const (
 
 // obtain asks our CAs in their order until one gives a certificate. It reports
 // whether there is one now, and else when to come again.
-func (m *Manager) obtain(ctx context.Context, s stored, forced bool) (got bool, next time.Time) {
+func (m *subject) obtain(ctx context.Context, s stored, forced bool) (got bool, next time.Time) {
 	primary := m.authorities[0]
 	got, next = primary.try(ctx, forced)
 	if got || ctx.Err() != nil || len(m.authorities) == 1 {
@@ -55,7 +55,7 @@ func (m *Manager) obtain(ctx context.Context, s stored, forced bool) (got bool, 
 
 // fallbackAt returns when the fallback is to be asked, if the primary goes on
 // failing as it does; false = it is not to be asked at all.
-func (m *Manager) fallbackAt(s stored) (time.Time, bool) {
+func (m *subject) fallbackAt(s stored) (time.Time, bool) {
 	primary := m.authorities[0]
 	reason, now := primary.trouble(), m.cfg.Now()
 	if reason == "" || reason.elsewhere() == ours || primary.rec.Trouble.IsZero() {

@@ -112,7 +112,7 @@ func TestFallback(t *testing.T) {
 wellkey_tls_certificate_authority{authority="fallback",domain="fallback.test"} 1
 wellkey_tls_certificate_authority{authority="other",domain="fallback.test"} 0
 wellkey_tls_certificate_authority{authority="primary",domain="fallback.test"} 0
-# HELP wellkey_acme_issuance_budget_remaining How many certificates wellkey may still ask the authority for now, by its own limits.
+# HELP wellkey_acme_issuance_budget_remaining How many certificates wellkey may still ask the authority for now, by its own limits; of several domains, for the one with the fewest.
 # TYPE wellkey_acme_issuance_budget_remaining gauge
 wellkey_acme_issuance_budget_remaining{authority="fallback"} 1
 wellkey_acme_issuance_budget_remaining{authority="primary"} 2
@@ -342,7 +342,7 @@ func TestDamageAtBothHeals(t *testing.T) {
 
 func TestFallbackIsRefused(t *testing.T) {
 	addr := func() string { return "127.0.0.1:1" }
-	good := certs.Config{Domain: "example.test", Storage: lastingStorage{}, TLSAddr: addr}
+	good := certs.Config{Storage: lastingStorage{}, TLSAddr: addr}
 	for name, test := range map[string]struct {
 		fallback certs.FallbackCA
 		want     string

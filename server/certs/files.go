@@ -61,6 +61,9 @@ func (f *fileFault) Unwrap() error { return f.err }
 // that is out of date is served all the same, and shows in Status.
 func NewFiles(cfg FilesConfig) (*Files, error) {
 	cfg.Common.setDefaults()
+	if cfg.Wait == nil {
+		cfg.Wait = wait
+	}
 	f := &Files{cfg: cfg, log: cfg.Logger.Named("certs").With(zap.String("domain", cfg.Domain))}
 	f.domain = cfg.Domain
 	cert, sum, err := f.read()
@@ -70,7 +73,7 @@ func NewFiles(cfg FilesConfig) (*Files, error) {
 	f.seen, f.readAt = sum, cfg.Now()
 	f.serve(cert)
 	if cfg.Registerer != nil {
-		if err := registerTimes(cfg.Registerer, cfg.Domain, f.Status); err != nil {
+		if err := registerTimes(cfg.Registerer, func(yield func(string, Status) bool) { yield(cfg.Domain, f.served()) }); err != nil {
 			return nil, fmt.Errorf("registering certificate metrics: %w", err)
 		}
 	}
@@ -117,7 +120,7 @@ func (f *Files) reload(sure bool) error {
 	f.seen, f.suspect, f.last, f.readAt = sum, sum, nil, f.cfg.Now()
 	if f.serve(cert) {
 		f.log.Info("certificate loaded", zap.String("issuer", issuerName(cert.Leaf)), zap.String("serial", serial(cert.Leaf)), zap.Time("not_after", cert.Leaf.NotAfter))
-		f.cfg.OnChange()
+		f.cfg.OnChange(f.domain)
 	}
 	return nil
 }
@@ -178,8 +181,27 @@ func (f *Files) fault(err error) error {
 		"give the whole chain, and the unencrypted key, both in PEM", err}
 }
 
-// Status returns the current state.
-func (f *Files) Status() Status {
+// Add does nothing: the files say whom they are for.
+func (f *Files) Add(string) {}
+
+// Remove does nothing.
+func (f *Files) Remove(string) {}
+
+// Has reports whether the certificate is for a domain.
+func (f *Files) Has(domain string) bool { return f.current.Load().Leaf.VerifyHostname(domain) == nil }
+
+// Status returns how it stands with a domain.
+func (f *Files) Status(domain string) Status {
+	s := f.served()
+	if !f.Has(domain) {
+		s.Have = false
+		s.Warning = fmt.Sprintf("the certificate in tls_cert_file is not for %s: give one that names it, too, or set tls to acme", domain)
+	}
+	return s
+}
+
+// served returns how it stands with the certificate.
+func (f *Files) served() Status {
 	s := f.holder.status("files")
 	cert := f.current.Load()
 	s.Warning = dateWarning(cert.Leaf, f.cfg.Now())

@@ -83,7 +83,7 @@ func TestFilesWarns(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 			continue
 		}
-		status := files.Status()
+		status := files.Status("example.test")
 		if !status.Have || status.Source != "files" || (status.Warning == "") != (test.want == "") || !strings.Contains(status.Warning, test.want) {
 			t.Errorf("%s: got %+v, want warning %q", name, status, test.want)
 		}
@@ -114,7 +114,7 @@ func TestFilesReload(t *testing.T) {
 		files, err := certs.NewFiles(certs.FilesConfig{
 			Domain: "example.test", CertFile: filepath.Join(link, "tls.crt"), KeyFile: filepath.Join(link, "tls.key"),
 			Common: certs.Common{
-				Poll: time.Second, OnChange: func() { changes++ },
+				Poll: time.Second, OnChange: func(string) { changes++ },
 				// The clock of the bubble stands in the year 2000.
 				Now: func() time.Time { return first.Certificate.Leaf.NotBefore.Add(2 * time.Hour) },
 			},
@@ -129,7 +129,7 @@ func TestFilesReload(t *testing.T) {
 		check := func(step string, want *testca.Leaf, wantChanges int, cause string) {
 			t.Helper()
 			look()
-			status := files.Status()
+			status := files.Status("example.test")
 			if status.Serial != serialOf(want) || changes != wantChanges || (status.LastError == nil) != (cause == "") ||
 				status.LastError != nil && !strings.Contains(status.LastError.Cause, cause) {
 				t.Errorf("%s: got %+v, error %+v, %d changes", step, status, status.LastError, changes)
@@ -152,8 +152,8 @@ func TestFilesReload(t *testing.T) {
 		}
 		check("no files", first, 2, "tls_cert_file cannot be read")
 		swap(second)
-		if err := files.Reload(); err != nil || files.Status().Serial != serialOf(second) {
-			t.Errorf("Reload: got %v, %+v", err, files.Status())
+		if err := files.Reload(); err != nil || files.Status("example.test").Serial != serialOf(second) {
+			t.Errorf("Reload: got %v, %+v", err, files.Status("example.test"))
 		}
 		cancel()
 		if err := <-ended; err != nil {
@@ -179,8 +179,8 @@ func TestFilesMetrics(t *testing.T) {
 func TestNone(t *testing.T) {
 	fallback := http.NotFoundHandler()
 	none := certs.None{}
-	if none.TLSConfig() != nil || none.Status().Source != "off" || none.HTTPHandler(fallback) == nil {
-		t.Errorf("got %+v", none.Status())
+	if none.TLSConfig() != nil || none.Status("example.test").Source != "off" || none.HTTPHandler(fallback) == nil {
+		t.Errorf("got %+v", none.Status("example.test"))
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()

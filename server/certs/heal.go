@@ -27,7 +27,7 @@ type quarantiner interface {
 
 // quarantine moves an item out of the way: it is bad, and would stop us for
 // ever. The storage logs it; one that has no quarantine loses the item.
-func (m *Manager) quarantine(ctx context.Context, key, reason string) error {
+func (m *subject) quarantine(ctx context.Context, key, reason string) error {
 	if m.onlyLooks() {
 		return nil // it may be in the writing
 	}
@@ -41,7 +41,7 @@ func (m *Manager) quarantine(ctx context.Context, key, reason string) error {
 // fetch loads an item. Something that cannot be an item, such as a directory in
 // its place or a file in place of a directory above it, moves to quarantine, and
 // then the item does not exist.
-func (m *Manager) fetch(ctx context.Context, key string) ([]byte, error) {
+func (m *subject) fetch(ctx context.Context, key string) ([]byte, error) {
 	data, err := m.cfg.Storage.Load(ctx, key)
 	if !obstructed(err) {
 		return data, err
@@ -92,6 +92,12 @@ func (a *authority) accountKeys() (registration, private string) {
 // one that the CA knows. The key is the account; the rest is asked for again. An
 // account whose key is lost is replaced, once a day at most.
 func (a *authority) mendAccount(ctx context.Context) error {
+	select { // all domains have the same account
+	case a.ca.account <- struct{}{}:
+		defer func() { <-a.ca.account }()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 	registration, private := a.accountKeys()
 	saved, err := a.m.fetch(ctx, registration)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -108,7 +114,7 @@ func (a *authority) mendAccount(ctx context.Context) error {
 	if err != nil {
 		return a.dropAccount(ctx, "the key of the account is missing or damaged")
 	}
-	account, err := a.client.account(ctx, key)
+	account, err := a.accountOf(ctx, key)
 	problem := acme.Problem{}
 	switch errors.As(err, &problem); {
 	case problem.Type == acme.ProblemTypeAccountDoesNotExist:
@@ -148,12 +154,12 @@ func decodeKey(data []byte) (crypto.Signer, error) {
 	return certmagic.PEMDecodePrivateKey(data)
 }
 
-// account asks the CA for the account of a key; it makes none.
-func (c *client) account(ctx context.Context, key crypto.Signer) (acme.Account, error) {
+// accountOf asks the CA for the account of a key; it makes none.
+func (a *authority) accountOf(ctx context.Context, key crypto.Signer) (acme.Account, error) {
 	reader := acme.Client{
-		Directory:  c.iss.CA,
-		HTTPClient: c.http,
-		Logger:     slog.New(zapslog.NewHandler(c.log.Core())), // so that the wire reads along
+		Directory:  a.directory.URL,
+		HTTPClient: a.http,
+		Logger:     slog.New(zapslog.NewHandler(a.client.log.Core())), // so that the wire reads along
 	}
 	return reader.GetAccount(ctx, acme.Account{PrivateKey: key})
 }

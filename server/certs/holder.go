@@ -18,11 +18,13 @@ type holder struct {
 
 // TLSConfig returns a configuration for HTTP that serves the current
 // certificate.
-func (h *holder) TLSConfig() *tls.Config {
+func (h *holder) TLSConfig() *tls.Config { return tlsConfig(h.get) }
+
+func tlsConfig(get func(*tls.ClientHelloInfo) (*tls.Certificate, error)) *tls.Config {
 	return &tls.Config{
 		MinVersion:     tls.VersionTLS12,
 		NextProtos:     []string{"h2", "http/1.1"},
-		GetCertificate: h.get,
+		GetCertificate: get,
 	}
 }
 

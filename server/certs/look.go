@@ -61,7 +61,7 @@ func (a *authority) knockAt(ctx context.Context, method, url string) error {
 	if err != nil {
 		return err
 	}
-	resp, err := a.client.http.Do(req)
+	resp, err := a.http.Do(req)
 	if err != nil {
 		return err
 	}
@@ -86,7 +86,7 @@ func (a *authority) lookUpAccount(ctx context.Context) error {
 	if err != nil {
 		return nil
 	}
-	if _, err = a.client.account(ctx, key); err != nil && classify(err).ofTheCA() {
+	if _, err = a.accountOf(ctx, key); err != nil && classify(err).ofTheCA() {
 		return err
 	}
 	return nil // also where the CA has thought about it, and says no

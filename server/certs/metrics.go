@@ -14,7 +14,7 @@ type metrics struct {
 }
 
 // newMetrics registers all metrics with reg, which may be nil. Authorities are
-// those that m has.
+// those that m has. What says no domain is that of the one that is worst off.
 func newMetrics(reg prometheus.Registerer, m *Manager) (*metrics, error) {
 	v := &metrics{
 		attempts: prometheus.NewCounterVec(prometheus.CounterOpts{
@@ -26,7 +26,7 @@ func newMetrics(reg prometheus.Registerer, m *Manager) (*metrics, error) {
 			Help: "Failed attempts to obtain or renew a certificate, by authority and reason.",
 		}, []string{"authority", "reason"}),
 	}
-	for _, a := range m.authorities {
+	for _, a := range m.cas {
 		v.attempts.WithLabelValues(string(a.role))
 		for _, row := range explanations() {
 			v.failures.WithLabelValues(string(a.role), string(row.reason))
@@ -36,10 +36,10 @@ func newMetrics(reg prometheus.Registerer, m *Manager) (*metrics, error) {
 		return v, nil
 	}
 	gauges := acmeGauges{m,
-		prometheus.NewDesc("wellkey_acme_issuance_budget_remaining", "How many certificates wellkey may still ask the authority for now, by its own limits.", []string{"authority"}, nil),
+		prometheus.NewDesc("wellkey_acme_issuance_budget_remaining", "How many certificates wellkey may still ask the authority for now, by its own limits; of several domains, for the one with the fewest.", []string{"authority"}, nil),
 		prometheus.NewDesc("wellkey_tls_certificate_authority", "Which authority issued the served certificate: 1 for the one that holds, primary, fallback, or other for one that the settings do not name any more.", []string{"domain", "authority"}, nil),
 		prometheus.NewDesc("wellkey_clock_offset_seconds", "By how much the clock of this host is ahead of that of the authority or of Tesla.", nil, nil)}
-	return v, errors.Join(reg.Register(v.attempts), reg.Register(v.failures), reg.Register(gauges), registerTimes(reg, m.domain, m.Status))
+	return v, errors.Join(reg.Register(v.attempts), reg.Register(v.failures), reg.Register(gauges), registerTimes(reg, m.statuses))
 }
 
 // acmeGauges is a collector of what else is in a status; what is not known is
@@ -61,58 +61,72 @@ func (g acmeGauges) Collect(out chan<- prometheus.Metric) {
 	gauge := func(desc *prometheus.Desc, value float64, labels ...string) {
 		out <- prometheus.MustNewConstMetric(desc, prometheus.GaugeValue, value, labels...)
 	}
-	s := g.m.Status()
-	for _, a := range g.m.authorities {
-		one := a.status()
-		if one.Budget != nil {
-			gauge(g.budget, float64(one.Budget.Remaining), string(a.role))
+	budgets := map[Role]int{}
+	for domain := range g.m.all {
+		for _, a := range domain.authorities {
+			left, known := a.budgetLeft()
+			if fewest, ok := budgets[a.role]; known && (!ok || left < fewest) {
+				budgets[a.role] = left
+			}
+		}
+		served := domain.servedBy()
+		for _, role := range Roles() {
+			holds := 0.0
+			if served == role {
+				holds = 1
+			}
+			gauge(g.role, holds, domain.domain, string(role))
 		}
 	}
-	for _, role := range Roles() {
-		holds := 0.0
-		if s.Have && s.Role == role {
-			holds = 1
-		}
-		gauge(g.role, holds, g.m.domain, string(role))
+	for role, left := range budgets {
+		gauge(g.budget, float64(left), string(role))
 	}
-	if s.ClockOffset != nil {
-		gauge(g.offset, *s.ClockOffset)
+	if offset, known := g.m.clockOffset(); known {
+		gauge(g.offset, offset.Seconds())
 	}
 }
 
-// times is a collector of the moments in a status; those that are not known are
-// left out.
+// times is a collector of the moments in the status of each domain; those that are
+// not known are left out.
 type times struct {
-	status func() Status
-	descs  []*prometheus.Desc
+	statuses func(yield func(domain string, s Status) bool)
+	descs    []*prometheus.Desc
+	next     *prometheus.Desc
 }
 
-func registerTimes(reg prometheus.Registerer, domain string, status func() Status) error {
-	desc := func(name, help string, labels prometheus.Labels) *prometheus.Desc {
-		return prometheus.NewDesc(name, help, nil, labels)
+func registerTimes(reg prometheus.Registerer, statuses func(yield func(string, Status) bool)) error {
+	desc := func(name, help string) *prometheus.Desc {
+		return prometheus.NewDesc(name, help, []string{"domain"}, nil)
 	}
-	of := prometheus.Labels{"domain": domain}
-	return reg.Register(times{status, []*prometheus.Desc{
-		desc("wellkey_tls_certificate_not_before_timestamp_seconds", "When the served certificate became valid.", of),
-		desc("wellkey_tls_certificate_not_after_timestamp_seconds", "When the served certificate expires.", of),
-		desc("wellkey_tls_certificate_renewal_timestamp_seconds", "When the served certificate is planned to be renewed.", of),
-		desc("wellkey_acme_next_attempt_timestamp_seconds", "When the certificate is looked at again: the next attempt after a failure.", nil),
-	}})
+	return reg.Register(times{statuses, []*prometheus.Desc{
+		desc("wellkey_tls_certificate_not_before_timestamp_seconds", "When the served certificate became valid."),
+		desc("wellkey_tls_certificate_not_after_timestamp_seconds", "When the served certificate expires."),
+		desc("wellkey_tls_certificate_renewal_timestamp_seconds", "When the served certificate is planned to be renewed."),
+	}, prometheus.NewDesc("wellkey_acme_next_attempt_timestamp_seconds", "When the certificate is looked at again: the next attempt after a failure; of several, the first.", nil, nil)})
 }
 
 // Describe implements prometheus.Collector.
 func (t times) Describe(descs chan<- *prometheus.Desc) {
-	for _, desc := range t.descs {
+	for _, desc := range append(t.descs, t.next) {
 		descs <- desc
 	}
 }
 
 // Collect implements prometheus.Collector.
 func (t times) Collect(out chan<- prometheus.Metric) {
-	s := t.status()
-	for i, at := range []time.Time{s.NotBefore, s.NotAfter, s.Renewal, s.NextAttempt} {
+	gauge := func(desc *prometheus.Desc, at time.Time, labels ...string) {
 		if !at.IsZero() {
-			out <- prometheus.MustNewConstMetric(t.descs[i], prometheus.GaugeValue, float64(at.Unix()))
+			out <- prometheus.MustNewConstMetric(desc, prometheus.GaugeValue, float64(at.Unix()), labels...)
 		}
 	}
+	var next time.Time
+	for domain, s := range t.statuses {
+		for i, at := range []time.Time{s.NotBefore, s.NotAfter, s.Renewal} {
+			gauge(t.descs[i], at, domain)
+		}
+		if next.IsZero() || !s.NextAttempt.IsZero() && s.NextAttempt.Before(next) {
+			next = s.NextAttempt
+		}
+	}
+	gauge(t.next, next)
 }

@@ -21,5 +21,14 @@ func (None) Run(ctx context.Context) error {
 	return nil
 }
 
+// Add does nothing.
+func (None) Add(string) {}
+
+// Remove does nothing.
+func (None) Remove(string) {}
+
+// Has returns true: the proxy has the certificates.
+func (None) Has(string) bool { return true }
+
 // Status says that TLS is off.
-func (None) Status() Status { return Status{Source: "off"} }
+func (None) Status(string) Status { return Status{Source: "off"} }

@@ -166,12 +166,11 @@ func TestResolveDirectory(t *testing.T) {
 
 func TestNewRefuses(t *testing.T) {
 	addr := func() string { return "127.0.0.1:1" }
-	good := certs.Config{Domain: "example.test", Storage: &certmagic.FileStorage{Path: t.TempDir()}, TLSAddr: addr}
+	good := certs.Config{Storage: &certmagic.FileStorage{Path: t.TempDir()}, TLSAddr: addr}
 	for name, test := range map[string]struct {
 		change func(*certs.Config)
 		want   string
 	}{
-		"no domain":       {func(c *certs.Config) { c.Domain = "" }, "no domain is set"},
 		"no storage":      {func(c *certs.Config) { c.Storage = nil }, "no storage is set"},
 		"no listener":     {func(c *certs.Config) { c.TLSAddr = nil }, "both listeners are off"},
 		"bad directory":   {func(c *certs.Config) { c.Directory = "none" }, "neither a URL"},

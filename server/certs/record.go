@@ -48,7 +48,7 @@ type record struct {
 }
 
 func (a *authority) recordKey() string {
-	return path.Join("issuance", a.issuerKey, a.m.cfg.Domain+".json")
+	return path.Join("issuance", a.issuerKey, a.m.domain+".json")
 }
 
 // open reads the record, once. Where neither copy can be read for what it says,
@@ -100,7 +100,7 @@ func (a *authority) settingsDigest() string {
 }
 
 func (a *authority) readRecord(ctx context.Context) (record, error) {
-	fresh := record{Domain: a.m.cfg.Domain}
+	fresh := record{Domain: a.m.domain}
 	damaged := false
 	for _, key := range []string{a.recordKey(), a.recordKey() + ".bak"} {
 		data, err := a.m.fetch(ctx, key)
@@ -111,7 +111,7 @@ func (a *authority) readRecord(ctx context.Context) (record, error) {
 			return fresh, err
 		}
 		var rec record
-		if err = json.Unmarshal(data, &rec); err == nil && rec.Domain == a.m.cfg.Domain {
+		if err = json.Unmarshal(data, &rec); err == nil && rec.Domain == a.m.domain {
 			return rec, nil
 		}
 		damaged = true
@@ -166,7 +166,7 @@ func (a *authority) publish() {
 }
 
 // closeRecords notes that we stopped by ourselves.
-func (m *Manager) closeRecords(ctx context.Context) {
+func (m *subject) closeRecords(ctx context.Context) {
 	for _, a := range m.authorities {
 		a.rec.Running, a.rec.Unclean = false, 0
 		a.keepRecord(ctx)

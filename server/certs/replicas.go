@@ -21,8 +21,8 @@ type guarder interface {
 
 // lock waits for the lock on orders, which all replicas share, and returns the
 // context for the work under it.
-func (m *Manager) lock(ctx context.Context) (guarded context.Context, unlock func(), err error) {
-	name := issueLock(m.cfg.Domain)
+func (m *subject) lock(ctx context.Context) (guarded context.Context, unlock func(), err error) {
+	name := issueLock(m.domain)
 	release := func(ctx context.Context) error { return m.cfg.Storage.Unlock(ctx, name) }
 	guarded = ctx
 	if g, ok := m.cfg.Storage.(guarder); ok {
@@ -43,7 +43,7 @@ func (m *Manager) lock(ctx context.Context) (guarded context.Context, unlock fun
 }
 
 // onlyLooks reports whether nothing that is stored may be changed now.
-func (m *Manager) onlyLooks() bool { return m.cfg.Shared && !m.locked }
+func (m *subject) onlyLooks() bool { return m.cfg.Shared && !m.locked }
 
 // tryLocked makes an attempt under the lock, unless another replica has made one
 // meanwhile that failed.
@@ -103,9 +103,9 @@ func (a *authority) saveLate(ctx context.Context) bool {
 		return false
 	}
 	defer unlock()
-	if found, err := loadResource(guarded, a.m.cfg.Storage.Load, a.issuerKey, a.m.cfg.Domain); err == nil {
-		theirs, err := found.pair(a.m.cfg.Domain)
-		if ours, ourErr := a.unsaved.pair(a.m.cfg.Domain); err == nil && ourErr == nil && theirs.Leaf.NotBefore.After(ours.Leaf.NotBefore) {
+	if found, err := loadResource(guarded, a.m.cfg.Storage.Load, a.issuerKey, a.m.domain); err == nil {
+		theirs, err := found.pair(a.m.domain)
+		if ours, ourErr := a.unsaved.pair(a.m.domain); err == nil && ourErr == nil && theirs.Leaf.NotBefore.After(ours.Leaf.NotBefore) {
 			a.unsaved = nil
 			return true
 		}

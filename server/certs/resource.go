@@ -60,7 +60,7 @@ func loadResource(ctx context.Context, load func(context.Context, string) ([]byt
 // nextKey is where a new certificate is written first, in one piece: whoever is
 // stopped while the parts are replaced finds it there.
 func (a *authority) nextKey() string {
-	return certmagic.StorageKeys.CertsSitePrefix(a.issuerKey, a.m.cfg.Domain) + "/" + a.m.cfg.Domain + ".next"
+	return certmagic.StorageKeys.CertsSitePrefix(a.issuerKey, a.m.domain) + "/" + a.m.domain + ".next"
 }
 
 // unfinished returns the new certificate that was being stored when we were
@@ -73,13 +73,13 @@ func (a *authority) unfinished(ctx context.Context, old resource) *resource {
 	var next resource
 	cert, err := (*tls.Certificate)(nil), json.Unmarshal(data, &next)
 	if err == nil {
-		cert, err = next.pair(a.m.cfg.Domain)
+		cert, err = next.pair(a.m.domain)
 	}
 	if err != nil || next.Issuer != a.issuerKey {
 		_ = a.m.quarantine(ctx, a.nextKey(), "the certificate that was being stored is damaged") // logged; the parts count
 		return nil
 	}
-	if stored, err := old.pair(a.m.cfg.Domain); err == nil && stored.Leaf.NotBefore.After(cert.Leaf.NotBefore) {
+	if stored, err := old.pair(a.m.domain); err == nil && stored.Leaf.NotBefore.After(cert.Leaf.NotBefore) {
 		return nil
 	}
 	return &next
@@ -116,7 +116,7 @@ func (a *authority) store(ctx context.Context, r resource) error {
 	if err := a.m.cfg.Storage.Store(ctx, a.nextKey(), whole); err != nil {
 		return err
 	}
-	for key, data := range r.assets(a.m.cfg.Domain) {
+	for key, data := range r.assets(a.m.domain) {
 		if err := a.m.cfg.Storage.Store(ctx, key, data); err != nil {
 			return err
 		}
@@ -126,8 +126,8 @@ func (a *authority) store(ctx context.Context, r resource) error {
 
 // judge returns what a CA gave as a certificate that may replace the current one:
 // for the right key and name, in date, and with a chain whose links hold.
-func (m *Manager) judge(r resource) (*tls.Certificate, error) {
-	cert, err := r.pair(m.cfg.Domain)
+func (m *subject) judge(r resource) (*tls.Certificate, error) {
+	cert, err := r.pair(m.domain)
 	if err != nil {
 		return nil, err
 	}
@@ -161,8 +161,8 @@ func checkChain(cert *tls.Certificate) error {
 
 // reject keeps a certificate that is not fit to be served, for whoever wants to
 // know why.
-func (m *Manager) reject(ctx context.Context, r resource, why error) {
-	key := "rejected/" + m.cfg.Domain + ".crt"
+func (m *subject) reject(ctx context.Context, r resource, why error) {
+	key := "rejected/" + m.domain + ".crt"
 	if err := m.cfg.Storage.Store(ctx, key, r.CertPEM); err != nil {
 		m.log.Debug("keeping a rejected certificate", zap.Error(err))
 		return

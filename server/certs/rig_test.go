@@ -117,27 +117,28 @@ func (r *rig) storage(t *testing.T) *storage.Directory {
 func (r *rig) config(t *testing.T) certs.Config {
 	t.Helper()
 	return certs.Config{
-		Domain: r.domain, Storage: r.storage(t), Directory: r.ca.Directory(), Roots: r.ca.APIRoots(),
+		Storage: r.storage(t), Directory: r.ca.Directory(), Roots: r.ca.APIRoots(),
 		HTTPAddr: func() string { return r.http.Addr().String() },
 		TLSAddr:  func() string { return r.tls.Addr().String() },
 		Common:   certs.Common{Now: r.now},
 	}
 }
 
-// A run is a Manager that runs. It stops in each wait, sends how long that is,
+// A run is a Manager of the rig's domain that runs. It stops in each wait, sends how long that is,
 // and goes on when it is told to.
 type run struct {
 	*certs.Manager
-	waits chan time.Duration
-	goOn  chan struct{}
-	stop  func()
+	served string
+	waits  chan time.Duration
+	goOn   chan struct{}
+	stop   func()
 }
 
 // start serves both listeners and runs a Manager; a listener that cfg leaves
 // out is not served.
 func (r *rig) start(t *testing.T, cfg certs.Config) *run {
 	t.Helper()
-	m := &run{waits: make(chan time.Duration), goOn: make(chan struct{})}
+	m := &run{served: r.domain, waits: make(chan time.Duration), goOn: make(chan struct{})}
 	cfg.Wait = func(ctx context.Context, d time.Duration) error {
 		select {
 		case m.waits <- d:
@@ -156,6 +157,7 @@ func (r *rig) start(t *testing.T, cfg certs.Config) *run {
 	if m.Manager, err = certs.New(cfg); err != nil {
 		t.Fatal(err)
 	}
+	m.Add(r.domain)
 	if r.counts {
 		m.CACounts()
 	}
@@ -196,6 +198,9 @@ func (r *rig) start(t *testing.T, cfg certs.Config) *run {
 	t.Cleanup(m.stop)
 	return m
 }
+
+// Status returns how it stands with the rig's domain.
+func (m *run) Status() certs.Status { return m.Manager.Status(m.served) }
 
 // relisten replaces the listeners that a stopped run has closed.
 func (r *rig) relisten(t *testing.T) {

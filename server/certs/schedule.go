@@ -115,7 +115,7 @@ func (a *authority) failed(ctx context.Context, err error) time.Time {
 	latest := now.Add(longestRetryAfter)
 	a.rec.Next, a.rec.Earliest = earlier(a.rec.Next, latest), earlier(a.rec.Earliest, latest)
 	a.keepRecord(ctx)
-	a.m.metrics.failures.WithLabelValues(string(a.role), string(failure.Reason)).Inc()
+	a.m.all.metrics.failures.WithLabelValues(string(a.role), string(failure.Reason)).Inc()
 	a.update(func(s *state) { s.failures[failure.Reason]++; s.last = &failure })
 	a.log.Warn("certificate attempt failed", zap.String("reason", string(failure.Reason)), zap.String("cause", failure.Cause),
 		zap.String("fix", failure.Fix), zap.String("error", failure.Text), zap.Int("failures_in_a_row", a.rec.Failures),
@@ -155,7 +155,7 @@ func (a *authority) pause(now time.Time) time.Duration {
 }
 
 // succeeded forgets the failures: there is a certificate, and it is not due.
-func (m *Manager) succeeded(ctx context.Context, s stored) {
+func (m *subject) succeeded(ctx context.Context, s stored) {
 	m.fellBack = false
 	m.show(func(s *shown) { s.turn = time.Time{} })
 	for _, a := range m.authorities {

@@ -62,17 +62,12 @@ type Budget struct {
 	NextRefill time.Time `json:"next_refill,omitzero"` // when it becomes more; zero = it is whole, or not known
 }
 
-// Status returns the current state.
-func (m *Manager) Status() Status {
-	s := m.holder.status("acme")
-	if offset, known := m.clockOffset(); known {
+func (m *subject) status() Status {
+	s := m.moments()
+	if offset, known := m.all.clockOffset(); known {
 		seconds := offset.Seconds()
 		s.ClockOffset = &seconds
 	}
-	m.mu.Lock()
-	s.Role, s.Renewal, s.NextAttempt = m.shown.role, m.shown.renewal, m.shown.next
-	s.WhyFallback, s.FallbackAt = clone(m.shown.why), m.shown.turn
-	m.mu.Unlock()
 	s.Failures = map[Reason]int{}
 	for _, a := range m.authorities {
 		one := a.status()
@@ -91,6 +86,42 @@ func (m *Manager) Status() Status {
 		s.Authorities = nil
 	}
 	return s
+}
+
+// moments is the part of the status that concerns the certificate itself.
+func (m *subject) moments() Status {
+	s := m.holder.status("acme")
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	s.Role, s.Renewal, s.NextAttempt = m.shown.role, m.shown.renewal, m.shown.next
+	s.WhyFallback, s.FallbackAt = clone(m.shown.why), m.shown.turn
+	return s
+}
+
+// statuses calls yield for the moments of each domain, until it returns false.
+func (m *Manager) statuses(yield func(domain string, s Status) bool) {
+	for domain := range m.all {
+		if !yield(domain.domain, domain.moments()) {
+			return
+		}
+	}
+}
+
+// servedBy returns the role of the CA that issued what is served; "" = nothing is.
+func (m *subject) servedBy() Role {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.shown.role
+}
+
+// budgetLeft returns how many certificates may be asked for now, if it is known.
+func (a *authority) budgetLeft() (left int, known bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.state.ledger == nil {
+		return 0, false
+	}
+	return a.state.ledger.remaining(a.m.cfg.Now(), false), true
 }
 
 func (a *authority) status() Authority {

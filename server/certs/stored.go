@@ -42,7 +42,7 @@ func (s stored) role() Role {
 // is in date of those that our CAs gave. What is damaged moves out of the way.
 // After a change of the CAs, the certificate of another one does until there is
 // one of ours.
-func (m *Manager) load(ctx context.Context) (best stored, err error) {
+func (m *subject) load(ctx context.Context) (best stored, err error) {
 	for _, a := range m.authorities {
 		s, err := a.loadOwn(ctx)
 		if err != nil {
@@ -60,11 +60,11 @@ func (m *Manager) load(ctx context.Context) (best stored, err error) {
 		return best, nil // nothing that we depend on
 	}
 	for _, issuer := range issuers {
-		res, err := loadResource(ctx, m.cfg.Storage.Load, path.Base(issuer), m.cfg.Domain)
+		res, err := loadResource(ctx, m.cfg.Storage.Load, path.Base(issuer), m.domain)
 		if err != nil {
 			continue
 		}
-		if cert, err := res.pair(m.cfg.Domain); err == nil && m.better(cert, best.cert) {
+		if cert, err := res.pair(m.domain); err == nil && m.better(cert, best.cert) {
 			best.cert = cert
 		}
 	}
@@ -73,7 +73,7 @@ func (m *Manager) load(ctx context.Context) (best stored, err error) {
 
 // better reports whether a certificate is to be served rather than another, which
 // may be nil: one in date before one that is not, and then the newer one.
-func (m *Manager) better(cert, than *tls.Certificate) bool {
+func (m *subject) better(cert, than *tls.Certificate) bool {
 	if than == nil {
 		return true
 	}
@@ -88,7 +88,7 @@ func (m *Manager) better(cert, than *tls.Certificate) bool {
 // quarantine as a whole; if we still have it in memory, it is stored again.
 func (a *authority) loadOwn(ctx context.Context) (s stored, err error) {
 	s.of = a
-	s.resource, err = loadResource(ctx, a.m.fetch, a.issuerKey, a.m.cfg.Domain)
+	s.resource, err = loadResource(ctx, a.m.fetch, a.issuerKey, a.m.domain)
 	if err != nil {
 		return s, err
 	}
@@ -100,12 +100,12 @@ func (a *authority) loadOwn(ctx context.Context) (s stored, err error) {
 	}
 	var damage error
 	if s.CertPEM != nil || s.KeyPEM != nil {
-		if s.cert, damage = s.pair(a.m.cfg.Domain); damage == nil {
+		if s.cert, damage = s.pair(a.m.domain); damage == nil {
 			damage = checkChain(s.cert)
 		}
 		if damage != nil {
 			s.cert = nil
-			if err := a.m.quarantine(ctx, certmagic.StorageKeys.CertsSitePrefix(a.issuerKey, a.m.cfg.Domain), damage.Error()); err != nil {
+			if err := a.m.quarantine(ctx, certmagic.StorageKeys.CertsSitePrefix(a.issuerKey, a.m.domain), damage.Error()); err != nil {
 				return s, err
 			}
 		}
@@ -116,7 +116,7 @@ func (a *authority) loadOwn(ctx context.Context) (s stored, err error) {
 			return s, nil
 		}
 		s.resource, a.unsaved = *a.held, a.held
-		if s.cert, err = s.pair(a.m.cfg.Domain); err != nil {
+		if s.cert, err = s.pair(a.m.domain); err != nil {
 			return s, err
 		}
 	}
@@ -134,18 +134,18 @@ func (a *authority) loadOwn(ctx context.Context) (s stored, err error) {
 // replaced by what we know ourselves: it is not worth a certificate.
 func (a *authority) mendMeta(ctx context.Context, s *stored) error {
 	res, meta, err := decodeMeta(s.Meta)
-	if err == nil && !slices.Contains(res.SANs, a.m.cfg.Domain) {
+	if err == nil && !slices.Contains(res.SANs, a.m.domain) {
 		err = errors.New("it is for other names")
 	}
 	if err != nil {
-		key := certmagic.StorageKeys.SiteMeta(a.issuerKey, a.m.cfg.Domain)
+		key := certmagic.StorageKeys.SiteMeta(a.issuerKey, a.m.domain)
 		if s.Meta != nil {
 			if err := a.m.quarantine(ctx, key, "the metadata of the certificate is damaged"); err != nil {
 				return err
 			}
 		}
 		meta = acme.Certificate{CA: a.directory.URL}
-		if s.Meta, err = encodeMeta(certmagic.CertificateResource{SANs: []string{a.m.cfg.Domain}}, meta); err != nil {
+		if s.Meta, err = encodeMeta(certmagic.CertificateResource{SANs: []string{a.m.domain}}, meta); err != nil {
 			return err
 		}
 		if a.m.onlyLooks() {
@@ -219,7 +219,7 @@ func (a *authority) storeRenewalInfo(ctx context.Context, s *stored) error {
 	if s.Meta, err = encodeMeta(res, meta); err != nil {
 		return err
 	}
-	return a.m.cfg.Storage.Store(ctx, certmagic.StorageKeys.SiteMeta(a.issuerKey, a.m.cfg.Domain), s.Meta)
+	return a.m.cfg.Storage.Store(ctx, certmagic.StorageKeys.SiteMeta(a.issuerKey, a.m.domain), s.Meta)
 }
 
 // renewalTime returns when leaf is to be renewed: when the CA suggests, or with a

@@ -22,44 +22,34 @@ const (
 	bindAgain = time.Second
 )
 
-// Run serves what is stored, before anything else, and then obtains and renews
-// for as long as ctx lasts. It does not retry within an attempt, and holds no
-// lock while it waits. It returns nil when ctx is done and nothing is left
-// behind. It may be called once.
-func (m *Manager) Run(ctx context.Context) error {
+// run makes one step, with a client for each CA while it lasts, and returns when
+// to make the next: it is a job of the Manager's queue. No lock is held between
+// the steps.
+func (m *subject) run(ctx context.Context) time.Time {
+	if !m.waitForFormer(ctx) {
+		return time.Time{}
+	}
 	m.stopping = func() bool { return ctx.Err() != nil }
-	ans := m.connect()
-	defer func() { m.disconnect(ans) }()
-	m.acme.Store(ans)
-	defer m.acme.Store(nil)
-	defer m.closeRecords(ctx)
-	for {
-		if m.addresses() != ans.solves { // a listener was bound since
-			m.disconnect(ans)
-			ans = m.connect()
-			m.acme.Store(ans)
-		}
-		next, err := m.step(ctx, ans.solves)
-		if ctx.Err() != nil {
-			return nil
-		}
-		if err != nil { // the storage: no CA was asked
-			next = m.authorities[0].failed(ctx, &localError{err})
-		}
-		for _, a := range m.authorities {
-			if a.unsaved != nil || a.stale {
-				next = earlier(next, m.cfg.Now().Add(saveAgain))
-			}
-		}
-		m.show(func(s *shown) { s.next = next })
-		if m.pause(ctx, max(next.Sub(m.cfg.Now()), 0)) != nil {
-			return nil
+	solves := m.connect()
+	next, err := m.step(ctx, solves)
+	if err != nil && ctx.Err() == nil { // the storage: no CA was asked
+		next = m.authorities[0].failed(ctx, &localError{err})
+	}
+	m.disconnect()
+	if ctx.Err() != nil {
+		return time.Time{}
+	}
+	for _, a := range m.authorities {
+		if a.unsaved != nil || a.stale {
+			next = earlier(next, m.cfg.Now().Add(saveAgain))
 		}
 	}
+	m.show(func(s *shown) { s.next = next })
+	return m.rest(ctx, max(next.Sub(m.cfg.Now()), 0))
 }
 
 // step makes at most one attempt at each CA and says when to look again.
-func (m *Manager) step(ctx context.Context, solves addresses) (next time.Time, err error) {
+func (m *subject) step(ctx context.Context, solves addresses) (next time.Time, err error) {
 	for _, a := range m.authorities {
 		if a.unsaved != nil && !a.saveLate(ctx) {
 			return m.cfg.Now().Add(saveAgain), nil // a full disk cannot take another one
@@ -142,7 +132,7 @@ func (a *authority) tryNow(ctx context.Context, forced bool) (got bool, next tim
 }
 
 // adopt serves what is stored, if it is usable and not served yet.
-func (m *Manager) adopt(s stored, message string) {
+func (m *subject) adopt(s stored, message string) {
 	if s.cert == nil {
 		return
 	}
@@ -163,18 +153,18 @@ func (m *Manager) adopt(s stored, message string) {
 	}
 	log.Info(message, fields...)
 	if !m.stopping() { // else nobody serves it any more
-		m.cfg.OnChange()
+		m.cfg.OnChange(m.domain)
 	}
 }
 
 // plan returns when s is to be renewed, and shows it in the status.
-func (m *Manager) plan(s stored) time.Time {
+func (m *subject) plan(s stored) time.Time {
 	due := renewalTime(s.cert.Leaf, s.ari)
 	m.show(func(shown *shown) { shown.renewal = due })
 	return due
 }
 
-func (m *Manager) show(f func(*shown)) {
+func (m *subject) show(f func(*shown)) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	f(&m.shown)

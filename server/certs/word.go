@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"path"
 	"time"
 
 	"github.com/caddyserver/certmagic"
@@ -12,7 +13,11 @@ import (
 	"wellkey/internal/skew"
 )
 
-func wordKey(domain string) string { return "issuance/" + domain + ".renew" }
+// words is where word is left, by domain: there is nothing else, so that looking
+// there costs next to nothing, however many domains there are.
+const words = "issuance/wanted"
+
+func wordKey(domain string) string { return words + "/" + domain }
 
 // AskForRenewal leaves word in the storage that a certificate for domain is to be
 // ordered now, whatever the schedule and the issuance budget say: for an operator
@@ -27,41 +32,41 @@ func AskForRenewal(ctx context.Context, storage certmagic.Storage, domain string
 
 // wordLeft takes up the word that somebody left, and reports whether there was
 // any. Word that cannot be taken away does not count: it would count for ever.
-func (m *Manager) wordLeft(ctx context.Context) bool {
-	if m.deaf || !m.cfg.Storage.Exists(ctx, wordKey(m.cfg.Domain)) {
+func (m *subject) wordLeft(ctx context.Context) bool {
+	if m.deaf.Load() || !m.cfg.Storage.Exists(ctx, wordKey(m.domain)) {
 		return false
 	}
 	if m.onlyLooks() {
 		return true // who has the lock takes it up
 	}
-	if err := m.cfg.Storage.Delete(ctx, wordKey(m.cfg.Domain)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := m.cfg.Storage.Delete(ctx, wordKey(m.domain)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		m.log.Warn("a renewal was asked for, but the word cannot be taken up", zap.Error(err))
-		m.deaf = true
+		m.deaf.Store(true)
 		return false
 	}
 	m.log.Info("a renewal was asked for: the schedule and the issuance budget do not count this time")
 	return true
 }
 
-// pause waits for d, or until somebody leaves word, or until the clock jumps:
-// whatever was to be waited for is to be judged anew. It returns the context's
-// error when that is done.
-func (m *Manager) pause(ctx context.Context, d time.Duration) error {
-	waiting, wake := context.WithCancel(ctx)
-	defer wake()
-	watched := make(chan struct{})
-	deaf := m.deaf
-	go func() {
-		defer close(watched)
-		begin := time.Now()
-		for wait(waiting, m.cfg.Poll) == nil {
-			if skew.Jumped(begin, time.Now()) || !deaf && m.cfg.Storage.Exists(waiting, wordKey(m.cfg.Domain)) {
-				wake()
+// watch wakes domains that somebody left word for, and all when the clock jumps:
+// whatever was to be waited for is to be judged anew. It returns when ctx is done.
+func (m *Manager) watch(ctx context.Context) {
+	begin := time.Now()
+	for wait(ctx, m.cfg.Poll) == nil {
+		if now := time.Now(); skew.Jumped(begin, now) {
+			begin = now
+			for s := range m.all {
+				s.wake()
 			}
 		}
-	}()
-	_ = m.cfg.Wait(waiting, d) // whatever ended it
-	wake()
-	<-watched
-	return ctx.Err()
+		keys, err := m.cfg.Storage.List(ctx, words, false)
+		if err != nil {
+			continue // mostly since there is none
+		}
+		for _, key := range keys {
+			if s := m.get(path.Base(key)); s != nil && !s.deaf.Load() {
+				s.wake()
+			}
+		}
+	}
 }

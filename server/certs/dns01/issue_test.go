@@ -38,12 +38,13 @@ func issue(t *testing.T, n named, domain string, cfg dns01.RFC2136) certs.Status
 	logger := zap.New(zapcore.NewCore(zapcore.NewJSONEncoder(zap.NewProductionEncoderConfig()), zapcore.Lock(zapcore.AddSync(&log)), zap.DebugLevel))
 	s := solver(t, dns01.Config{Provider: rfc2136(t, cfg), Resolvers: []string{n.addr}, Port: n.port(), Timeout: time.Minute, Logger: logger})
 	rested, stop := context.WithCancel(t.Context())
-	m, err := certs.New(certs.Config{Domain: domain, Storage: &certmagic.FileStorage{Path: t.TempDir()}, Directory: ca.Directory(), Roots: ca.APIRoots(), DNS: s,
+	m, err := certs.New(certs.Config{Storage: &certmagic.FileStorage{Path: t.TempDir()}, Directory: ca.Directory(), Roots: ca.APIRoots(), DNS: s,
 		Common: certs.Common{Logger: logger, Wait: func(context.Context, time.Duration) error { stop(); return errors.New("the test is over") }}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer stop()
+	m.Add(domain)
 	if err := m.Run(rested); err != nil {
 		t.Fatal(err)
 	}
@@ -53,7 +54,7 @@ func issue(t *testing.T, n named, domain string, cfg dns01.RFC2136) certs.Status
 	if strings.Contains(log.String(), cfg.Secret.Reveal()) {
 		t.Errorf("the secret is in the log")
 	}
-	return m.Status()
+	return m.Status(domain)
 }
 
 // Nobody can reach us, and still there is a certificate; and nothing is left in
