@@ -24,12 +24,17 @@ type several struct {
 
 func newSeveral(t *testing.T, domains ...string) *several {
 	t.Helper()
-	w := newWorld(t, withFiles)
-	s := &several{w, filepath.Join(w.dir, "sites")}
-	if err := os.Mkdir(s.dir, 0o700); err != nil {
+	s := newSeveralOf(t, newWorld(t, withFiles), domains...)
+	if err := s.SignFiles(testca.LeafOptions{}, domains...); err != nil {
 		t.Fatal(err)
 	}
-	if err := w.SignFiles(testca.LeafOptions{}, domains...); err != nil {
+	return s
+}
+
+func newSeveralOf(t *testing.T, w *world, domains ...string) *several {
+	t.Helper()
+	s := &several{w, filepath.Join(w.dir, "sites")}
+	if err := os.Mkdir(s.dir, 0o700); err != nil {
 		t.Fatal(err)
 	}
 	for _, domain := range domains {
@@ -174,4 +179,33 @@ func TestBadSites(t *testing.T) {
 	s.awaitState(a, registrar.Registered)
 	s.write(c, credentials(c))
 	s.awaitState(c, registrar.Registered)
+}
+
+// TestSitesWithCertificates: each site gets a certificate of its own from the CA,
+// also one that comes later, and one that goes is served no more.
+func TestSitesWithCertificates(t *testing.T) {
+	t.Parallel()
+	a, b, c := "a.acme.example.com", "b.acme.example.com", "c.acme.example.com"
+	s := newSeveralOf(t, newWorld(t), a, b, c)
+	s.write(a, credentials(a))
+	s.write(b, credentials(b))
+	r := s.serve()
+	for _, domain := range []string{a, b} {
+		view := s.awaitState(domain, registrar.Registered)
+		if got := view.Certificate; !got.Have || got.Attempts != 1 {
+			t.Errorf("%s: the certificate is %+v", domain, got)
+		}
+		s.keyOf(domain) // by a certificate for its name
+	}
+	s.write(c, credentials(c))
+	s.awaitState(c, registrar.Registered)
+	s.awaitLine(r.Log, "certificate obtained", "domain", c)
+	if err := os.Remove(filepath.Join(s.dir, b+".yaml")); err != nil {
+		t.Fatal(err)
+	}
+	s.awaitGone(b)
+	if _, err := s.FetchOf(s.ctx, b); err == nil {
+		t.Error("there is a certificate for a site that is gone")
+	}
+	s.keyOf(a)
 }
