@@ -49,7 +49,10 @@ func TestFallbackAuthority(t *testing.T) {
 	settings := []string{"ACME_ROOTS=" + roots, "ACME_FALLBACK_DIRECTORY=" + second.Directory(),
 		"ACME_FALLBACK_EAB_KEY_ID=" + kid, "ACME_FALLBACK_EAB_HMAC_KEY=" + mac}
 	first := w.run(settings...)
-	s := w.await("a failure", func(s admin.Status) bool { return s.Sites[0].Certificate.LastError != nil })
+	s := w.await("the end of a failed attempt", func(s admin.Status) bool {
+		c := s.Sites[0].Certificate
+		return c.LastError != nil && !c.NextAttempt.IsZero()
+	})
 	c := s.Sites[0].Certificate
 	if len(c.Authorities) != 2 || c.Authorities[1].Directory != second.Directory() || c.FallbackAt.Sub(s.At) < 23*time.Hour {
 		t.Errorf("after the first failure: got %+v, want the fallback in a day", c)
