@@ -180,7 +180,7 @@ func TestDamageHeals(t *testing.T) {
 			began := time.Now()
 			m := r.start(t, r.config(t))
 			m.settle(t)
-			if took := time.Since(began); took > 15*time.Second {
+			if took := time.Since(began); took > time.Minute { // what operators are promised
 				t.Errorf("healing took %v", took)
 			}
 			r.leaf(t, m, r.now())
