@@ -82,7 +82,7 @@ func rootCommand(p Process) *cobra.Command {
 		return &usageError{config.FlagError(err, cmd.Flags())}
 	})
 	commands := []*cobra.Command{serveCommand(p), doctorCommand(p), registerCommand(p), keygenCommand(p), statusCommand(p),
-		rotateCommand(p), renewCommand(p), migrateCommand(p), healthcheckCommand(p), versionCommand(p), completionCommand(p)}
+		sitesCommand(p), rotateCommand(p), renewCommand(p), migrateCommand(p), healthcheckCommand(p), versionCommand(p), completionCommand(p)}
 	root.AddCommand(commands...)
 	root.SetHelpCommand(helpCommand())
 	root.SetUsageFunc(showUsage(commands))

@@ -17,6 +17,7 @@ import (
 
 	"wellkey/internal/admin"
 	"wellkey/internal/fleetsim"
+	"wellkey/internal/testca"
 	"wellkey/internal/teststore"
 	"wellkey/internal/testworld"
 	"wellkey/keystore"
@@ -42,6 +43,8 @@ func TestScripts(t *testing.T) {
 type stage struct {
 	world *testworld.World
 	run   *testworld.Run
+
+	several string // the directory of several sites; "" = there is one
 }
 
 type stageKey struct{}
@@ -78,6 +81,7 @@ func scriptCommands() map[string]func(ts *testscript.TestScript, neg bool, args 
 		"serve":       cmdServe,
 		"stop":        cmdStop,
 		"await":       cmdAwait,
+		"hosts":       cmdHosts,
 		"registered":  cmdRegistered,
 		"tesla":       cmdTesla,
 	}
@@ -153,9 +157,11 @@ func cmdFingerprint(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Setenv(args[0], parsed.Key.Fingerprint())
 }
 
-// cmdWorld starts a world, and makes its settings those of the environment.
+// cmdWorld starts a world, and makes its settings those of the environment. Where
+// domains are given, DNS and the certificate know those too, and the settings are
+// for several sites, with a directory for them.
 func cmdWorld(ts *testscript.TestScript, neg bool, args []string) {
-	wants(ts, neg, len(args) == 0, "world")
+	wants(ts, neg, true, "world [DOMAIN...]")
 	host, n := newHost()
 	w, err := testworld.Start(testworld.Config{Domain: fmt.Sprintf("keys%d.example.com", n), Dir: ts.Getenv("WORK"), Host: host, Files: true})
 	ts.Check(err)
@@ -167,6 +173,17 @@ func cmdWorld(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	ts.Setenv("DOMAIN", w.Domain)
 	ts.Setenv("DATA", w.DataDir)
+	if len(args) == 0 {
+		return
+	}
+	for _, domain := range args {
+		w.AddDomain(domain)
+	}
+	ts.Check(w.SignFiles(testca.LeafOptions{}, args...))
+	stageOf(ts).several = ts.Getenv("WORK") + "/sites"
+	for name, value := range map[string]string{"DOMAIN": "", "CREDENTIALS_FILE": "", "SITES_DIR": stageOf(ts).several} {
+		ts.Setenv("WELLKEY_"+name, value)
+	}
 }
 
 func cmdCredentials(ts *testscript.TestScript, neg bool, args []string) {
@@ -178,7 +195,11 @@ func cmdCredentials(ts *testscript.TestScript, neg bool, args []string) {
 func cmdServe(ts *testscript.TestScript, neg bool, args []string) {
 	wants(ts, neg, len(args) == 0, "serve")
 	s := stageOf(ts)
-	s.run = s.world.Serve()
+	var more []string
+	if s.several != "" {
+		more = []string{"DOMAIN", "CREDENTIALS_FILE", "SITES_DIR=" + s.several}
+	}
+	s.run = s.world.Serve(more...)
 	ts.Defer(func() { cmdStop(ts, false, nil) })
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
@@ -209,6 +230,20 @@ func cmdAwait(ts *testscript.TestScript, neg bool, args []string) {
 			return string(r.State) != args[0] && (len(args) == 1 || string(r.Region) == args[1])
 		})
 	})
+}
+
+// cmdHosts waits until one of several sites has a state in all regions, or is gone.
+func cmdHosts(ts *testscript.TestScript, neg bool, args []string) {
+	wants(ts, neg, len(args) == 2, "hosts DOMAIN STATE|not")
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	status, err := stageOf(ts).world.AwaitStatus(ctx, func(s admin.Status) bool {
+		v := site(s, args[0])
+		return v == nil && args[1] == "not" || v != nil && !slices.ContainsFunc(v.Registrations, func(r admin.Registration) bool { return string(r.State) != args[1] })
+	})
+	if err != nil {
+		ts.Fatalf("%v; the last status: %+v", err, status.Sites)
+	}
 }
 
 func awaitSite(ts *testscript.TestScript, match func(admin.SiteView) bool) {

@@ -21,22 +21,23 @@ import (
 type console struct {
 	zapcore.LevelEnabler
 	fields []zapcore.Field
+	only   bool // there is one domain, so that nobody need be told which
 
 	mu  *sync.Mutex  // held while writing; shared with the cores of With
 	out *tty.Printer // guarded by mu
 }
 
-func newConsole(level zapcore.LevelEnabler, out *tty.Printer) *console {
-	return &console{LevelEnabler: level, mu: &sync.Mutex{}, out: out}
+func newConsole(level zapcore.LevelEnabler, out *tty.Printer, only bool) *console {
+	return &console{LevelEnabler: level, mu: &sync.Mutex{}, out: out, only: only}
 }
 
-// With implements zapcore.Core. The domain is left out: whoever reads knows it
-// from the first line.
+// With implements zapcore.Core. The domain is left out where there is one: whoever
+// reads knows it from the first line.
 func (c *console) With(fields []zapcore.Field) zapcore.Core {
 	more := *c
 	more.fields = slices.Clone(c.fields)
 	for _, f := range fields {
-		if f.Key != "domain" {
+		if f.Key != "domain" || !c.only {
 			more.fields = append(more.fields, f)
 		}
 	}

@@ -16,7 +16,7 @@ import (
 
 func TestConsole(t *testing.T) {
 	var out bytes.Buffer
-	log := newLogger(config.Log{Level: zapcore.InfoLevel, Format: config.LogConsole}, &out, nil)
+	log := newLogger(&config.Settings{Log: config.Log{Level: zapcore.InfoLevel, Format: config.LogConsole}}, &out, nil)
 	log.Info("wellkey starts", zap.String("domain", "example.com"), zap.Strings("regions", []string{"na", "eu"}))
 	site := log.Named("registrar").With(zap.String("domain", "example.com"), zap.String("region", "na"))
 	site.Debug("not shown")

@@ -22,19 +22,20 @@ func healthcheckCommand(p Process) *cobra.Command {
 		Use:   "healthcheck",
 		Short: "Ask the wellkey that runs here whether it is alive",
 		Long: `Ask the admin listener of the wellkey that runs with the same settings whether
-it is alive, or with --ready whether it can serve the key. Exit status 0: yes,
-1: no, 2: the settings are wrong.`,
-		Example: "  wellkey healthcheck\n  wellkey healthcheck --ready --admin-addr :9090 --domain example.com",
+it is alive, or with --ready whether it can serve the key. Of the settings only
+admin_addr and admin_web_config are used. Exit status 0: yes, 1: no, 2: they are
+wrong.`,
+		Example: "  wellkey healthcheck\n  wellkey healthcheck --ready --admin-addr :9090",
 		Args:    noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			settings, err := settingsOf(loader.LoadLive)
+			listener, err := loader.LoadAdmin()
 			if err != nil {
-				return err
+				return &usageError{err}
 			}
 			if ready {
-				return askAdmin(cmd.Context(), settings.Admin(), "/readyz")
+				return askAdmin(cmd.Context(), listener, "/readyz")
 			}
-			return healthcheck(cmd.Context(), settings.Admin())
+			return healthcheck(cmd.Context(), listener)
 		},
 	}
 	cmd.Flags().BoolVar(&ready, "ready", false, "ask whether it can serve the key, not only whether it is alive")

@@ -19,14 +19,19 @@ const helpWidth = 80
 func showUsage(commands []*cobra.Command) func(*cobra.Command) error {
 	return func(cmd *cobra.Command) error {
 		var b strings.Builder
+		below := cmd.Commands()
 		if cmd.HasParent() {
 			fmt.Fprintf(&b, "Usage:\n  %s\n", cmd.UseLine())
 		} else {
-			b.WriteString("Usage:\n  wellkey COMMAND [flags]\n\nCommands:\n")
-			for _, c := range commands {
+			b.WriteString("Usage:\n  wellkey COMMAND [flags]\n")
+			below = commands
+		}
+		if len(below) > 0 {
+			b.WriteString("\nCommands:\n")
+			for _, c := range below {
 				fmt.Fprintf(&b, "  %-11s  %s\n", c.Name(), c.Short)
 			}
-			b.WriteString("\nEach has its own help: wellkey COMMAND --help\n")
+			fmt.Fprintf(&b, "\nEach has its own help: %s COMMAND --help\n", cmd.CommandPath())
 		}
 		if cmd.Example != "" {
 			fmt.Fprintf(&b, "\nExamples:\n%s\n", cmd.Example)
@@ -46,14 +51,12 @@ func showUsage(commands []*cobra.Command) func(*cobra.Command) error {
 // splitFlags returns the flags that are no settings, and whether there are
 // settings.
 func splitFlags(all *pflag.FlagSet) (own *pflag.FlagSet, settings bool) {
-	known := pflag.NewFlagSet("", pflag.ContinueOnError)
-	config.New(nil).AddFlags(known)
 	own = pflag.NewFlagSet("", pflag.ContinueOnError)
 	all.VisitAll(func(f *pflag.Flag) {
-		if known.Lookup(f.Name) == nil {
-			own.AddFlag(f)
-		} else {
+		if config.IsSetting(f) {
 			settings = true
+		} else {
+			own.AddFlag(f)
 		}
 	})
 	return own, settings

@@ -69,10 +69,14 @@ func (k *keygen) run(ctx context.Context) error {
 		return fmt.Errorf("%w\nNothing was changed: what is there may be a key that cars trust", err)
 	}
 	if key := store.Key(); !key.IsZero() {
+		rotate := "wellkey rotate"
+		if settings != nil {
+			rotate = commandFor("rotate", settings)
+		}
 		return fmt.Errorf("there is a key already, and nothing was changed:\n"+
 			"  fingerprint  %s\n  file         %s\n"+
-			"Cars may trust it. To replace the key that is hosted: wellkey rotate. For a key in another place: --out FILE",
-			key.Fingerprint(), store.Status().Path)
+			"Cars may trust it. To replace the key that is hosted: %s. For a key in another place: --out FILE",
+			key.Fingerprint(), store.Status().Path, rotate)
 	}
 	if c.RestoredPath != "" && !k.evenIfRegistered {
 		if err := k.mayMake(ctx, settings); err != nil {
@@ -108,8 +112,8 @@ func (k *keygen) mayMake(ctx context.Context, settings *config.Settings) error {
 	if len(registered) > 0 {
 		return fmt.Errorf("there is a key for %s on record at Tesla already, so no other was made:\n%s\n"+
 			"Cars trust that one only. Put it back to %s; until then wellkey serve hosts its public half."+
-			" If it is lost: run wellkey serve, then wellkey rotate, and every owner must pair again",
-			settings.Domain, strings.Join(registered, "\n"), settings.KeyFile)
+			" If it is lost: run wellkey serve, then %s, and every owner must pair again",
+			settings.Domain, strings.Join(registered, "\n"), settings.KeyFile, commandFor("rotate", settings))
 	}
 	if !asked {
 		out := tty.New(k.process.Stderr, k.process.Environ)

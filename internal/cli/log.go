@@ -14,9 +14,10 @@ import (
 
 // newLogger returns a logger that writes to w: JSON, one line an entry, or lines
 // for people. Control characters of foreign texts are escaped in both forms.
-func newLogger(c config.Log, w io.Writer, environ []string) *zap.Logger {
+func newLogger(s *config.Settings, w io.Writer, environ []string) *zap.Logger {
+	c := s.Log
 	if c.Format == config.LogConsole || c.Format == config.LogAuto && isTerminal(w) {
-		return zap.New(newConsole(c.Level, tty.New(w, environ)))
+		return zap.New(newConsole(c.Level, tty.New(w, environ), !s.Several()))
 	}
 	encoding := zap.NewProductionEncoderConfig()
 	encoding.TimeKey = "time"

@@ -109,6 +109,8 @@ func (t target) application(log *zap.Logger) (registrar.Application, error) {
 	switch {
 	case err != nil:
 		return registrar.Application{}, &usageError{fmt.Errorf("the credentials are wrong:\n%w", err)}
+	case c.IsZero() && !t.own() && t.settings.Several():
+		return registrar.Application{}, &usageError{fmt.Errorf("%s is none of the sites in the settings, so there are no credentials for it: add it (wellkey sites add %s), or give other settings", t.spelling.Domain, t.spelling.Domain)}
 	case c.IsZero() && !t.own():
 		return registrar.Application{}, &usageError{fmt.Errorf("the settings, and so the credentials, are for %s, not for %s: Tesla wants an application of its own for every domain", t.settings.Domain, t.spelling.Domain)}
 	case c.IsZero():

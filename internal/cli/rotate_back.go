@@ -20,7 +20,7 @@ func (r *rotation) rollback(ctx context.Context) error {
 	case a.Key == "":
 		return errors.New("no rotation was published here, so nothing can be rolled back")
 	case current == a.Former && r.confirmed():
-		return errors.New("the old key is in use still; give the staged one up with wellkey rotate --abort")
+		return fmt.Errorf("the old key is in use still; give the staged one up with %s --abort", r.command())
 	case current == a.Former:
 		r.out.Printf("The old key %s is in use.\n", a.Former)
 		return r.out.Err()
@@ -78,7 +78,7 @@ func (r *rotation) unregistered(ctx context.Context) error {
 	}
 	if len(registered) > 0 {
 		return fmt.Errorf("the new key is registered in %s already, and owners may have paired with it, so it is not taken back.\n"+
-			"To use the old key all the same, rotate to it: wellkey rotate --new-key %s", phrase.List(registered), r.archivedPath(r.acceptance.Former))
+			"To use the old key all the same, rotate to it: %s --new-key %s", phrase.List(registered), r.command(), r.archivedPath(r.acceptance.Former))
 	}
 	if len(silent) > 0 {
 		fmt.Fprintf(r.process.Stderr, "wellkey: Tesla did not say whether the new key is registered already, so it was not taken back:\n%s\n"+
@@ -108,11 +108,11 @@ func (r *rotation) abort(ctx context.Context) error {
 	case r.staged.Key.IsZero():
 		r.out.Print("No key is staged, so there is nothing to give up.\n")
 		if r.published() {
-			r.out.Print(r.out.Wrap(0, "The last rotation is published; wellkey rotate --rollback takes it back, where that is still possible.") + "\n")
+			r.out.Print(r.out.Wrap(0, "The last rotation is published; "+r.command()+" --rollback takes it back, where that is still possible.") + "\n")
 		}
 		return r.out.Err()
 	case r.staged.Key == r.current.Key:
-		return errors.New("the staged key is published already; finish that with wellkey rotate, or take it back with wellkey rotate --rollback")
+		return fmt.Errorf("the staged key is published already; finish that with %[1]s, or take it back with %[1]s --rollback", r.command())
 	}
 	if r.confirmed() {
 		if err := r.withdraw(ctx, time.Now().UTC()); err != nil {

@@ -101,7 +101,7 @@ func (r *rotation) tellPublished(ctx context.Context) error {
 		swap = "Give the command proxy the private key in " + r.settings.KeyFile + " now."
 	}
 	for _, line := range []string{
-		next + " in " + phrase.List(r.regionNames()) + "; wellkey rotate --status shows how far it is.",
+		next + " in " + phrase.List(r.regionNames()) + "; " + r.command() + " --status shows how far it is.",
 		swap,
 		"Then have every owner open " + r.settings.Regions[0].PairingLink(r.settings.Domain) + " again.",
 	} {
@@ -171,19 +171,20 @@ func (r *rotation) phase() phase {
 	return phaseNone
 }
 
-// words says of each phase where the rotation stands and what comes next.
-func (p phase) words() (stands, next string) {
+// words says of each phase where the rotation stands and what comes next; command is
+// what to type for it.
+func (p phase) words(command string) (stands, next string) {
 	switch p {
 	case phaseStaged:
-		return "A new key is staged; nothing is published yet.", "Publish it with wellkey rotate, or give it up with wellkey rotate --abort."
+		return "A new key is staged; nothing is published yet.", "Publish it with " + command + ", or give it up with " + command + " --abort."
 	case phaseConfirmed:
-		return "The new key is confirmed, but its publication was cut off.", "Run wellkey rotate again: it goes on."
+		return "The new key is confirmed, but its publication was cut off.", "Run " + command + " again: it goes on."
 	case phasePublished:
 		return "The new key is published, and not registered everywhere yet.", "A running wellkey registers it; wellkey status says what holds it up."
 	case phaseRegistered:
 		return "The rotation is done: the new key is registered in every region.", "Every owner must pair again, if they did not yet."
 	case phaseUndoing:
-		return "A rollback was cut off.", "Run wellkey rotate --rollback again: it goes on."
+		return "A rollback was cut off.", "Run " + command + " --rollback again: it goes on."
 	case phaseRolledBack:
 		return "The last rotation was taken back: the old key is in use.", ""
 	}
@@ -205,7 +206,7 @@ func (r *rotation) showStatus(asJSON bool) error {
 		}
 		return code
 	}
-	stands, next := phase.words()
+	stands, next := phase.words(r.command())
 	r.out.Print(r.out.Wrap(0, r.out.Bold(stands)) + "\n\n")
 	if !r.current.Key.IsZero() {
 		r.showKey("in use", r.current)

@@ -88,6 +88,18 @@ func openRotation(ctx context.Context, p Process, s *config.Settings, onlyLook b
 	return r, nil
 }
 
+// command is what to type to go on with the rotation.
+func (r *rotation) command() string { return commandFor("rotate", r.settings) }
+
+// commandFor is what to type for the domain of the settings: of several, it must
+// be named.
+func commandFor(name string, s *config.Settings) string {
+	if s.Several() {
+		return "wellkey " + name + " --domain " + s.Domain
+	}
+	return "wellkey " + name
+}
+
 // confirmed reports whether the staged key was confirmed already.
 func (r *rotation) confirmed() bool {
 	return !r.staged.Key.IsZero() && r.acceptance.Withdrawn.IsZero() && r.acceptance.Key == r.staged.Key.Fingerprint()
@@ -140,11 +152,11 @@ func (r *rotation) stage(newKey, confirm string) error {
 	var err error
 	switch {
 	case r.current.Key.IsZero():
-		return fmt.Errorf("there is no key at %s that could be rotated; wellkey serve or wellkey keygen makes the first one", r.settings.KeyFile)
+		return fmt.Errorf("there is no key at %s that could be rotated; wellkey serve or %s makes the first one", r.settings.KeyFile, commandFor("keygen", r.settings))
 	case !r.staged.Key.IsZero() && newKey == "":
 		return nil
 	case newKey == "" && confirm != "":
-		return &usageError{errors.New("--confirm: no key is staged that could be confirmed; run wellkey rotate first, and it shows the fingerprint")}
+		return &usageError{fmt.Errorf("--confirm: no key is staged that could be confirmed; run %s first, and it shows the fingerprint", r.command())}
 	case newKey == "" && !r.current.Private:
 		return fmt.Errorf("%s holds a public key only, so the private half is for another place to keep, and wellkey does not make one here.\n"+
 			"Make the new key there, or with wellkey keygen --out FILE, and give it (its public half is enough) with --new-key FILE", r.current.Path)
@@ -189,7 +201,7 @@ func (r *rotation) ask(confirm string) error {
 	case confirm != "":
 		return &usageError{fmt.Errorf("--confirm names another key than the staged one, %s; nothing was published", fingerprint)}
 	case !isTerminal(r.process.Stdin) || !isTerminal(r.process.Stdout):
-		r.out.Printf("\nNothing is published yet. To publish the new key:\n  wellkey rotate --confirm %s\nTo give it up:\n  wellkey rotate --abort\n", fingerprint)
+		r.out.Printf("\nNothing is published yet. To publish the new key:\n  %[1]s --confirm %[2]s\nTo give it up:\n  %[1]s --abort\n", r.command(), fingerprint)
 		return errors.Join(exitCode(exitUndecided), r.out.Err())
 	}
 	r.out.Printf("\nTo publish it, type its fingerprint, or at least the first %d characters.\n> ", typedEnough)

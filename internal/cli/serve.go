@@ -44,7 +44,7 @@ environment, that over the file, and that over the default.
 				return checkSettings(settings, p)
 			}
 			counted := newLogCount()
-			log := newLogger(settings.Log, p.Stderr, p.Environ).WithOptions(zap.Hooks(counted.hook))
+			log := newLogger(settings, p.Stderr, p.Environ).WithOptions(zap.Hooks(counted.hook))
 			defer func() { _ = log.Sync() }()                                   // standard error cannot always be synced
 			undo, err := zap.RedirectStdLogAt(log.Named("std"), zap.DebugLevel) // some of certmagic's challenge solvers use it
 			if err != nil {
@@ -99,8 +99,7 @@ func serve(ctx context.Context, settings *config.Settings, load func() (*config.
 		close(unhooked)
 	})
 
-	log.Info("wellkey starts", zap.String("version", version()), zap.String("domain", settings.Domain),
-		zap.Any("regions", settings.Regions), zap.String("data_dir", settings.DataDir))
+	logStart(log, settings)
 	for _, w := range settings.Warnings {
 		log.Warn("setting to look at", zap.String("warning", w))
 	}
@@ -135,6 +134,21 @@ func serve(ctx context.Context, settings *config.Settings, load func() (*config.
 		log.Info("stopped")
 	}
 	return err
+}
+
+// logStart says who starts, and with what. Of several sites it says where they are
+// written: how many there are is logged once they are read.
+func logStart(log *zap.Logger, s *config.Settings) {
+	fields := []zap.Field{zap.String("version", version())}
+	switch {
+	case !s.Several():
+		fields = append(fields, zap.String("domain", s.Domain), zap.Any("regions", s.Regions))
+	case s.SitesDir == "":
+		fields = append(fields, zap.Int("sites_listed", s.Listed()))
+	default:
+		fields = append(fields, zap.Int("sites_listed", s.Listed()), zap.String("sites_dir", s.SitesDir))
+	}
+	log.Info("wellkey starts", append(fields, zap.String("data_dir", s.DataDir))...)
 }
 
 func logKey(log *zap.Logger, keys *keystore.Store) {

@@ -9,6 +9,8 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/url"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -35,11 +37,13 @@ key, certificate, reachability and every region as a checklist with cause and
 fix, and the link with which owners pair their cars, on a terminal also as a QR
 code. Of the settings only admin_addr is
 used, and admin_web_config where wellkey has one: it answers who can read that.
+Of several domains, --domain shows one.
 
 Exit status: 0 registered in every region, 1 something is wrong, or wellkey does
 not run, 2 wrong usage or settings, 3 nothing is wrong, but it is not there yet.`,
 		Example: `  wellkey status
   wellkey status --admin-addr 127.0.0.1:9090 --json
+  wellkey status --domain example.com
   docker compose exec wellkey wellkey status`,
 		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -69,6 +73,7 @@ not run, 2 wrong usage or settings, 3 nothing is wrong, but it is not there yet.
 					printCode(out, site.PairingLink, terminal)
 				}
 			}
+			printBadSites(out, status)
 			return cmp.Or(out.Err(), ended(statusExit(status)))
 		},
 	}
@@ -94,7 +99,11 @@ func fetchStatus(ctx context.Context, listener config.Admin) ([]byte, admin.Stat
 	if err != nil {
 		return nil, status, err
 	}
-	resp, err := client.Get(ctx, reachable(adminAddr), "/status", http.Header{"Accept": {"application/json"}})
+	path := "/status"
+	if listener.Domain != "" {
+		path += "?domain=" + url.QueryEscape(listener.Domain)
+	}
+	resp, err := client.Get(ctx, reachable(adminAddr), path, http.Header{"Accept": {"application/json"}})
 	switch {
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return nil, status, fmt.Errorf("no wellkey answers at %s: nobody listens there.\n"+
@@ -108,8 +117,22 @@ func fetchStatus(ctx context.Context, listener config.Admin) ([]byte, admin.Stat
 	if err != nil {
 		return nil, status, fmt.Errorf("reading the answer of wellkey at %s: %w", adminAddr, err)
 	}
-	if err := json.Unmarshal(body, &status); resp.StatusCode != http.StatusOK || err != nil || status.Version == "" {
+	answered := resp.StatusCode == http.StatusOK || listener.Domain != "" && resp.StatusCode == http.StatusNotFound // which is told below
+	if err := json.Unmarshal(body, &status); !answered || err != nil || status.Version == "" {
 		return nil, status, fmt.Errorf("what answers at %s is no wellkey (status %d, %.40q); give the admin_addr that wellkey has", adminAddr, resp.StatusCode, body)
+	}
+	if listener.Domain != "" {
+		return oneOfStatus(body, status, listener)
+	}
+	return body, status, nil
+}
+
+// oneOfStatus leaves out what an answer says of other domains than the one that is
+// asked for. Where it says nothing of that, it is an error.
+func oneOfStatus(body []byte, status admin.Status, listener config.Admin) ([]byte, admin.Status, error) {
+	status.BadSites = slices.DeleteFunc(status.BadSites, func(bad admin.BadSite) bool { return bad.Name != listener.Domain })
+	if len(status.Sites)+len(status.BadSites) == 0 {
+		return nil, status, fmt.Errorf("the wellkey at %s does not host %s; \"wellkey sites list\" shows what its settings have", listener.Addr, listener.Domain)
 	}
 	return body, status, nil
 }
@@ -130,6 +153,9 @@ func reachable(addr string) string {
 // statusExit returns the exit code that says how all sites stand.
 func statusExit(s admin.Status) int {
 	code := exitOK
+	if len(s.BadSites) > 0 {
+		return exitRuntime
+	}
 	for _, site := range s.Sites {
 		open := false
 		for _, r := range site.Registrations {
@@ -169,6 +195,27 @@ func markOf(c admin.Condition) finding.Status {
 		return finding.Fail
 	}
 	return finding.Status(c)
+}
+
+// printBadSites says what is wrong with sites that cannot be hosted as they are
+// written, and that there are no sites where there are none.
+func printBadSites(out *tty.Printer, s admin.Status) {
+	if len(s.Sites)+len(s.BadSites) == 0 {
+		out.Print(out.Wrap(0, "No site is hosted. \"wellkey sites add DOMAIN\" adds one, and \"wellkey sites check\" says what is wrong with those that are there.") + "\n")
+	}
+	width := 0
+	for _, bad := range s.BadSites {
+		width = max(width, len(printable(bad.Name)))
+	}
+	for i, bad := range s.BadSites {
+		if i == 0 {
+			if len(s.Sites) > 0 {
+				out.Print("\n")
+			}
+			out.Print(out.Bold("Sites that cannot be hosted as they are written") + "\n")
+		}
+		printFinding(out, printable(bad.Name), width, finding.Finding{Status: finding.Fail, Seen: bad.Error})
+	}
 }
 
 func printSite(out *tty.Printer, s admin.SiteView) {

@@ -42,7 +42,7 @@ func newTarget(load func(string) (*config.Settings, error), args []string) (targ
 // own reports whether the key and the application of the settings are those of
 // the domain: settings for another domain say nothing about this one.
 func (t target) own() bool {
-	return t.settings.Domain == "" || t.settings.Domain == t.spelling.Domain
+	return t.settings.Domain == "" && !t.settings.Several() || t.settings.Domain == t.spelling.Domain
 }
 
 // prober returns the look from outside.
@@ -111,7 +111,7 @@ func (t target) log(p Process) *zap.Logger {
 	if t.settings.Log.Level > zap.DebugLevel {
 		return zap.NewNop()
 	}
-	return newLogger(t.settings.Log, p.Stderr, p.Environ)
+	return newLogger(t.settings, p.Stderr, p.Environ)
 }
 
 // oneDomain refuses more than one argument.

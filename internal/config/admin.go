@@ -10,6 +10,7 @@ import (
 type Admin struct {
 	Addr      string // "": the listener is switched off
 	WebConfig string // path of the file that guards it; "": none
+	Domain    string // the one that --domain names; "": all
 }
 
 // LoadAdmin reads admin_addr and admin_web_config alone, for commands that only
@@ -29,11 +30,13 @@ func (l *Loader) LoadAdmin() (Admin, error) {
 	if err := join(d.faults); err != nil {
 		return Admin{}, err
 	}
-	return d.settings.Admin(), nil
+	admin := d.settings.Admin()
+	admin.Domain = l.flags["domain"]
+	return admin, nil
 }
 
 // Admin returns how the wellkey with these settings is asked.
-func (s *Settings) Admin() Admin { return Admin{s.AdminAddr, s.AdminWebConfig} }
+func (s *Settings) Admin() Admin { return Admin{Addr: s.AdminAddr, WebConfig: s.AdminWebConfig} }
 
 // setAdminWebConfig reads the file, so that what is wrong is told before anything
 // is touched. No message shows a password's hash.

@@ -10,9 +10,17 @@ import (
 // checks it together with the rest, so that all faults come at once. A secret
 // has no flag: its name is registered without being shown, only to refuse it
 // with the reason.
-func (l *Loader) AddFlags(flags *pflag.FlagSet) {
+func (l *Loader) AddFlags(flags *pflag.FlagSet) { l.addFlags(flags, func(row) bool { return true }) }
+
+// AddProcessFlags is AddFlags for a command about the sites of a process: what
+// belongs to one of them has no flag.
+func (l *Loader) AddProcessFlags(flags *pflag.FlagSet) {
+	l.addFlags(flags, func(r row) bool { return !r.site })
+}
+
+func (l *Loader) addFlags(flags *pflag.FlagSet, wanted func(row) bool) {
 	for _, r := range table() {
-		if r.fileOnly {
+		if r.fileOnly || !wanted(r) {
 			continue
 		}
 		flag := flags.VarPF(&flagValue{l.flags, r}, flagName(r.name), "", r.usage())

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -38,6 +39,25 @@ func (e *SiteError) Unwrap() error { return e.Err }
 
 // Several reports whether the settings are for several sites, be it for none yet.
 func (s *Settings) Several() bool { return s.SitesDir != "" || s.listed != nil }
+
+// Listed counts the sites that are listed, good and bad: the entries of the list,
+// and the files in sites_dir. None is read.
+func (s *Settings) Listed() int {
+	count := len(s.listed)
+	if s.SitesDir == "" {
+		return count
+	}
+	entries, err := os.ReadDir(s.SitesDir)
+	if err != nil {
+		return count // that is told where the sites are read
+	}
+	for _, e := range entries {
+		if _, ok := SiteFileDomain(e.Name()); ok {
+			count++
+		}
+	}
+	return count
+}
 
 // Sites reads the sites one by one, those of the list first: each is either good,
 // or comes with a *SiteError. A site whose domain another one has already comes
@@ -103,18 +123,23 @@ func (s *Settings) SiteFile(domain string) string {
 	return filepath.Join(s.SitesDir, domain+siteFile)
 }
 
+// SiteDir returns the directory for the files of one of several sites.
+func (s *Settings) SiteDir(domain string) string { return filepath.Join(s.DataDir, "sites", domain) }
+
 // FindSite reads one of several sites by its domain. Where there is none, the
 // error is fs.ErrNotExist; else it is a *SiteError.
-func (s *Settings) FindSite(domain string) (Site, error) {
-	for _, text := range s.listed {
+func (s *Settings) FindSite(domain string) (Site, error) { return newSiteReader(s).find(domain) }
+
+func (r siteReader) find(domain string) (Site, error) {
+	for _, text := range r.settings.listed {
 		if text.domain == domain {
-			return newSiteReader(s).listed(text)
+			return r.listed(text)
 		}
 	}
-	if s.SitesDir == "" || CheckDomain(domain).What != "" { // which keeps the path within the directory
+	if r.settings.SitesDir == "" || CheckDomain(domain).What != "" { // which keeps the path within the directory
 		return Site{}, fs.ErrNotExist
 	}
-	return newSiteReader(s).file(domain)
+	return r.file(domain)
 }
 
 // ForSite returns the settings of a process that works on one of several sites.
@@ -129,10 +154,11 @@ type siteReader struct {
 	settings *Settings
 	rows     []row
 	names    []string
+	flags    map[string]string // what the command line says of the site; it wins
 }
 
 func newSiteReader(s *Settings) siteReader {
-	return siteReader{s, siteRows(), names(func(r row) bool { return r.site })}
+	return siteReader{settings: s, rows: siteRows(), names: names(func(r row) bool { return r.site })}
 }
 
 func (r siteReader) listed(text siteText) (Site, error) {
@@ -165,8 +191,8 @@ func (r siteReader) file(domain string) (Site, error) {
 	return r.read(domain, f, path, entries, faults)
 }
 
-// read checks what was written of a site. What it does not say is as the
-// settings of the process say.
+// read checks what was written of a site, in a file or as flags. What it does not
+// say is as the settings of the process say.
 func (r siteReader) read(domain string, f file, where string, entries map[string]entry, faults []*Fault) (Site, error) {
 	d := &draft{values: map[string]value{}, settings: *r.settings, live: r.settings.live}
 	d.settings.Site, d.settings.Warnings = Site{Regions: r.settings.Regions}, nil
@@ -174,13 +200,13 @@ func (r siteReader) read(domain string, f file, where string, entries map[string
 	given := d.valuesOf(f, entries)
 	given["domain"] = value{domain, fromFile, where}
 	for _, row := range r.rows {
-		d.values[row.name] = d.pick(row, nil, nil, given)
+		d.values[row.name] = d.pick(row, r.flags, nil, given)
 		if d.given(row.name) {
 			d.apply(row)
 		}
 	}
 	if d.sound("domain") {
-		d.finishSite(filepath.Join(r.settings.DataDir, "sites", d.settings.Domain), nil)
+		d.finishSite(r.settings.SiteDir(d.settings.Domain), nil)
 	}
 	if err := join(d.faults); err != nil {
 		return Site{}, &SiteError{domain, err}
@@ -223,14 +249,24 @@ func (d *draft) readList(f file, e entry) {
 }
 
 // finishSeveral checks that nothing outside the sites says what only a site can,
-// and loads the one that is wanted.
+// and loads the one that is wanted. What a command is told of that one by flags
+// wins over what is written of it.
 func (d *draft) finishSeveral() {
+	reader := newSiteReader(&d.settings)
+	reader.flags = map[string]string{}
 	for _, r := range siteRows() {
-		if r.name != "domain" && r.name != "regions" && d.given(r.name) {
+		switch {
+		case r.name == "domain":
+		case !d.all && d.values[r.name].from == fromFlag:
+			reader.flags[r.name] = d.values[r.name].text
+		case r.name != "regions" && d.given(r.name):
 			d.fault(r.name, "is set for the process, but there are several sites", "Write it into the entry of the site that it belongs to")
 		}
 	}
 	wanted := d.argument
+	if wanted != "" { // as people type it
+		wanted = cmp.Or(CheckDomain(wanted).Domain, wanted)
+	}
 	switch given := d.given("domain"); {
 	case d.all && given:
 		d.fault("domain", "is set, and so are sites", "Remove it, and make it one of the sites")
@@ -243,11 +279,11 @@ func (d *draft) finishSeveral() {
 		d.fault("domain", "is not set, and the settings have several sites", "Name one of them, as in --domain example.com")
 		return
 	}
-	site, err := d.settings.FindSite(wanted)
+	site, err := reader.find(wanted)
 	switch {
 	case err == nil:
 		d.settings.Site = site
-	case errors.Is(err, fs.ErrNotExist) && wanted == d.argument:
+	case errors.Is(err, fs.ErrNotExist) && !d.given("domain"):
 		d.settings.Site = Site{Regions: d.settings.Regions} // a domain of somebody else's
 	case errors.Is(err, fs.ErrNotExist):
 		d.fault("domain", fmt.Sprintf("%s is none of the sites", quote(wanted)), "Name one that \"wellkey sites list\" shows")
