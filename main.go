@@ -8,6 +8,7 @@
 //	wellkey register [DOMAIN]  register a key that is hosted anywhere, once
 //	wellkey keygen             make a key where there is none
 //	wellkey status             show how a running wellkey stands, and the pairing link
+//	wellkey sites COMMAND      list, add, remove and check the domains of one process
 //	wellkey rotate             replace the key, after which owners must pair again
 //	wellkey renew --now        order a certificate, whatever the schedule says
 //	wellkey migrate FROM TO    copy all state to another storage
@@ -36,8 +37,8 @@
 //
 // Logs go to standard error: JSON, or lines for people on a terminal. Exit
 // status: 0 stopped as asked, 1 failed while running, 2 wrong settings, so a
-// restart would not help. Of doctor, register, keygen, status and rotate: 0 all is
-// well, 1 something must be fixed, 2 wrong settings or usage, 3 nothing is wrong but
+// restart would not help. Of doctor, register, keygen, status, sites and rotate: 0 all
+// is well, 1 something must be fixed, 2 wrong settings or usage, 3 nothing is wrong but
 // something is open.
 //
 // The data directory (data_dir) holds
@@ -50,6 +51,7 @@
 //	archive/          the keys that were replaced or given up; never cleaned up
 //	state/            certificates, and what the registrar remembers
 //	copy/             what serving needs of a shared storage while that is down
+//	sites/DOMAIN/     the first five of each domain, where there are several
 package main
 
 import (
