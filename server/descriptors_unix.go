@@ -7,7 +7,8 @@ import (
 	"syscall"
 )
 
-// descriptors returns how many files this process may open at a time.
+// descriptors returns how many files this process may open at a time. Go has raised
+// the limit to the highest that it may be.
 func descriptors() uint64 {
 	var limit syscall.Rlimit
 	if syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit) != nil {

@@ -143,7 +143,7 @@ func New(config Config) (*Server, error) {
 	if len(config.Passthrough) > 0 {
 		var err error
 		if s.passthrough, err = passthrough.New(passthrough.Config{
-			Routes: config.Passthrough, Own: config.own, ProxyProtocol: config.PassthroughProxyProtocol,
+			Routes: config.Passthrough, Own: config.own, ProxyProtocol: config.PassthroughProxyProtocol, Files: descriptors(),
 			Registerer: config.Registerer, Logger: s.logger,
 		}); err != nil {
 			return nil, err

@@ -11,6 +11,7 @@ package passthrough
 import (
 	"context"
 	"errors"
+	"math"
 	"net"
 	"slices"
 	"strings"
@@ -49,6 +50,9 @@ type Config struct {
 	Own func(name string) bool
 	// ProxyProtocol sends a PROXY v2 header to the targets.
 	ProxyProtocol bool
+	// Files is how many files this process may have open; a quarter of them bounds
+	// the connections that are passed on. 0 is plenty.
+	Files uint64
 	// Registerer receives the metrics; nil keeps them unregistered.
 	Registerer prometheus.Registerer
 	// Logger may be nil.
@@ -78,9 +82,12 @@ func New(c Config) (*Passthrough, error) {
 	if c.Logger == nil {
 		c.Logger = zap.NewNop()
 	}
+	if c.Files == 0 {
+		c.Files = math.MaxUint64
+	}
 	p := &Passthrough{
 		config: c, logger: c.Logger.Named("passthrough"), dialer: net.Dialer{Timeout: dialTimeout}, interval: idleInterval,
-		max: min(maxConnections, maxFiles()/4), from: map[string]int{},
+		max: int(min(maxConnections, c.Files/4)), from: map[string]int{},
 	}
 	p.ctx, p.cancel = context.WithCancel(context.Background())
 	p.gone = sync.NewCond(&p.mu)
