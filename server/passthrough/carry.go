@@ -19,9 +19,11 @@ func (p *Passthrough) Carry(conn net.Conn, from, to net.Addr, read []byte, t *Ta
 		t.failed(reason)
 		return
 	}
-	defer p.forget(client)
 	t.open.Add(1)
-	defer t.open.Add(-1)
+	defer func() {
+		p.forget(client)
+		t.open.Add(-1) // who sees that it is gone finds its place free
+	}()
 	t.total.Add(1)
 	there, err := p.dialer.DialContext(p.ctx, "tcp", t.Target)
 	if err != nil {

@@ -89,6 +89,17 @@ func (r *rig) accept() *net.TCPConn {
 	return conn
 }
 
+// through returns both ends of a connection that is passed on. One that is only
+// accepted may, for us, not have reached the target yet.
+func (r *rig) through() (client, target *net.TCPConn) {
+	r.t.Helper()
+	client = r.carry("x", "")
+	target = r.accept()
+	_, err := io.ReadFull(target, make([]byte, 1))
+	must(r.t, err)
+	return client, target
+}
+
 func (r *rig) failures(reason string) float64 {
 	families, err := r.registry.Gather()
 	must(r.t, err)
@@ -175,10 +186,8 @@ func TestIdle(t *testing.T) {
 func TestLimits(t *testing.T) {
 	r := newRig(t)
 	r.SetMax(2)
-	first := r.carry("", "")
-	target := r.accept()
-	r.carry("", "")
-	r.accept()
+	first, target := r.through()
+	r.through()
 	over := r.carry("", "")
 	if got, err := io.ReadAll(over); len(got) > 0 || err != nil {
 		t.Errorf("got %q, %v", got, err)
@@ -192,11 +201,10 @@ func TestLimits(t *testing.T) {
 	must(t, err)
 	for status := r.Status()[0]; status.Open > 1; status = r.Status()[0] {
 	}
-	r.carry("", "")
-	r.accept()
+	r.through()
 	r.Close()
 	if got, err := io.ReadAll(r.carry("", "")); len(got) > 0 || err != nil || r.failures("stopping") != 1 {
-		t.Errorf("after the end: got %q, %v", got, err)
+		t.Errorf("after the end: got %q, %v, and %v were refused for it", got, err, r.failures("stopping"))
 	}
 }
 
