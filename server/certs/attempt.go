@@ -103,6 +103,11 @@ func (a *authority) spendAndOrder(ctx context.Context, s stored, forced bool) (r
 		a.keepRecord(ctx)
 		return resource{}, &holdError{ReasonBudget, a.rec.Ledger.refill(now, apart), "the issuance budget is spent"}
 	}
+	if s.of != a && !forced {
+		if err := a.mayAsk(ctx); err != nil {
+			return resource{}, err
+		}
+	}
 	a.count()
 	a.rec.Ledger.spend(e)
 	if err := a.writeRecord(ctx); err != nil {
@@ -183,6 +188,7 @@ func (a *authority) take(ctx context.Context, fresh resource) error {
 	if _, meta, err := decodeMeta(fresh.Meta); err == nil && meta.RenewalInfo != nil {
 		s.ari = *meta.RenewalInfo
 	}
+	a.outage.over()
 	a.rec.Unlinked = false
 	a.held, a.unsaved = &fresh, &fresh
 	a.m.plan(s)

@@ -35,6 +35,8 @@ type ca struct {
 	clock     *skew.Clock
 	http      *http.Client  // for all that is asked there
 	account   chan struct{} // holds one while somebody mends the account
+	outage    outage
+	orders    orders
 }
 
 // An authority is a CA for one domain, with all that we have there for it: the
@@ -90,7 +92,7 @@ func (cfg *Config) newCA(role Role, name string, eab *EAB) (*ca, error) {
 		role: role, directory: directory, eab: eab,
 		issuerKey: (&certmagic.ACMEIssuer{CA: directory.URL}).IssuerKey(),
 		counts:    directory.production(), clock: skew.New(cfg.Now),
-		http: cfg.httpClient(), account: make(chan struct{}, 1),
+		http: cfg.httpClient(), account: make(chan struct{}, 1), orders: orders{make(chan struct{}, 1)},
 	}, nil
 }
 

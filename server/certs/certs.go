@@ -50,6 +50,8 @@ type Config struct {
 	// will not last. A CA on this machine, and Let's Encrypt's staging, need it not.
 	AllowEphemeral bool
 
+	Cached       int           // how many certificates are in memory, at most; 0 = 4096
+	Limits       Limits        // of all domains together; zero = below those of Let's Encrypt
 	OrderTimeout time.Duration // how long the CA may take over an authorization or an order; 0 = 5 minutes
 
 	// ClockOffset tells by how much our clock was last found to be ahead of
@@ -104,6 +106,9 @@ type EAB struct {
 
 func (cfg *Config) setDefaults() {
 	cfg.Directory = cmp.Or(cfg.Directory, "letsencrypt")
+	cfg.Limits.Account = cmp.Or(cfg.Limits.Account, defaultLimits().Account)
+	cfg.Limits.Registered = cmp.Or(cfg.Limits.Registered, defaultLimits().Registered)
+	cfg.Cached = cmp.Or(cfg.Cached, cacheSize)
 	cfg.OrderTimeout = cmp.Or(cfg.OrderTimeout, 5*time.Minute)
 	// The profiles "tlsserver" and "shortlived" give certificates without a common
 	// name, which Tesla's portal was reported to refuse.

@@ -2,6 +2,7 @@ package certs
 
 import (
 	"context"
+	"crypto/tls"
 	"crypto/x509"
 	"net/http"
 	"time"
@@ -51,8 +52,7 @@ func pauseOf(role Role, err error, inARow int, since time.Duration, retryAfter t
 	cfg := Config{Storage: noStorage{}, Common: Common{Now: func() time.Time { return now }}}
 	all := &Manager{cas: []*ca{{role: role, http: &http.Client{}, clock: skew.New(nil)}}}
 	all.metrics, _ = newMetrics(nil, all)
-	m := &subject{all: all, cfg: &cfg, log: zap.NewNop()}
-	m.domain = "pause.test"
+	m := &subject{domain: "pause.test", all: all, cfg: &cfg, log: zap.NewNop()}
 	m.authorities = m.newAuthorities(all.cas)
 	a := m.authorities[0]
 	a.client, a.opened = &client{wire: &wire{retryAfter: retryAfter}}, true
@@ -92,4 +92,16 @@ func Unfit(err error) error { return &unfitError{err} }
 // suggested, which may be zero.
 func RenewalTime(leaf *x509.Certificate, suggested time.Time) time.Time {
 	return renewalTime(leaf, acme.RenewalInfo{SelectedTime: suggested})
+}
+
+// InMemory returns how many certificates are in memory.
+func (m *Manager) InMemory() int {
+	m.certs.mu.Lock()
+	defer m.certs.mu.Unlock()
+	return len(m.certs.ring)
+}
+
+// Known makes cert the one that is served for a domain, as a step does.
+func (m *Manager) Known(domain string, cert *tls.Certificate) {
+	m.get(domain).serve(stored{cert: cert})
 }

@@ -44,7 +44,7 @@ func (m *subject) obtain(ctx context.Context, s stored, forced bool) (got bool, 
 		m.fellBack = true
 		m.log.Warn("the first authority has failed for so long that the fallback is asked", zap.Time("since", primary.rec.Trouble),
 			zap.String("reason", string(primary.trouble())), zap.String("fallback", fallback.directory.Name),
-			zap.String("serving", servingWords(m.current.Load(), now)))
+			zap.String("serving", m.serving()))
 	}
 	got, again := fallback.try(ctx, false)
 	if got {

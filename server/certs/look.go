@@ -112,13 +112,18 @@ func (a *authority) lookAgain(ctx context.Context) time.Time {
 	if err == nil {
 		a.log.Info("the CA is back, as it seems, so a certificate is tried for at once")
 		a.rec.Down = false
+		a.outage.over()
 		return time.Time{}
 	}
 	a.log.Debug("the CA is still down", zap.Error(err))
 	if retryAfter, _ := a.client.wire.read(); retryAfter.After(a.rec.Earliest) {
 		a.rec.Earliest = earlier(retryAfter, now.Add(longestRetryAfter))
 	}
-	return a.nextLook(now)
+	next := a.nextLook(now)
+	if a.rec.Last != nil {
+		a.tellOthers(*a.rec.Last, next)
+	}
+	return next
 }
 
 // nextLook returns when to come: for the next attempt by the schedule, or before

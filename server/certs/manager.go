@@ -29,14 +29,15 @@ type Manager struct {
 	metrics *metrics
 	cas     []*ca // the preferred one first; fixed
 	queue   *schedule.Queue
-	cache   *certmagic.Cache         // empty; nil unless Run runs
+	magic   *certmagic.Cache         // empty; nil unless Run runs
 	acme    atomic.Pointer[answerer] // likewise
 
+	certs   *cache
 	domains sync.Map                // domain -> *subject
+	count   atomic.Int64            // of domains
 	only    atomic.Pointer[subject] // the one domain; nil where there is none, or several
 
 	mu     sync.Mutex // guards what follows, and changes of what is above
-	count  int        // of domains
 	former map[string]*subject
 	ending sync.WaitGroup // of former
 	over   bool           // Run is at its end
@@ -45,7 +46,8 @@ type Manager struct {
 // New checks cfg. It reads and starts nothing; Run does.
 func New(cfg Config) (*Manager, error) {
 	cfg.setDefaults()
-	m := &Manager{cfg: cfg, log: cfg.Logger.Named("certs"), queue: schedule.New(attemptsAtATime), former: map[string]*subject{}}
+	m := &Manager{cfg: cfg, log: cfg.Logger.Named("certs"), queue: schedule.New(attemptsAtATime), former: map[string]*subject{},
+		certs: &cache{most: cfg.Cached}}
 	err := cfg.check()
 	if err != nil {
 		return nil, err
@@ -71,7 +73,7 @@ func (m *Manager) Add(domain string) {
 	s := m.newSubject(domain)
 	s.former = m.former[domain]
 	m.domains.Store(domain, s)
-	m.count++
+	m.count.Add(1)
 	m.chooseOnly()
 	s.job.Wake()
 }
@@ -86,8 +88,12 @@ func (m *Manager) Remove(domain string) {
 		return
 	}
 	m.domains.Delete(domain)
-	m.count--
+	m.count.Add(-1)
 	m.chooseOnly()
+	m.certs.remove(s)
+	for _, ca := range m.cas {
+		ca.outage.leave(s)
+	}
 	if m.over {
 		s.end()
 		return
@@ -107,7 +113,7 @@ func (m *Manager) Remove(domain string) {
 // with mu held.
 func (m *Manager) chooseOnly() {
 	m.only.Store(nil)
-	if m.count != 1 {
+	if m.count.Load() != 1 {
 		return
 	}
 	for s := range m.all {
@@ -124,6 +130,9 @@ func (m *Manager) get(domain string) *subject {
 	return s.(*subject)
 }
 
+// crowded reports whether there are more domains than certificates in memory.
+func (m *Manager) crowded() bool { return m.count.Load() > int64(m.cfg.Cached) }
+
 // all calls yield for each domain, until it returns false.
 func (m *Manager) all(yield func(*subject) bool) {
 	m.domains.Range(func(_, s any) bool { return yield(s.(*subject)) })
@@ -132,7 +141,7 @@ func (m *Manager) all(yield func(*subject) bool) {
 // Has reports whether a certificate is served for a domain, in date or not.
 func (m *Manager) Has(domain string) bool {
 	s := m.get(domain)
-	return s != nil && s.current.Load() != nil
+	return s != nil && s.served.Load() != nil
 }
 
 // Status returns how it stands with a domain; of one that is not ours there is
@@ -148,11 +157,11 @@ func (m *Manager) Status(domain string) Status {
 // for as long as ctx lasts. It does not retry within an attempt. It returns nil
 // when ctx is done and nothing is left behind. It may be called once.
 func (m *Manager) Run(ctx context.Context) error {
-	m.cache = certmagic.NewCache(certmagic.CacheOptions{
+	m.magic = certmagic.NewCache(certmagic.CacheOptions{
 		GetConfigForCert: func(certmagic.Certificate) (*certmagic.Config, error) { return m.acme.Load().cfg, nil },
 		Logger:           quiet(m.log),
 	})
-	defer m.cache.Stop()
+	defer m.magic.Stop()
 	m.answerer()
 	defer m.acme.Store(nil)
 	defer func() {

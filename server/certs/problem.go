@@ -40,6 +40,7 @@ const (
 	ReasonStorage      Reason = "storage"
 	ReasonUnfit        Reason = "unfit_certificate"
 	ReasonBudget       Reason = "issuance_budget"
+	ReasonShared       Reason = "shared_budget"
 	ReasonCrashLoop    Reason = "crash_loop"
 	ReasonClock        Reason = "clock"
 	ReasonEphemeral    Reason = "ephemeral_storage"
@@ -126,6 +127,8 @@ func explanations() []explanation {
 			"nothing: wellkey tries again; the certificate is in quarantine in the data directory"},
 		{ReasonBudget, nil, better, "wellkey asked for as many certificates as it allows itself: 2 in 24 hours and 3 in 7 days, of the 5 a week that Let's Encrypt gives",
 			"wait; or, if you know why they were used up, run: wellkey renew --now"},
+		{ReasonShared, nil, better, "wellkey makes only so many new orders for all domains together: 250 in 3 hours, and 40 in 7 days below one registered domain, of the 300 and 50 that Let's Encrypt gives",
+			"wait: the domains come in turn as the CA's limits allow"},
 		{ReasonCrashLoop, nil, ours, "wellkey was killed several times in a row, so it waits a minute before it asks the CA", "find out what ends it: memory, a health check, or a supervisor"},
 		{ReasonClock, nil, ours, "the clock of this host is wrong, so nothing is ordered by it", "set the clock, and keep it right with NTP"},
 		{ReasonEphemeral, nil, ours, "the data directory does not last, so each start would order another certificate, and the CA gives 5 a week",

@@ -30,6 +30,8 @@ func TestMain(m *testing.M) {
 	if err := flag.Set("test.parallel", "16"); err != nil {
 		panic(err)
 	}
+	// certmagic makes 10 orders in 10 s, so that many domains would take long.
+	certmagic.RateLimitEvents = 10_000
 	goleak.VerifyTestMain(m,
 		// What certmagic and Pebble leave running, in this order: up to 5 s
 		// after a lock is released; one a CA and account, for ever; one a CA.

@@ -2,7 +2,6 @@ package certs
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"time"
 
@@ -87,7 +86,7 @@ func (a *authority) hold(ctx context.Context, h *holdError) time.Time {
 	if a.waiting != h.reason {
 		a.log.Warn("no certificate is ordered for now", zap.String("reason", string(h.reason)), zap.String("cause", failure.Cause),
 			zap.String("fix", failure.Fix), zap.String("error", failure.Text), zap.Time("until", h.until),
-			zap.String("serving", servingWords(a.m.current.Load(), a.m.cfg.Now())))
+			zap.String("serving", a.m.serving()))
 	}
 	a.waiting = h.reason
 	return h.until
@@ -119,9 +118,11 @@ func (a *authority) failed(ctx context.Context, err error) time.Time {
 	a.update(func(s *state) { s.failures[failure.Reason]++; s.last = &failure })
 	a.log.Warn("certificate attempt failed", zap.String("reason", string(failure.Reason)), zap.String("cause", failure.Cause),
 		zap.String("fix", failure.Fix), zap.String("error", failure.Text), zap.Int("failures_in_a_row", a.rec.Failures),
-		zap.Duration("retry_in", a.rec.Next.Sub(now).Round(time.Second)), zap.String("serving", servingWords(a.m.current.Load(), now)),
+		zap.Duration("retry_in", a.rec.Next.Sub(now).Round(time.Second)), zap.String("serving", a.m.serving()),
 		zap.Int("issuance_budget_remaining", a.rec.Ledger.remaining(now, false)))
-	return a.nextLook(now)
+	next := a.nextLook(now)
+	a.tellOthers(failure, next)
+	return next
 }
 
 // fail enters a failure.
@@ -166,6 +167,7 @@ func (m *subject) succeeded(ctx context.Context, s stored) {
 // forgive makes the record as if nothing had failed. Why the fallback was asked
 // is remembered for as long as its certificate is served.
 func (a *authority) forgive(ctx context.Context, s stored) {
+	a.outage.leave(a.m)
 	was := a.rec
 	var last *Failure
 	a.update(func(s *state) { last, s.last = s.last, nil })
@@ -203,15 +205,4 @@ func later(a, b time.Time) time.Time {
 		return a
 	}
 	return b
-}
-
-// servingWords says what becomes of visitors meanwhile.
-func servingWords(cert *tls.Certificate, now time.Time) string {
-	switch {
-	case cert == nil:
-		return "no certificate"
-	case now.After(cert.Leaf.NotAfter):
-		return "an expired certificate"
-	}
-	return "the certificate at hand"
 }

@@ -90,7 +90,10 @@ func (m *subject) status() Status {
 
 // moments is the part of the status that concerns the certificate itself.
 func (m *subject) moments() Status {
-	s := m.holder.status("acme")
+	s := Status{Source: "acme"}
+	if c := m.served.Load(); c != nil {
+		s.Have, s.NotBefore, s.NotAfter, s.Issuer, s.Serial = true, c.notBefore, c.notAfter, c.issuer, c.serial
+	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	s.Role, s.Renewal, s.NextAttempt = m.shown.role, m.shown.renewal, m.shown.next

@@ -65,7 +65,7 @@ func (m *subject) load(ctx context.Context) (best stored, err error) {
 			continue
 		}
 		if cert, err := res.pair(m.domain); err == nil && m.better(cert, best.cert) {
-			best.cert = cert
+			best.cert, best.Issuer = cert, path.Base(issuer)
 		}
 	}
 	return best, nil

@@ -2,6 +2,7 @@ package certs
 
 import (
 	"context"
+	"crypto/tls"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -14,7 +15,7 @@ import (
 // A subject is a domain that a Manager keeps the certificate of. All that it does
 // is done by a job of the Manager's queue, one step at a time.
 type subject struct {
-	holder
+	domain      string
 	all         *Manager
 	cfg         *Config // the Manager's
 	log         *zap.Logger
@@ -23,6 +24,17 @@ type subject struct {
 	deaf        atomic.Bool   // word that was left cannot be taken up
 	former      *subject      // the same domain, removed and not at its end yet; nil = none
 	ended       chan struct{} // closed after the last step of a removed domain
+
+	served  atomic.Pointer[served]          // nil = none
+	current atomic.Pointer[tls.Certificate] // of served; nil = it is not in memory; Leaf is always set
+	used    atomic.Bool                     // lately
+	pinned  atomic.Bool                     // it stays in memory
+	looked  atomic.Bool                     // a step has looked what is stored
+	place   int                             // guarded by the cache
+
+	reading sync.Mutex // guards what follows
+	readErr error      // of the last time
+	readAt  time.Time
 
 	// Only a step uses these.
 	stopping func() bool // whether the step is to end
@@ -44,8 +56,7 @@ type shown struct {
 }
 
 func (m *Manager) newSubject(domain string) *subject {
-	s := &subject{all: m, cfg: &m.cfg, log: m.log.WithLazy(zap.String("domain", domain)), ended: make(chan struct{})}
-	s.domain = domain
+	s := &subject{domain: domain, place: -1, all: m, cfg: &m.cfg, log: m.log.WithLazy(zap.String("domain", domain)), ended: make(chan struct{})}
 	s.authorities = s.newAuthorities(m.cas)
 	s.job = m.queue.Job(s.run)
 	return s

@@ -30,12 +30,19 @@ func (m *subject) run(ctx context.Context) time.Time {
 		return time.Time{}
 	}
 	m.stopping = func() bool { return ctx.Err() != nil }
+	m.pinned.Store(true)
 	solves := m.connect()
 	next, err := m.step(ctx, solves)
 	if err != nil && ctx.Err() == nil { // the storage: no CA was asked
 		next = m.authorities[0].failed(ctx, &localError{err})
 	}
 	m.disconnect()
+	m.pinned.Store(m.hasUnsaved())
+	if m.all.crowded() {
+		for _, a := range m.authorities {
+			a.held = nil // read again by the next step
+		}
+	}
 	if ctx.Err() != nil {
 		return time.Time{}
 	}
@@ -60,6 +67,7 @@ func (m *subject) step(ctx context.Context, solves addresses) (next time.Time, e
 		return time.Time{}, fmt.Errorf("reading the stored certificate: %w", err)
 	}
 	m.adopt(s, "certificate loaded")
+	m.looked.Store(true)
 	for _, a := range m.authorities {
 		if err := a.open(ctx); err != nil {
 			return time.Time{}, fmt.Errorf("reading the record of orders: %w", err)
@@ -104,6 +112,9 @@ func (a *authority) try(ctx context.Context, forced bool) (got bool, next time.T
 		} else if !next.IsZero() {
 			return false, next
 		}
+		if why := a.outage.hold(a.m); why != nil {
+			return false, a.hold(ctx, why)
+		}
 	}
 	return a.tryNow(ctx, forced)
 }
@@ -137,7 +148,7 @@ func (m *subject) adopt(s stored, message string) {
 		return
 	}
 	m.show(func(shown *shown) { shown.role = s.role() })
-	if !m.serve(s.cert) {
+	if !m.serve(s) {
 		return
 	}
 	leaf := s.cert.Leaf
