@@ -61,6 +61,7 @@ func TestReasons(t *testing.T) {
 		{certs.LocalError(errors.New("unreadable")), nil, certs.ReasonStorage},
 		{certs.Unfit(errors.New("other name")), nil, certs.ReasonUnfit},
 		{certs.Hold(certs.ReasonBudget), nil, certs.ReasonBudget},
+		{certs.Hold(certs.ReasonShared), nil, certs.ReasonShared},
 		{certs.Hold(certs.ReasonClock), nil, certs.ReasonClock},
 		{certs.Hold(certs.ReasonEphemeral), nil, certs.ReasonEphemeral},
 		{certs.Hold(certs.ReasonCrashLoop), nil, certs.ReasonCrashLoop},
