@@ -76,8 +76,8 @@ type Profile struct {
 	Lifetime   time.Duration // whole seconds; 0 = 90 days
 }
 
-// LetsEncryptProfiles are the profiles of a Config that has none.
-func LetsEncryptProfiles() []Profile {
+// letsEncryptProfiles are the profiles of a Config that has none.
+func letsEncryptProfiles() []Profile {
 	return []Profile{
 		{Name: "classic", CommonName: true},
 		{Name: "tlsserver", Lifetime: 45 * 24 * time.Hour},
@@ -113,7 +113,7 @@ func Start(cfg Config) (*CA, error) {
 		cfg.Addr = "127.0.0.1:0"
 	}
 	if len(cfg.Profiles) == 0 {
-		cfg.Profiles = LetsEncryptProfiles()
+		cfg.Profiles = letsEncryptProfiles()
 	}
 	if cfg.Log == nil {
 		cfg.Log = io.Discard

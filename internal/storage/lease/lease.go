@@ -29,8 +29,8 @@ type Lease struct {
 
 type contextKey struct{}
 
-// NewContext returns a context whose writes are made under l.
-func NewContext(ctx context.Context, l Lease) context.Context {
+// newContext returns a context whose writes are made under l.
+func newContext(ctx context.Context, l Lease) context.Context {
 	return context.WithValue(ctx, contextKey{}, l)
 }
 

@@ -90,7 +90,7 @@ func (l *Locks) Guard(ctx context.Context, name string) (guarded context.Context
 	if err != nil {
 		return nil, nil, err
 	}
-	guarded, cancel := context.WithCancelCause(NewContext(ctx, h.Lease))
+	guarded, cancel := context.WithCancelCause(newContext(ctx, h.Lease))
 	stop := context.AfterFunc(h.lost, func() { cancel(fmt.Errorf("lock %q: %w", name, ErrLost)) })
 	return guarded, func(ctx context.Context) error {
 		stop()
