@@ -7,6 +7,7 @@ import (
 	"go.uber.org/zap"
 
 	"wellkey/internal/storage/lease"
+	"wellkey/internal/storage/tree"
 	"wellkey/internal/storage/trouble"
 )
 
@@ -16,7 +17,7 @@ import (
 var copiedPrefixes = []string{"certificates/", "registrations/", "accepted/"}
 
 func isCopied(key string) bool {
-	key = clean(key) + "/"
+	key = tree.Trim(key) + "/"
 	for _, prefix := range copiedPrefixes {
 		if strings.HasPrefix(key, prefix) {
 			return true

@@ -51,7 +51,7 @@ func (d *Directory) Quarantine(ctx context.Context, key, reason string) error {
 		return err
 	}
 	err := try(ctx, d, fmt.Sprintf("moving %q to quarantine", key), func(context.Context) error {
-		return d.quarantine(clean(key), reason)
+		return d.quarantine(tree.Trim(key), reason)
 	})
 	if err != nil {
 		return d.explain(err)

@@ -14,6 +14,8 @@ import (
 	"path"
 	"strings"
 
+	"wellkey/internal/storage/tree"
+
 	"go.uber.org/zap"
 )
 
@@ -82,7 +84,7 @@ func (k Keys) IsZero() bool { return len(k.all) == 0 }
 // else is sealed, so that a new kind of item is sealed unless somebody says that
 // it need not be.
 func public(key string) bool {
-	top, _, _ := strings.Cut(clean(key), "/")
+	top, _, _ := strings.Cut(tree.Trim(key), "/")
 	switch top {
 	case "registrations", "accepted", "issuance", "probe", "rejected":
 		return true
@@ -98,14 +100,14 @@ func (s *Store) seal(key string, value []byte) ([]byte, error) {
 	}
 	first := s.keys.all[0]
 	sealed := append(bytes.Clone(sealHeader), first.name[:]...)
-	return first.aead.Seal(sealed, nil, value, []byte(clean(key))), nil
+	return first.aead.Seal(sealed, nil, value, []byte(tree.Trim(key))), nil
 }
 
 // unseal opens what is sealed, and leaves alone what is not: sealing can begin
 // at any time. What lies in quarantine stays as it is.
 func (s *Store) unseal(key string, value []byte) ([]byte, error) {
 	rest, ok := bytes.CutPrefix(value, sealHeader)
-	if !ok || strings.HasPrefix(clean(key), "quarantine/") {
+	if !ok || strings.HasPrefix(tree.Trim(key), "quarantine/") {
 		return value, nil
 	}
 	if len(rest) < keyName {
@@ -116,7 +118,7 @@ func (s *Store) unseal(key string, value []byte) ([]byte, error) {
 		if !bytes.Equal(k.name[:], name) {
 			continue
 		}
-		plain, err := k.aead.Open(nil, nil, body, []byte(clean(key)))
+		plain, err := k.aead.Open(nil, nil, body, []byte(tree.Trim(key)))
 		if err != nil {
 			return nil, &sealError{key, "it was changed since, or is of another item: restore it from a backup"}
 		}

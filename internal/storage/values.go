@@ -10,13 +10,12 @@ import (
 	"os"
 	"path"
 	"path/filepath"
-	"slices"
-	"strings"
 	"syscall"
 
 	"github.com/caddyserver/certmagic"
 
 	"wellkey/internal/durable"
+	"wellkey/internal/storage/tree"
 )
 
 // Store makes value that of key, durably. A value that is already there is not
@@ -71,7 +70,7 @@ func (d *Directory) clear(key string, why error) bool {
 	if !errors.Is(why, syscall.ENOTDIR) && !errors.Is(why, syscall.EISDIR) && !errors.Is(why, fs.ErrExist) {
 		return false
 	}
-	key = clean(key)
+	key = tree.Trim(key)
 	for end := range len(key) {
 		if key[end] != '/' {
 			continue
@@ -181,25 +180,21 @@ func (d *Directory) Stat(ctx context.Context, key string) (certmagic.KeyInfo, er
 
 // name returns the path of key, which may be the directory itself.
 func (d *Directory) name(key string) (string, error) {
-	if slices.Contains(strings.FieldsFunc(key, func(r rune) bool { return r == '/' || r == filepath.Separator }), "..") ||
-		strings.ContainsRune(key, 0) {
-		return "", fmt.Errorf("storage key %q is not one: %w", key, fs.ErrInvalid)
+	cleaned, err := tree.Clean(filepath.ToSlash(key))
+	if err != nil {
+		return "", err
 	}
-	return d.under(clean(key)), nil
+	return d.under(cleaned), nil
 }
 
 // file is name for a key that may not be the directory itself.
 func (d *Directory) file(key string) (string, error) {
-	file, err := d.name(key)
-	if err == nil && file == d.path {
-		err = fmt.Errorf("storage key %q is empty: %w", key, fs.ErrInvalid)
+	cleaned, err := tree.Item(filepath.ToSlash(key))
+	if err != nil {
+		return "", err
 	}
-	return file, err
+	return d.under(cleaned), nil
 }
-
-// clean returns key without slashes at its ends and repeated ones, as
-// certmagic.FileStorage understands it.
-func clean(key string) string { return strings.TrimPrefix(path.Clean("/"+key), "/") }
 
 func (d *Directory) under(key string) string { return filepath.Join(d.path, filepath.FromSlash(key)) }
 
@@ -208,6 +203,6 @@ func (d *Directory) turn(key string) interface {
 	Unlock()
 } {
 	hash := fnv.New32a()
-	_, _ = hash.Write([]byte(clean(key))) // A hash takes all.
+	_, _ = hash.Write([]byte(tree.Trim(key))) // A hash takes all.
 	return &d.writes[hash.Sum32()%uint32(len(d.writes))]
 }

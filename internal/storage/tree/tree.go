@@ -10,14 +10,17 @@ import (
 	"strings"
 )
 
-// Clean returns key without slashes at its ends and repeated ones, as
-// certmagic.FileStorage understands it; "" is the root. A key with a part ".." or
-// a NUL is fs.ErrInvalid.
+// Trim returns key without slashes at its ends and repeated ones, as
+// certmagic.FileStorage understands it; "" is the root.
+func Trim(key string) string { return strings.TrimPrefix(path.Clean("/"+key), "/") }
+
+// Clean is Trim for a key that nobody has looked at: one with a part ".." or a NUL
+// is fs.ErrInvalid.
 func Clean(key string) (string, error) {
 	if slices.Contains(strings.Split(key, "/"), "..") || strings.ContainsRune(key, 0) {
 		return "", fmt.Errorf("storage key %q is not one: %w", key, fs.ErrInvalid)
 	}
-	return strings.TrimPrefix(path.Clean("/"+key), "/"), nil
+	return Trim(key), nil
 }
 
 // Item is Clean for a key that may not be the root.
