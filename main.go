@@ -51,7 +51,7 @@
 //	archive/          the keys that were replaced or given up; never cleaned up
 //	state/            certificates, and what the registrar remembers
 //	copy/             what serving needs of a shared storage while that is down
-//	sites/DOMAIN/     the first five of each domain, where there are several
+//	sites/DOMAIN/     of several domains, the keys and the credentials of each
 package main
 
 import (

@@ -82,6 +82,7 @@ func scriptCommands() map[string]func(ts *testscript.TestScript, neg bool, args 
 		"stop":        cmdStop,
 		"await":       cmdAwait,
 		"hosts":       cmdHosts,
+		"serves":      cmdServes,
 		"registered":  cmdRegistered,
 		"tesla":       cmdTesla,
 	}
@@ -186,9 +187,17 @@ func cmdWorld(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
+// cmdCredentials writes the credentials, or those of one of several sites.
 func cmdCredentials(ts *testscript.TestScript, neg bool, args []string) {
-	wants(ts, neg, len(args) == 0, "credentials")
-	ts.Check(stageOf(ts).world.WriteCredentials())
+	wants(ts, neg, len(args) <= 1, "credentials [DOMAIN]")
+	w := stageOf(ts).world
+	if len(args) == 0 {
+		ts.Check(w.WriteCredentials())
+		return
+	}
+	dir := filepath.Join(w.DataDir, "sites", args[0])
+	ts.Check(os.MkdirAll(dir, 0o700))
+	ts.Check(os.WriteFile(filepath.Join(dir, "credentials.yaml"), []byte(credentials(args[0])), 0o600))
 }
 
 // cmdServe starts wellkey in the world, and waits until its admin listener answers.
@@ -240,6 +249,21 @@ func cmdHosts(ts *testscript.TestScript, neg bool, args []string) {
 	status, err := stageOf(ts).world.AwaitStatus(ctx, func(s admin.Status) bool {
 		v := site(s, args[0])
 		return v == nil && args[1] == "not" || v != nil && !slices.ContainsFunc(v.Registrations, func(r admin.Registration) bool { return string(r.State) != args[1] })
+	})
+	if err != nil {
+		ts.Fatalf("%v; the last status: %+v", err, status.Sites)
+	}
+}
+
+// cmdServes waits until one of several sites has the key with a fingerprint, which is
+// registered everywhere.
+func cmdServes(ts *testscript.TestScript, neg bool, args []string) {
+	wants(ts, neg, len(args) == 2, "serves DOMAIN FINGERPRINT")
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	status, err := stageOf(ts).world.AwaitStatus(ctx, func(s admin.Status) bool {
+		v := site(s, args[0])
+		return v != nil && v.Key.Fingerprint == args[1] && !slices.ContainsFunc(v.Registrations, func(r admin.Registration) bool { return r.RegisteredFingerprint != args[1] })
 	})
 	if err != nil {
 		ts.Fatalf("%v; the last status: %+v", err, status.Sites)

@@ -38,3 +38,16 @@ TIME  fail       "odd\x1b[2J" region=na
 		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}
 }
+
+// With several domains, each line says which one it is about.
+func TestConsoleOfSeveralSites(t *testing.T) {
+	settings, err := config.New([]string{"HOME=/nonexistent", "WELLKEY_SITES_DIR=/nonexistent", "WELLKEY_LOG_FORMAT=console"}).LoadAll(true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out bytes.Buffer
+	newLogger(settings, &out, nil).With(zap.String("domain", "a.example.com")).Info("registration", zap.String("state", "registered"))
+	if !strings.Contains(out.String(), "registration domain=a.example.com state=registered") {
+		t.Errorf("got %s", out.String())
+	}
+}

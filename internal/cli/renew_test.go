@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"wellkey/internal/admin"
+	"wellkey/registrar"
 )
 
 // TestRenewNow: a running wellkey takes up what was asked for; where none runs,
@@ -49,5 +50,31 @@ func TestRenewRefuses(t *testing.T) {
 		if s := w.command(test.environ, test.args...); s.code != 2 || !strings.Contains(strings.Join(strings.Fields(s.errors), " "), test.want) {
 			t.Errorf("%s: got %+v, want %q", name, s, test.want)
 		}
+	}
+}
+
+// TestRenewOneSite: of several domains, the one that is named gets another
+// certificate, and the others keep theirs.
+func TestRenewOneSite(t *testing.T) {
+	t.Parallel()
+	a, b := "a.renew.example.com", "b.renew.example.com"
+	s := newSeveralOf(t, newWorld(t), a, b)
+	s.write(a, credentials(a))
+	s.write(b, credentials(b))
+	s.serve()
+	before := map[string]string{}
+	for _, domain := range []string{a, b} {
+		before[domain] = s.awaitState(domain, registrar.Registered).Certificate.Serial
+	}
+	environ := s.Environ("DOMAIN", "CREDENTIALS_FILE", "SITES_DIR="+s.dir)
+	if got := s.command(environ, "renew", "--now", "--domain", a); got.code != 0 || !strings.Contains(got.out, "The wellkey that serves "+a+" orders a certificate now") {
+		t.Errorf("got %+v", got)
+	}
+	status := s.await("another certificate", func(status admin.Status) bool {
+		v := site(status, a)
+		return v.Certificate.Have && v.Certificate.Serial != before[a]
+	})
+	if now := site(status, b).Certificate.Serial; now != before[b] {
+		t.Errorf("the certificate of the other site changed from %s to %s", before[b], now)
 	}
 }

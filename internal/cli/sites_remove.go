@@ -29,8 +29,7 @@ func sitesRemoveCommand(p Process) *cobra.Command {
 		Use:   "remove DOMAIN",
 		Short: "Take a site out; its key and its registration stay",
 		Long: `Move the file of a site into the directory "removed" below sites_dir. The
-wellkey that serves stops hosting the domain within seconds, and answers 421
-for it.
+wellkey that serves stops hosting the domain within seconds.
 
 Nothing is deleted: the key, the credentials, certificates and records stay
 where they are, and Tesla keeps the registration, since it has no request that

@@ -107,6 +107,10 @@ func TestSites(t *testing.T) {
 	s.write(a, credentials(a))
 	s.write(b, credentials(b))
 	r := s.serve()
+	start := s.awaitLine(r.Log, "wellkey starts", "sites_dir", s.dir)
+	if _, one := start.Fields["domain"]; one || start.Fields["sites_listed"] != 2.0 {
+		t.Errorf("the first line of the log says %v", start.Fields)
+	}
 	s.awaitState(a, registrar.Registered)
 	s.awaitState(b, registrar.Registered)
 	if s.keyOf(a) == s.keyOf(b) {
