@@ -191,28 +191,38 @@ func (p *process) get(ctx context.Context, path string, patience time.Duration) 
 // A log counts lines of the log by what they say, and keeps the last ones: a
 // hundred thousand sites say more than anybody would read.
 type log struct {
-	loaded, seen atomic.Int64 // "sites loaded"; "key reachable from outside"
+	seen atomic.Int64 // "key reachable from outside"
 
-	mu   sync.Mutex
-	rest []byte // guarded by mu; the last bytes
+	mu       sync.Mutex
+	loadedAt time.Time // guarded by mu; of "sites loaded"
+	rest     []byte    // guarded by mu; the last bytes
 }
 
 func newLog() *log { return new(log) }
 
 // logKept is how many bytes are kept of the log.
-const logKept = 16 << 10
+const logKept = 4 << 10
 
 // Write implements io.Writer. Wellkey writes each line at once.
 func (l *log) Write(text []byte) (int, error) {
-	l.loaded.Add(int64(bytes.Count(text, []byte(`"sites loaded"`))))
 	l.seen.Add(int64(bytes.Count(text, []byte(`"key reachable from outside"`))))
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.loadedAt.IsZero() && bytes.Contains(text, []byte(`"sites loaded"`)) {
+		l.loadedAt = time.Now()
+	}
 	l.rest = append(l.rest, text...)
 	if more := len(l.rest) - logKept; more > 0 {
 		l.rest = append([]byte(nil), l.rest[more:]...)
 	}
 	return len(text), nil
+}
+
+// loaded returns when all sites were read; zero = they are not.
+func (l *log) loaded() time.Time {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.loadedAt
 }
 
 func (l *log) tail() string {

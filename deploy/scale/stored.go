@@ -93,10 +93,10 @@ func measureCount(ctx context.Context, o options, w *testworld.World, l *layer, 
 		return c, fmt.Errorf("%w\n%s", err, p.log.tail())
 	}
 	c.first = at.Sub(p.began)
-	if err := until(ctx, o.patience, "all sites", func() bool { return p.log.loaded.Load() > 0 }); err != nil {
+	if err := until(ctx, o.patience, "all sites", func() bool { return !p.log.loaded().IsZero() }); err != nil {
 		return c, err
 	}
-	c.loaded = time.Since(p.began)
+	c.loaded = p.log.loaded().Sub(p.began)
 	say("%d sites: the first after %v, all after %v", n, c.first.Round(time.Millisecond), c.loaded.Round(time.Millisecond))
 	if until(ctx, o.patience, "all looks", func() bool { return int(p.log.seen.Load()) >= n }) == nil {
 		c.looked = time.Since(p.began)
