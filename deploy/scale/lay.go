@@ -35,7 +35,7 @@ type layer struct {
 	signer            *testca.Signer
 	key               crypto.Signer // of all certificates: making one each would only take time
 	laid              int
-	metas             string // issuer's name in the storage
+	issuer            string // its name in the storage
 }
 
 func newLayer(w *testworld.World, dir string, signer *testca.Signer) (*layer, error) {
@@ -44,7 +44,7 @@ func newLayer(w *testworld.World, dir string, signer *testca.Signer) (*layer, er
 		return nil, err
 	}
 	l := &layer{dataDir: w.DataDir, sitesDir: filepath.Join(dir, "sites"), directory: w.CA.Directory(), signer: signer, key: key}
-	l.metas = (&certmagic.ACMEIssuer{CA: l.directory}).IssuerKey()
+	l.issuer = (&certmagic.ACMEIssuer{CA: l.directory}).IssuerKey()
 	return l, os.MkdirAll(l.sitesDir, 0o700)
 }
 
@@ -78,10 +78,11 @@ func (l *layer) layOne(domain string) error {
 	}
 	state := filepath.Join(l.dataDir, "state")
 	for path, data := range map[string][]byte{
-		filepath.Join(state, certmagic.StorageKeys.SiteCert(l.metas, domain)):       leaf.CertPEM,
-		filepath.Join(state, certmagic.StorageKeys.SitePrivateKey(l.metas, domain)): leaf.KeyPEM,
-		filepath.Join(state, certmagic.StorageKeys.SiteMeta(l.metas, domain)):       meta,
-		filepath.Join(l.dataDir, "sites", domain, "key.pem"):                        key,
+		filepath.Join(state, certmagic.StorageKeys.SiteCert(l.issuer, domain)):       leaf.CertPEM,
+		filepath.Join(state, certmagic.StorageKeys.SitePrivateKey(l.issuer, domain)): leaf.KeyPEM,
+		filepath.Join(state, certmagic.StorageKeys.SiteMeta(l.issuer, domain)):       meta,
+		filepath.Join(state, "issuance", l.issuer, domain+".json"):                   fmt.Appendf(nil, `{"domain":%q}`, domain),
+		filepath.Join(l.dataDir, "sites", domain, "key.pem"):                         key,
 	} {
 		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 			return err

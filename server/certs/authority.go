@@ -53,6 +53,7 @@ type authority struct {
 	rec     record
 	opened  bool      // rec was read
 	stale   bool      // rec is not stored as it is
+	marked  bool      // the stored one says that an attempt is under way
 	started time.Time // when rec was read
 	looked  time.Time // when it was last looked at, while it was down
 	lookAt  time.Time // when to look again whether it is back

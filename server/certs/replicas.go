@@ -72,7 +72,7 @@ func (*waitError) Error() string { return "another replica tried, and failed" }
 // reread takes over what other replicas wrote into the record. A storage that lost
 // the record gets ours.
 func (a *authority) reread(ctx context.Context) error {
-	rec, err := a.readRecord(ctx)
+	rec, _, err := a.readRecord(ctx)
 	if err != nil || rec.Settings == "" && !rec.Ledger.Damaged {
 		return err
 	}
