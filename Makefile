@@ -1,5 +1,5 @@
 # Names for what people type; .ci/ has the work, so that a machine does the same.
-.PHONY: build test demo check image release clean
+.PHONY: build test demo scale check image release clean
 
 build: # a static binary
 	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w' -o wellkey .
@@ -10,6 +10,9 @@ test: # all tests, with the race detector, which needs cgo; Chromium opens the s
 
 demo: # everything on this machine's loopback: CA, DNS, Tesla, wellkey
 	go run ./deploy/demo
+
+scale: # measure many sites in one process, on loopback; see docs/performance.md
+	go run ./deploy/scale
 
 check: # all that must hold before a change is taken
 	.ci/run
