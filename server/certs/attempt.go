@@ -80,7 +80,7 @@ func (a *authority) checkLasting(ctx context.Context) error {
 		return nil
 	}
 	if ephemeral, why := storage.Ephemeral(ctx); ephemeral {
-		return &holdError{ReasonEphemeral, a.m.cfg.Now().Add(lookAgain), "the data directory does not last: " + why}
+		return &holdError{ReasonEphemeral, a.m.cfg.Now().Add(lookAgain), "the data directory does not last: " + why, false}
 	}
 	return nil
 }
@@ -104,7 +104,7 @@ func (a *authority) spendAndOrder(ctx context.Context, s stored, forced bool) (r
 	}
 	if !forced && a.rec.Ledger.remaining(now, apart) == 0 {
 		a.keepRecord(ctx)
-		return resource{}, &holdError{ReasonBudget, a.rec.Ledger.refill(now, apart), "the issuance budget is spent"}
+		return resource{}, &holdError{ReasonBudget, a.rec.Ledger.refill(now, apart), "the issuance budget is spent", false}
 	}
 	if s.of != a && !forced {
 		if err := a.mayAsk(ctx); err != nil {

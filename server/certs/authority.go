@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/caddyserver/certmagic"
@@ -37,6 +38,10 @@ type ca struct {
 	account   chan struct{} // holds one while somebody mends the account
 	outage    outage
 	orders    orders
+
+	accountMade atomic.Int64 // Unix time in ns when the last account replaced a damaged one
+	silentUntil atomic.Int64 // likewise until when it is not asked when to renew
+	toldUsedUp  atomic.Int64 // likewise when it was last logged that the orders for all are used up
 }
 
 // An authority is a CA for one domain, with all that we have there for it: the

@@ -31,7 +31,7 @@ func (m *subject) checkClock() error {
 }
 
 func (m *subject) clockHold(text string) error {
-	return &holdError{ReasonClock, m.cfg.Now().Add(clockAgain), text}
+	return &holdError{ReasonClock, m.cfg.Now().Add(clockAgain), text, false}
 }
 
 // clockOffset returns by how much our clock is ahead of others'; the largest one

@@ -12,6 +12,7 @@ import (
 	"path"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/caddyserver/certmagic"
 	"github.com/mholt/acmez/v3/acme"
@@ -167,13 +168,15 @@ func (a *authority) accountOf(ctx context.Context, key crypto.Signer) (acme.Acco
 // dropAccount gives up an account, so that certmagic makes another.
 func (a *authority) dropAccount(ctx context.Context, why string) error {
 	now := a.m.cfg.Now()
-	if again := a.rec.AccountMade.Add(day); !a.rec.AccountMade.IsZero() && now.Before(again) {
-		return &holdError{ReasonAccount, again, why + ", and another account was made within a day"}
+	made := later(a.rec.AccountMade, time.Unix(0, a.accountMade.Load())) // for whichever domain
+	if again := made.Add(day); now.Before(again) {
+		return &holdError{ReasonAccount, again, why + ", and another account was made within a day", false}
 	}
 	registration, _ := a.accountKeys()
 	if err := a.m.quarantine(ctx, path.Dir(registration), why); err != nil {
 		return &localError{err}
 	}
 	a.rec.AccountMade, a.rec.Unlinked = now, true
+	a.accountMade.Store(now.UnixNano())
 	return nil
 }

@@ -154,6 +154,7 @@ type holdError struct {
 	reason Reason
 	until  time.Time
 	text   string
+	shared bool // by all domains, so it is logged for one
 }
 
 func (e *holdError) Error() string { return e.text }

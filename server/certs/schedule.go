@@ -61,7 +61,7 @@ func (a *authority) backedOff(ctx context.Context) (next time.Time, why *holdErr
 	now := a.m.cfg.Now()
 	if calm := a.started.Add(crashPause); a.rec.Unclean >= crashes {
 		if now.Before(calm) {
-			return calm, &holdError{ReasonCrashLoop, calm, "too many unclean stops"}
+			return calm, &holdError{ReasonCrashLoop, calm, "too many unclean stops", false}
 		}
 		a.rec.Unclean = 0
 	}
@@ -84,7 +84,11 @@ func (a *authority) hold(ctx context.Context, h *holdError) time.Time {
 		a.keepRecord(ctx)
 	}
 	if a.waiting != h.reason {
-		a.log.Warn("no certificate is ordered for now", zap.String("reason", string(h.reason)), zap.String("cause", failure.Cause),
+		level := zap.WarnLevel
+		if h.shared {
+			level = zap.DebugLevel
+		}
+		a.log.Log(level, "no certificate is ordered for now", zap.String("reason", string(h.reason)), zap.String("cause", failure.Cause),
 			zap.String("fix", failure.Fix), zap.String("error", failure.Text), zap.Time("until", h.until),
 			zap.String("serving", a.m.serving()))
 	}

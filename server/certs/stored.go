@@ -17,6 +17,10 @@ import (
 	"go.uber.org/zap"
 )
 
+// afterSilence is how long a CA is not asked when to renew, for any domain, after it
+// did not answer.
+const afterSilence = 10 * time.Minute
+
 // renewalRatio is the part of a certificate's life that is left when it is
 // renewed, unless the CA wants it earlier (Let's Encrypt's integration guide).
 const renewalRatio = 1.0 / 3
@@ -191,11 +195,17 @@ func (a *authority) refreshARI(ctx context.Context, s *stored) {
 	if !s.ari.HasWindow() || !s.ari.NeedsRefresh() && !s.ari.SelectedTime.IsZero() {
 		return
 	}
+	if a.m.cfg.Now().UnixNano() < a.silentUntil.Load() {
+		return // it would hold up a worker that others wait for
+	}
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
 	info, err := a.client.iss.GetRenewalInfo(ctx, certmagic.Certificate{Certificate: *s.cert})
 	if err != nil {
 		a.log.Debug("asking the CA when to renew", zap.Error(err))
+		if classify(err).ofTheCA() {
+			a.silentUntil.Store(a.m.cfg.Now().Add(afterSilence).UnixNano())
+		}
 		return
 	}
 	if info.SameWindow(s.ari) && !s.ari.SelectedTime.IsZero() {

@@ -60,7 +60,7 @@ func (o *outage) hold(m *subject) *holdError {
 	}
 	o.waiting[m] = struct{}{}
 	until := later(o.until, now).Add(afterFinder)
-	return &holdError{o.reason, until.Add(jitter(10 * afterFinder)), fmt.Sprintf("%s found out for all domains: %s", o.finder.domain, o.text)}
+	return &holdError{o.reason, until.Add(jitter(10 * afterFinder)), fmt.Sprintf("%s found out for all domains: %s", o.finder.domain, o.text), true}
 }
 
 // over tells all that the CA works, as the finder, or somebody who was not held,
@@ -113,8 +113,11 @@ func (a *authority) mayAsk(ctx context.Context) error {
 		return &localError{fmt.Errorf("reading what was ordered for all domains: %w", err)}
 	}
 	if !at.IsZero() {
-		a.log.Debug("the orders for all domains are used up for now", zap.Time("until", at))
-		return &holdError{ReasonShared, at.Add(jitter(10 * time.Minute)), "the orders for all domains together are used up for now"}
+		now := a.m.cfg.Now()
+		if told := a.toldUsedUp.Load(); now.UnixNano()-told >= int64(accountWindow) && a.toldUsedUp.CompareAndSwap(told, now.UnixNano()) {
+			a.log.Warn("the new orders for all domains together are used up, so more certificates come in turn", zap.Time("until", at))
+		}
+		return &holdError{ReasonShared, at.Add(jitter(10 * time.Minute)), "the orders for all domains together are used up for now", true}
 	}
 	return nil
 }
