@@ -231,53 +231,6 @@ func TestStorageIsDown(t *testing.T) {
 	await(t, "the certificate that was not in memory", func() bool { return c.shakeWith(t, missing) == nil })
 }
 
-// A countingStorage counts what is stored.
-type countingStorage struct {
-	certmagic.Storage
-	stored atomic.Int32
-}
-
-func (s *countingStorage) Store(ctx context.Context, key string, value []byte) error {
-	s.stored.Add(1)
-	return s.Storage.Store(ctx, key, value)
-}
-
-// TestRestartOfManyWritesNothing: where there are many domains and nothing is to be
-// done, a start and a stop leave the storage alone.
-func TestRestartOfManyWritesNothing(t *testing.T) {
-	t.Parallel()
-	const n = 100
-	store := &countingStorage{Storage: &certmagic.FileStorage{Path: t.TempDir()}}
-	for start, most := range []int32{2 * n, 0} {
-		store.stored.Store(0)
-		m, err := certs.New(certs.Config{Storage: store, Directory: "https://127.0.0.1:1/", TLSAddr: func() string { return "" }})
-		if err != nil {
-			t.Fatal(err)
-		}
-		for i := range n {
-			m.Add(fmt.Sprintf("n%d.restart.test", i))
-		}
-		ctx, stop := context.WithCancel(t.Context())
-		ended := make(chan error, 1)
-		go func() { ended <- m.Run(ctx) }()
-		await(t, "that all were looked at", func() bool {
-			for i := range n {
-				if m.Status(fmt.Sprintf("n%d.restart.test", i)).NextAttempt.IsZero() {
-					return false
-				}
-			}
-			return true
-		})
-		stop()
-		if err := <-ended; err != nil {
-			t.Fatal(err)
-		}
-		if got := store.stored.Load(); got != most {
-			t.Errorf("start %d stored %d items, want %d", start+1, got, most)
-		}
-	}
-}
-
 // TestOutageIsFoundOnce: one domain finds out that the CA is down, and the others
 // leave it alone; once it is back, all get their certificates.
 func TestOutageIsFoundOnce(t *testing.T) {
