@@ -37,9 +37,8 @@
 //
 // Logs go to standard error: JSON, or lines for people on a terminal. Exit
 // status: 0 stopped as asked, 1 failed while running, 2 wrong settings, so a
-// restart would not help. Of doctor, register, keygen, status, sites and rotate: 0 all
-// is well, 1 something must be fixed, 2 wrong settings or usage, 3 nothing is wrong but
-// something is open.
+// restart would not help. Of all other commands: 0 all is well, 1 something must be
+// fixed, 2 wrong settings or usage, 3 nothing is wrong but something is open.
 //
 // The data directory (data_dir) holds
 //

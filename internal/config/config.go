@@ -1,7 +1,7 @@
 // Package config reads the settings. One table (see table.go) holds the name,
 // default, help and parser of every setting; the flags, the environment
-// variables, the keys of the YAML file, the help text and the table of the
-// README are all made from it, so they cannot disagree.
+// variables, the keys of the YAML file, the help text and docs/settings.md are all
+// made from it, so they cannot disagree.
 //
 // A setting is taken from its flag, else from the environment, else from the
 // file, else it has its default. What is not known is an error, not ignored: a
