@@ -116,8 +116,11 @@ func measureCount(ctx context.Context, o options, w *testworld.World, l *layer, 
 		return c, fmt.Errorf("%w\n%s", err, p.log.tail())
 	}
 	say("%d sites: added one in %v", n, c.add.Round(time.Millisecond))
-	c.scraped, err = p.scrape(ctx, o.patience) // last, since it takes memory
-	return c, err
+	var failed error
+	if c.scraped, failed = p.scrape(ctx, o.patience); failed != nil { // last, since it takes memory
+		say("%d sites: no metrics: %v", n, failed) // which is a measurement, too
+	}
+	return c, ctx.Err()
 }
 
 // addSites adds sites to n that are there, one after the other.

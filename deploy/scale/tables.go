@@ -59,6 +59,10 @@ func (t *tables) many(c *count) {
 	if c.looked == 0 {
 		looked = fmt.Sprintf("%d of them", c.looks)
 	}
+	goroutines, scraped := fmt.Sprintf("%.0f", c.scraped.goroutines), fmt.Sprintf("%s, %.1f MB", duration(c.scraped.took), float64(c.scraped.bytes)/1e6)
+	if c.scraped.bytes == 0 {
+		goroutines, scraped = "-", "none in time"
+	}
 	site := "-"
 	if c.sites >= 1000 { // else it is lost in what wellkey needs for itself
 		base := 0.0
@@ -67,8 +71,8 @@ func (t *tables) many(c *count) {
 		}
 		site = fmt.Sprintf("%.1f KiB", (c.memory-base)/1024/float64(c.sites))
 	}
-	t.line("| %s | %s | %s | %s | %.0f MiB | %s | %.0f | %.1f %% | %s (%s) | %s | %s, %.1f MB |", number(c.sites), duration(c.first), duration(c.loaded), looked,
-		c.memory/(1<<20), site, c.scraped.goroutines, 100*c.idle, duration(c.add), duration(c.worstAdd), duration(c.stopped), duration(c.scraped.took), float64(c.scraped.bytes)/1e6)
+	t.line("| %s | %s | %s | %s | %.0f MiB | %s | %s | %.1f %% | %s (%s) | %s | %s |", number(c.sites), duration(c.first), duration(c.loaded), looked,
+		c.memory/(1<<20), site, goroutines, 100*c.idle, duration(c.add), duration(c.worstAdd), duration(c.stopped), scraped)
 }
 
 // handshakes prints what handshakes cost with each number of sites.
