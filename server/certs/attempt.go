@@ -41,8 +41,8 @@ func (a *authority) attempt(ctx context.Context, forced bool) error {
 		return err
 	}
 	// Nothing is asked of the CA where the record of it could not be stored.
-	a.rec.Running = !a.m.cfg.Shared          // with others, nobody would know whose end it was
-	defer func() { a.rec.Running = false }() // stored with what comes of it, or at the stop
+	a.rec.Running = !a.m.cfg.Shared                // with others, nobody would know whose end it was
+	defer func() { a.rec.Running = a.m.marks() }() // stored with what comes of it, or at the stop
 	if err := a.writeRecord(ctx); err != nil {
 		return &localError{err}
 	}
@@ -62,7 +62,7 @@ func (a *authority) attempt(ctx context.Context, forced bool) error {
 	if err != nil {
 		return err
 	}
-	a.rec.Running, a.rec.Unclean = false, 0
+	a.rec.Running, a.rec.Unclean = a.m.marks(), 0
 	return a.take(ctx, fresh)
 }
 

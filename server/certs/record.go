@@ -43,7 +43,7 @@ type record struct {
 	AccountMade time.Time `json:"account_made,omitzero"` // the last account that replaced a damaged one
 	Unlinked    bool      `json:"unlinked,omitempty"`    // the CA refuses to hear what a renewal replaces
 
-	Running bool `json:"running"`           // an attempt is under way; true at the start = it was cut short
+	Running bool `json:"running"`           // no clean stop yet; of many domains, an attempt is under way
 	Unclean int  `json:"unclean,omitempty"` // starts in a row that found it so
 }
 
@@ -70,19 +70,28 @@ func (a *authority) open(ctx context.Context) error {
 	default:
 		a.rec.Unclean = 0
 	}
-	a.rec.Running = false // until there is an attempt
+	a.rec.Running = a.m.marks()
 	a.opened, a.started = true, a.m.cfg.Now()
 	a.update(func(s *state) { s.last = a.rec.Last })
 	if a.role == Primary {
 		a.showWhy()
 	}
-	if !whole {
+	if a.rec.Running || !whole {
 		a.keepRecord(ctx)
-	} else { // a hundred thousand domains would have it written for nothing at every start
+	} else {
 		a.publish()
 	}
 	return nil
 }
+
+// fewDomains is for how many each start and stop is noted in the record of orders,
+// so that a crash loop is noticed wherever it ends. With more, that would be
+// thousands of writes at every restart, and only attempts are noted.
+const fewDomains = 64
+
+// marks reports whether starts and stops are noted: not where replicas share the
+// record, since nobody would know whose they were.
+func (m *subject) marks() bool { return !m.cfg.Shared && m.all.count.Load() <= fewDomains }
 
 // takeRecord makes rec ours. What failed with other settings does not count.
 func (a *authority) takeRecord(rec record) {
