@@ -120,7 +120,7 @@ func keyOfBefore(ctx context.Context, s *config.Settings) error {
 	}
 	for _, a := range remembered(ctx, s) {
 		if a.Key == before.Key() {
-			return fmt.Errorf("Tesla has the key in %s for %s, from the time when it was the only domain here.\n"+
+			return fmt.Errorf("the key in %s is the one that Tesla has for %s, from the time when it was the only domain here.\n"+
 				"Give it to the site: copy it to %s (its directory has mode 0700), or add --key-file %s", path, s.Domain, s.KeyFile, path)
 		}
 	}

@@ -104,7 +104,7 @@ func TestFromOneDomainToSeveral(t *testing.T) {
 	s := &several{w, filepath.Join(w.DataDir, "sites")}
 	environ := append(w.Environ("DOMAIN", "CREDENTIALS_FILE", "SITES_DIR="+s.dir), "HOME="+w.dir)
 	if got := w.command(environ, "sites", "add", w.Domain); got.code != 1 ||
-		!strings.Contains(squeezed(got.errors), "Tesla has the key in "+w.DataDir+"/key.pem for "+w.Domain) || !strings.Contains(got.errors, "Nothing was written") {
+		!strings.Contains(squeezed(got.errors), "the key in "+w.DataDir+"/key.pem is the one that Tesla has for "+w.Domain) || !strings.Contains(got.errors, "Nothing was written") {
 		t.Errorf("without a copy: %+v", got)
 	}
 	blocks := sitesDocument(t, "sh")
