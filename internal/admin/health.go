@@ -6,6 +6,7 @@ import (
 	"net/http"
 
 	"wellkey/internal/listen"
+	"wellkey/registrar"
 )
 
 // health answers that the process is alive, and nothing more: a restart heals
@@ -18,7 +19,7 @@ func (a *Admin) health(w http.ResponseWriter, _ *http.Request) {
 // ready answers whether the key can be served, and if not, why.
 func (a *Admin) ready(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-	if err := a.notReady(); err != nil {
+	if err := a.notReady(a.config.Registrar.Snapshot().Sites); err != nil {
 		w.WriteHeader(http.StatusServiceUnavailable)
 		_, _ = fmt.Fprintln(w, err)
 		return
@@ -29,14 +30,13 @@ func (a *Admin) ready(w http.ResponseWriter, _ *http.Request) {
 // notReady returns why no key can be served: nil when one can. Before the first
 // certificate it can be, since the CA must reach us to give one; and of many
 // sites, one that has a key is enough, or the newest would stop all others.
-func (a *Admin) notReady() error {
+func (a *Admin) notReady(sites []registrar.SiteSnapshot) error {
 	if a.config.Stopping != nil && a.config.Stopping() {
 		return errors.New("stopping")
 	}
 	if l := serving(a.config.Server.Listeners()); !l.Bound {
 		return fmt.Errorf("the %s listener is not bound yet", l.Name)
 	}
-	sites := a.config.Registrar.Snapshot().Sites
 	for _, s := range sites {
 		if !s.Key.IsZero() {
 			return nil

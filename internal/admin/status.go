@@ -153,7 +153,8 @@ func (a *Admin) Status() Status {
 		Version: a.config.Version, At: a.now(), Started: a.started, Ready: true,
 		Listeners: []Listener{}, Sites: []SiteView{}, KeyFetches: []Fetch{},
 	}
-	if err := a.notReady(); err != nil {
+	sites := a.config.Registrar.Snapshot().Sites // made anew of all sites at each call
+	if err := a.notReady(sites); err != nil {
 		out.Ready, out.NotReady = false, err.Error()
 	}
 	if a.config.Storage != nil {
@@ -166,7 +167,7 @@ func (a *Admin) Status() Status {
 	for _, f := range a.config.Server.KeyFetches() {
 		out.KeyFetches = append(out.KeyFetches, Fetch{f.Client, f.Count, f.Last})
 	}
-	for _, s := range a.config.Registrar.Snapshot().Sites {
+	for _, s := range sites {
 		known, ok := a.config.Site(s.Domain)
 		if !ok { // it went since the snapshot
 			continue
