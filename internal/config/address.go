@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 
+	"wellkey/internal/loopback"
 	"wellkey/registrar/fleetapi"
 )
 
@@ -114,8 +115,7 @@ func checkBaseURL(text string) (what, fix string) {
 	if right := strings.ToLower(u.Scheme + "://" + u.Host); right != text {
 		return quote(text) + " has a slash, a path, upper-case letters or more behind the host", "Write " + right
 	}
-	ip, err := netip.ParseAddr(u.Hostname())
-	if loopback := u.Hostname() == "localhost" || err == nil && ip.IsLoopback(); u.Scheme == "http" && !loopback {
+	if u.Scheme == "http" && !loopback.Is(u.Hostname()) {
 		return quote(text) + " would send the client secret in the clear", "Write https; http is for loopback only"
 	}
 	return "", ""

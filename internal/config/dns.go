@@ -11,6 +11,7 @@ import (
 	"time"
 	"unicode"
 
+	"wellkey/internal/loopback"
 	"wellkey/internal/secret"
 )
 
@@ -275,21 +276,11 @@ func (d *draft) finishProvider(p dnsProvider) {
 	if given := d.given(password) || d.given(password+"_file"); given && !d.given(user) && d.sound(user) {
 		d.fault(d.either(password), "is set without a user", "Set "+user+" too")
 	}
-	for _, url := range []struct{ name, text string }{{"dns_acmedns_url", s.ACMEDNSURL}, {"dns_httpreq_url", s.HTTPReqURL}} {
-		if rest, clear := strings.CutPrefix(url.text, "http://"); clear && !loopback(rest) {
-			d.warn(url.name, "is not https, so whoever is in the network between can change your DNS: use it only where nobody else is")
+	for _, api := range []struct{ name, text string }{{"dns_acmedns_url", s.ACMEDNSURL}, {"dns_httpreq_url", s.HTTPReqURL}} {
+		if u, err := url.Parse(api.text); err == nil && u.Scheme == "http" && !loopback.Is(u.Hostname()) {
+			d.warn(api.name, "is not https, so whoever is in the network between can change your DNS: use it only where nobody else is")
 		}
 	}
-}
-
-// loopback reports whether the host at the beginning of rest is this machine.
-func loopback(rest string) bool {
-	u, err := url.Parse("http://" + rest)
-	if err != nil {
-		return false
-	}
-	ip, err := netip.ParseAddr(u.Hostname())
-	return u.Hostname() == "localhost" || err == nil && ip.IsLoopback()
 }
 
 // finishSecret reads the file of a secret that may be given either way.

@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"wellkey/internal/loopback"
 )
 
 // An Upstream is the operator's application, which gets every request that is
@@ -219,7 +221,7 @@ func (d *draft) isUs(addr, scheme string) bool {
 	if host == s.Domain && s.Domain != "" {
 		return true
 	}
-	if ip, err := netip.ParseAddr(host); host != "localhost" && (err != nil || !ip.IsLoopback()) {
+	if !loopback.Is(host) {
 		return false
 	}
 	for _, ours := range []string{s.HTTPAddr, s.HTTPSAddr} {

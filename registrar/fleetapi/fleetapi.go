@@ -26,7 +26,6 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"net/netip"
 	"net/url"
 	"strings"
 	"time"
@@ -35,6 +34,7 @@ import (
 	"go.uber.org/zap"
 	"golang.org/x/time/rate"
 
+	"wellkey/internal/loopback"
 	"wellkey/internal/secret"
 	"wellkey/internal/skew"
 )
@@ -221,16 +221,11 @@ func checkURL(raw string) (string, error) {
 	case u.Hostname() == "" || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "":
 		return "", fmt.Errorf("%q is not of the form https://host", raw)
 	case u.Scheme == "https":
-	case u.Scheme == "http" && loopback(u.Hostname()):
+	case u.Scheme == "http" && loopback.Is(u.Hostname()):
 	default:
 		return "", fmt.Errorf("%q is not https; http is accepted for loopback addresses only, since it would show the client secret", raw)
 	}
 	return u.Scheme + "://" + u.Host, nil
-}
-
-func loopback(host string) bool {
-	addr, err := netip.ParseAddr(host)
-	return host == "localhost" || err == nil && addr.IsLoopback()
 }
 
 // known returns an error, for programmers, where there is no such region.

@@ -4,9 +4,10 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
-	"net"
 	"net/url"
 	"strings"
+
+	"wellkey/internal/loopback"
 )
 
 // A Directory is an ACME CA.
@@ -36,12 +37,7 @@ func directories() []Directory {
 // operator's own may have none, but that we cannot know.
 func (d Directory) production() bool {
 	u, err := url.Parse(d.URL)
-	return err != nil || d.Name != "letsencrypt-staging" && !loopback(u.Hostname())
-}
-
-func loopback(host string) bool {
-	ip := net.ParseIP(host)
-	return host == "localhost" || ip != nil && ip.IsLoopback()
+	return err != nil || d.Name != "letsencrypt-staging" && !loopback.Is(u.Hostname())
 }
 
 // ResolveDirectory returns the CA that name stands for: "letsencrypt",
@@ -58,7 +54,7 @@ func ResolveDirectory(name string) (Directory, error) {
 	if err != nil || u.Host == "" {
 		return Directory{}, fmt.Errorf("acme_directory %q is neither a URL nor one of %s", name, strings.Join(names, ", "))
 	}
-	if u.Scheme != "https" && !(u.Scheme == "http" && loopback(u.Hostname())) {
+	if u.Scheme != "https" && !(u.Scheme == "http" && loopback.Is(u.Hostname())) {
 		return Directory{}, fmt.Errorf("acme_directory %q must begin with https://", name)
 	}
 	if u.User != nil {

@@ -14,9 +14,10 @@ import (
 	"wellkey/internal/skew"
 )
 
-// Explain puts err into words as a Manager with or without an EAB would.
+// Explain puts err into words as a Manager with or without an EAB would, about
+// explain.test.
 func Explain(err error, eab *EAB) Failure {
-	a := &authority{ca: &ca{eab: eab}, m: &subject{cfg: &Config{Common: Common{Now: time.Now}}}}
+	a := &authority{ca: &ca{eab: eab}, m: &subject{domain: "explain.test", cfg: &Config{Common: Common{Now: time.Now}}}}
 	return a.explain(err)
 }
 

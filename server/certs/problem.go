@@ -180,7 +180,7 @@ func (a *authority) explain(err error) Failure {
 	if problem := (acme.Problem{}); errors.As(err, &problem) {
 		text = strings.TrimPrefix(problem.Type, acme.ProblemTypeNamespace) + ": " + problem.Detail
 	}
-	fix := row.fix
+	fix := strings.Replace(row.fix, "wellkey renew --now", "wellkey renew --now --domain "+a.m.domain, 1)
 	if a.role == Fallback { // which has settings of its own
 		fix = strings.NewReplacer("acme_eab_", "acme_fallback_eab_", "acme_directory", "acme_fallback_directory").Replace(fix)
 	}

@@ -88,6 +88,13 @@ func TestReasons(t *testing.T) {
 	}
 }
 
+// TestFixNamesTheDomain: of several, a command must be told which one.
+func TestFixNamesTheDomain(t *testing.T) {
+	if got := certs.Explain(certs.Hold(certs.ReasonBudget), nil).Fix; !strings.HasSuffix(got, "wellkey renew --now --domain explain.test") {
+		t.Errorf("got %q", got)
+	}
+}
+
 func TestFailureTextIsQuotedAndCut(t *testing.T) {
 	got := certs.Explain(problem("dns", "\x1b[31m"+strings.Repeat("x", 5000), 400), nil).Text
 	if len(got) > 600 || !strings.HasPrefix(got, `"dns: \x1b[31m`) {

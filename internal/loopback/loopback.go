@@ -1,0 +1,12 @@
+// Package loopback tells whether a host is this machine itself, where secrets
+// may go without TLS.
+package loopback
+
+import "net/netip"
+
+// Is reports whether host, a name or an address without port and brackets, is
+// "localhost" or a loopback address. No name is looked up.
+func Is(host string) bool {
+	ip, err := netip.ParseAddr(host)
+	return host == "localhost" || err == nil && ip.Unmap().IsLoopback()
+}
