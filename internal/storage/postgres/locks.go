@@ -40,9 +40,6 @@ func (s server) Release(ctx context.Context, l lease.Lease) (bool, error) {
 }
 
 func (s server) change(ctx context.Context, statement string, args ...any) (bool, error) {
-	if err := s.store.prepare(ctx); err != nil {
-		return false, err
-	}
-	tag, err := s.store.pool.Exec(ctx, statement, args...)
-	return err == nil && tag.RowsAffected() > 0, s.store.explain(err)
+	result, err := s.store.run(ctx, statement, args...)
+	return err == nil && result.CommandTag.RowsAffected() > 0, err
 }

@@ -13,15 +13,16 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"net/url"
+	"slices"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"time"
 
 	"github.com/caddyserver/certmagic"
-	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
-	"github.com/jackc/pgx/v5/pgxpool"
 
 	"wellkey/internal/secret"
 	"wellkey/internal/storage/lease"
@@ -42,7 +43,7 @@ type Config struct {
 // A Store is state in PostgreSQL. It is safe for concurrent use.
 type Store struct {
 	*lease.Locks
-	pool *pgxpool.Pool
+	pool *pool
 	name string
 
 	ready     atomic.Bool   // the tables are there
@@ -52,11 +53,11 @@ type Store struct {
 // New returns the store that cfg names. It connects to nothing; the error is
 // about the URL.
 func New(cfg Config) (*Store, error) {
-	parsed, err := parse(cfg)
+	parsed, size, err := parse(cfg)
 	if err != nil {
 		return nil, err
 	}
-	pool, err := pgxpool.NewWithConfig(context.Background(), parsed)
+	pool, err := newPool(parsed, size)
 	if err != nil {
 		return nil, err
 	}
@@ -67,50 +68,66 @@ func New(cfg Config) (*Store, error) {
 
 // Check reports what is wrong with a URL.
 func Check(text string) error {
-	_, err := parse(Config{URL: text})
+	_, _, err := parse(Config{URL: text})
 	return err
 }
 
 // maxConns is enough for one wellkey, and leaves room on small servers.
 const maxConns = 4
 
-func parse(cfg Config) (*pgxpool.Config, error) {
+// parse reads a URL, and says how many connections it allows.
+func parse(cfg Config) (parsed *pgconn.Config, size int32, err error) {
 	u, err := url.Parse(cfg.URL)
 	if err != nil {
-		return nil, errors.New("it is not a URL") // whose text may hold a secret
+		return nil, 0, errors.New("it is not a URL") // whose text may hold a secret
 	}
 	query := u.Query()
 	if query.Has("password") || query.Has("passfile") && !cfg.Password.IsZero() {
-		return nil, errors.New("its query holds password or passfile: the password has a setting of its own")
+		return nil, 0, errors.New("its query holds password or passfile: the password has a setting of its own")
 	}
-	parsed, err := pgxpool.ParseConfig(cfg.URL)
+	parsed, err = pgconn.ParseConfig(cfg.URL)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
-	if !query.Has("pool_max_conns") {
-		parsed.MaxConns = maxConns
+	size = maxConns
+	if text, ok := parsed.RuntimeParams[maxConnsParam]; ok {
+		n, err := strconv.ParseInt(text, 10, 32)
+		if err != nil || n < 1 {
+			return nil, 0, fmt.Errorf("its query holds %s, which is no number from 1 on", maxConnsParam)
+		}
+		size = int32(n)
+		delete(parsed.RuntimeParams, maxConnsParam)
 	}
-	if !query.Has("default_query_exec_mode") {
-		parsed.ConnConfig.DefaultQueryExecMode = pgx.QueryExecModeExec // one without prepared statements
+	for _, name := range slices.Sorted(maps.Keys(parsed.RuntimeParams)) {
+		if strings.HasPrefix(name, "pool_") || slices.Contains(ofPgx, name) {
+			return nil, 0, fmt.Errorf("its query holds %s, which wellkey does not know: remove it", name)
+		}
 	}
 	if !query.Has("connect_timeout") {
-		parsed.ConnConfig.ConnectTimeout = 5 * time.Second
+		parsed.ConnectTimeout = 5 * time.Second
 	}
 	if !query.Has("application_name") {
-		parsed.ConnConfig.RuntimeParams["application_name"] = "wellkey"
+		parsed.RuntimeParams["application_name"] = "wellkey"
 	}
 	if !cfg.Password.IsZero() {
-		parsed.ConnConfig.Password = cfg.Password.Reveal()
+		parsed.Password = cfg.Password.Reveal()
 	}
 	if cfg.Roots != nil {
-		trust(parsed.ConnConfig, cfg.Roots)
+		trust(parsed, cfg.Roots)
 	}
-	return parsed, nil
+	return parsed, size, nil
 }
+
+// maxConnsParam is a parameter of a URL as pgxpool has it.
+const maxConnsParam = "pool_max_conns"
+
+// ofPgx are the parameters of other layers of pgx: they would go to the server,
+// which knows them less.
+var ofPgx = []string{"default_query_exec_mode", "statement_cache_capacity", "description_cache_capacity"}
 
 // trust makes the client verify every server against roots, name included,
 // wherever it speaks TLS.
-func trust(cfg *pgx.ConnConfig, roots *x509.CertPool) {
+func trust(cfg *pgconn.Config, roots *x509.CertPool) {
 	verify := func(host string, c *pgconn.FallbackConfig) {
 		if c.TLSConfig == nil {
 			return
@@ -127,7 +144,7 @@ func trust(cfg *pgx.ConnConfig, roots *x509.CertPool) {
 
 // Close ends the connections.
 func (s *Store) Close() error {
-	s.pool.Close()
+	s.pool.close()
 	return nil
 }
 
@@ -158,7 +175,7 @@ func (s *Store) Store(ctx context.Context, key string, value []byte) error {
 	}
 	name, owner, fence := guardOf(ctx)
 	return s.write(ctx, "storing", key, guarded+`
-		INSERT INTO wellkey_items (key, value, modified) SELECT $4, $5, clock_timestamp() FROM guard
+		INSERT INTO wellkey_items (key, value, modified) SELECT $4::text, $5::bytea, clock_timestamp() FROM guard
 		ON CONFLICT (key) DO UPDATE SET value = EXCLUDED.value, modified = EXCLUDED.modified`,
 		fence == 0, name, owner, fence, key, value)
 }
@@ -180,16 +197,11 @@ func (s *Store) Delete(ctx context.Context, key string) error {
 // write runs a guarded statement. One that touches no row was refused, unless
 // there is no guard.
 func (s *Store) write(ctx context.Context, doing, key, statement string, free bool, args ...any) error {
-	err := s.prepare(ctx)
-	var tag pgconn.CommandTag
-	if err == nil {
-		tag, err = s.pool.Exec(ctx, statement, args...)
-		err = s.explain(err)
-	}
+	result, err := s.run(ctx, statement, args...)
 	switch {
 	case err != nil:
 		return fmt.Errorf("%s %q: %w", doing, key, err)
-	case tag.RowsAffected() == 0 && !free:
+	case result.CommandTag.RowsAffected() == 0 && !free:
 		return fmt.Errorf("%s %q: %w", doing, key, lease.ErrLost)
 	}
 	return nil
@@ -208,16 +220,28 @@ func (s *Store) Load(ctx context.Context, key string) ([]byte, error) {
 	return value, nil
 }
 
+// run runs one statement, once the tables are there.
+func (s *Store) run(ctx context.Context, statement string, args ...any) (result *pgconn.Result, err error) {
+	if err := s.prepare(ctx); err != nil {
+		return nil, err
+	}
+	err = s.pool.use(ctx, func(conn *pgconn.PgConn) error {
+		result, err = exec(ctx, conn, statement, args...)
+		return err
+	})
+	return result, s.explain(err)
+}
+
 // row reads one row; that there is none is fs.ErrNotExist.
 func (s *Store) row(ctx context.Context, query string, args []any, into ...any) error {
-	if err := s.prepare(ctx); err != nil {
+	result, err := s.run(ctx, query, args...)
+	if err != nil {
 		return err
 	}
-	err := s.pool.QueryRow(ctx, query, args...).Scan(into...)
-	if errors.Is(err, pgx.ErrNoRows) {
+	if len(result.Rows) == 0 {
 		return fs.ErrNotExist
 	}
-	return s.explain(err)
+	return s.explain(scan(result.Rows[0], into...))
 }
 
 // Exists tells whether key is there, as a value or as a directory of such.
@@ -235,7 +259,7 @@ func (s *Store) List(ctx context.Context, prefix string, recursive bool) ([]stri
 	}
 	below, err := s.below(ctx, key)
 	if err == nil && len(below) == 0 && key != "" {
-		err = s.row(ctx, `SELECT 1 FROM wellkey_items WHERE key = $1`, []any{key}, new(int))
+		err = s.row(ctx, `SELECT 1 FROM wellkey_items WHERE key = $1`, []any{key}, new(int64))
 	}
 	if err != nil {
 		return nil, fmt.Errorf("listing %q: %w", key, err)
@@ -244,16 +268,18 @@ func (s *Store) List(ctx context.Context, prefix string, recursive bool) ([]stri
 }
 
 func (s *Store) below(ctx context.Context, key string) ([]string, error) {
-	if err := s.prepare(ctx); err != nil {
+	from, to := tree.Range(key)
+	result, err := s.run(ctx, `SELECT key FROM wellkey_items WHERE $1 = '' OR key >= $1 AND key < $2 ORDER BY key`, from, to)
+	if err != nil {
 		return nil, err
 	}
-	from, to := tree.Range(key)
-	rows, err := s.pool.Query(ctx, `SELECT key FROM wellkey_items WHERE $1 = '' OR key >= $1 AND key < $2 ORDER BY key`, from, to)
-	if err != nil {
-		return nil, s.explain(err)
+	below := make([]string, len(result.Rows))
+	for i, row := range result.Rows {
+		if err := scan(row, &below[i]); err != nil {
+			return nil, s.explain(err)
+		}
 	}
-	below, err := pgx.CollectRows(rows, pgx.RowTo[string])
-	return below, s.explain(err)
+	return below, nil
 }
 
 // Stat describes key. The error is fs.ErrNotExist where it is not there.
@@ -267,12 +293,14 @@ func (s *Store) Stat(ctx context.Context, key string) (certmagic.KeyInfo, error)
 		return info, nil
 	}
 	from, to := tree.Range(cleaned)
-	err = s.row(ctx, `SELECT modified, length(value), key = $1 FROM wellkey_items
+	var modified int64
+	err = s.row(ctx, `SELECT (extract(epoch FROM modified) * 1000000)::bigint, length(value), key = $1 FROM wellkey_items
 		WHERE key = $1 OR key >= $2 AND key < $3 ORDER BY key = $1 DESC LIMIT 1`,
-		[]any{cleaned, from, to}, &info.Modified, &info.Size, &info.IsTerminal)
+		[]any{cleaned, from, to}, &modified, &info.Size, &info.IsTerminal)
 	if err != nil {
 		return certmagic.KeyInfo{}, fmt.Errorf("looking at %q: %w", key, err)
 	}
+	info.Modified = time.UnixMicro(modified)
 	if !info.IsTerminal {
 		info.Modified, info.Size = time.Time{}, 0 // those of something below it
 	}
@@ -297,7 +325,7 @@ func (s *Store) Ping(ctx context.Context) error {
 	for _, need := range []string{"SELECT", "INSERT", "UPDATE", "DELETE"} {
 		for _, table := range []string{"wellkey_items", "wellkey_locks"} {
 			var has bool
-			if err := s.row(ctx, `SELECT has_table_privilege($1, $2)`, []any{table, need}, &has); err != nil {
+			if err := s.row(ctx, `SELECT has_table_privilege($1::text, $2::text)`, []any{table, need}, &has); err != nil {
 				return err
 			}
 			if !has {

@@ -2,10 +2,9 @@ package postgres
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
-	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"wellkey/internal/storage/trouble"
 )
@@ -51,11 +50,14 @@ func (s *Store) prepare(ctx context.Context) error {
 	if s.ready.Load() {
 		return nil
 	}
-	found, err := s.version(ctx, s.pool)
-	if err == nil && found < version {
-		err = pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error { return s.upgrade(ctx, tx) })
-		found = version
-	}
+	var found int64
+	err := s.pool.use(ctx, func(conn *pgconn.PgConn) (err error) {
+		found, err = s.version(ctx, conn)
+		if err == nil && found < version {
+			found, err = version, s.upgrade(ctx, conn)
+		}
+		return err
+	})
 	if err != nil {
 		return s.explain(err)
 	}
@@ -68,44 +70,46 @@ func (s *Store) prepare(ctx context.Context) error {
 }
 
 // version returns the version of the tables; 0 = there are none.
-func (s *Store) version(ctx context.Context, q interface {
-	QueryRow(context.Context, string, ...any) pgx.Row
-}) (found int, err error) {
+func (s *Store) version(ctx context.Context, conn *pgconn.PgConn) (found int64, err error) {
 	// A table that is not there must not fail: that would end a transaction. And
 	// to_regclass may remember that it is not there, over the wait for the lock.
-	var exists bool
-	if err := q.QueryRow(ctx, `SELECT EXISTS (SELECT 1 FROM pg_catalog.pg_class WHERE relname = 'wellkey_schema' AND pg_table_is_visible(oid))`).Scan(&exists); err != nil || !exists {
+	result, err := exec(ctx, conn, `SELECT 1 FROM pg_catalog.pg_class WHERE relname = 'wellkey_schema' AND pg_table_is_visible(oid)`)
+	if err != nil || len(result.Rows) == 0 {
 		return 0, err
 	}
-	err = q.QueryRow(ctx, `SELECT version FROM wellkey_schema`).Scan(&found)
-	if errors.Is(err, pgx.ErrNoRows) {
-		err = nil
+	result, err = exec(ctx, conn, `SELECT version FROM wellkey_schema`)
+	if err != nil || len(result.Rows) == 0 {
+		return 0, err
 	}
-	return found, err
+	return found, scan(result.Rows[0], &found)
 }
 
-// upgrade works under a lock, so that replicas that start together do it once.
-func (s *Store) upgrade(ctx context.Context, tx pgx.Tx) error {
-	if _, err := tx.Exec(ctx, fmt.Sprintf(`SELECT pg_advisory_xact_lock(%d)`, int64(schemaLock))); err != nil {
+// upgrade works in a transaction, under a lock, so that replicas that start
+// together do it once. Where it fails, the connection is given up within the
+// transaction, which undoes it.
+func (s *Store) upgrade(ctx context.Context, conn *pgconn.PgConn) error {
+	run := func(statements ...string) error {
+		for _, statement := range statements {
+			if err := conn.Exec(ctx, statement).Close(); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	if err := run(`BEGIN`, fmt.Sprintf(`SELECT pg_advisory_xact_lock(%d)`, int64(schemaLock))); err != nil {
 		return err
 	}
-	found, err := s.version(ctx, tx)
+	found, err := s.version(ctx, conn)
 	if err != nil {
 		return err
 	}
 	if found == 0 {
-		if _, err := tx.Exec(ctx, `CREATE TABLE IF NOT EXISTS wellkey_schema (version int NOT NULL)`); err != nil {
+		if err := run(`CREATE TABLE IF NOT EXISTS wellkey_schema (version int NOT NULL)`); err != nil {
 			return err
 		}
 	}
-	for _, step := range steps[min(found, version):] {
-		if _, err := tx.Exec(ctx, step, pgx.QueryExecModeSimpleProtocol); err != nil {
-			return err
-		}
-	}
-	if _, err := tx.Exec(ctx, `DELETE FROM wellkey_schema`); err != nil {
+	if err := run(steps[min(found, version):]...); err != nil {
 		return err
 	}
-	_, err = tx.Exec(ctx, fmt.Sprintf(`INSERT INTO wellkey_schema VALUES (%d)`, version))
-	return err
+	return run(`DELETE FROM wellkey_schema`, fmt.Sprintf(`INSERT INTO wellkey_schema VALUES (%d)`, version), `COMMIT`)
 }

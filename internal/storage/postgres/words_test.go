@@ -111,6 +111,9 @@ func TestURLs(t *testing.T) {
 		"postgresql://u@a,b/d?target_session_attrs=read-write": "",
 		"postgres://u@a/d?pool_max_conns=2":                    "",
 		"postgres://u@a/d?sslmode=perhaps":                     "sslmode",
+		"postgres://u@a/d?pool_max_conns=0":                    "no number from 1 on",
+		"postgres://u@a/d?pool_min_conns=2":                    "pool_min_conns, which wellkey does not know",
+		"postgres://u@a/d?default_query_exec_mode=exec":        "default_query_exec_mode, which wellkey does not know",
 		"postgres://u@a/d?password=x":                          "a setting of its own",
 	} {
 		err := postgres.Check(url)
