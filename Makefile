@@ -1,5 +1,5 @@
 # Names for what people type; .ci/ has the work, so that a machine does the same.
-.PHONY: build test demo scale check image release clean
+.PHONY: build test demo scale soak check image release clean
 
 build: # a static binary
 	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w' -o wellkey .
@@ -13,6 +13,9 @@ demo: # everything on this machine's loopback: CA, DNS, Tesla, wellkey
 
 scale: # measure many sites in one process, on loopback; see docs/performance.md
 	go run ./deploy/scale
+
+soak: # keep wellkey busy for an hour, on loopback, and look at what that leaves behind
+	go run ./deploy/soak -report docs/reliability.md
 
 check: # all that must hold before a change is taken
 	.ci/run
