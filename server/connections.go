@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/netip"
 	"sync"
+	"time"
 
 	"wellkey/server/peer"
 )
@@ -14,6 +15,7 @@ import (
 const (
 	overTotal   = "total"
 	overAddress = "address"
+	overRate    = "rate"
 	badHeader   = "proxy_header"
 )
 
@@ -21,99 +23,112 @@ const (
 // too many, before the handshake. Its state method is a ConnState of net/http.
 type connections struct {
 	total, perAddress int
+	pace              pace
+	stalls            bool                // answers that take long wait for the client
 	trusted           peer.Trusted        // proxies, which stand for many clients
 	refused           func(reason string) // told of each; must not block
+	displaced         func(what string)   // the same
+	began             time.Time
 
-	mu    sync.Mutex
-	open  map[net.Conn]connection // guarded by mu; by the connection under all wrappers
-	from  map[netip.Prefix]int    // guarded by mu
-	fresh int                     // guarded by mu; how many were never served
-	quiet chan struct{}           // guarded by mu; closed when fresh is 0; nil: nobody waits
+	mu      sync.Mutex
+	open    []*held                   // guarded by mu
+	hand    int                       // guarded by mu; where longest looked last
+	from    map[netip.Prefix]*visitor // guarded by mu
+	sweepAt int                       // guarded by mu; how many visitors are too many
+	fresh   int                       // guarded by mu; how many were never served
+	quiet   chan struct{}             // guarded by mu; closed when fresh is 0; nil: nobody waits
 }
 
-// A connection is one that is open.
-type connection struct {
-	client netip.Prefix // the zero Prefix is not counted
-	fresh  bool         // its first request has not been answered
-}
-
-// under returns the connection that came from the network, beneath TLS and
-// whatever else was put around it.
-func under(conn net.Conn) net.Conn {
-	for {
-		wrapper, ok := conn.(interface{ NetConn() net.Conn })
-		if !ok {
-			return conn
-		}
-		conn = wrapper.NetConn()
-	}
-}
-
-func newConnections(l limits, trusted peer.Trusted, refused func(reason string)) *connections {
+func newConnections(l limits, trusted peer.Trusted, refused, displaced func(string)) *connections {
 	return &connections{
-		total: l.connections, perAddress: l.perAddress, trusted: trusted, refused: refused,
-		open: map[net.Conn]connection{}, from: map[netip.Prefix]int{},
+		total: l.connections, perAddress: l.perAddress, pace: l.pace, stalls: l.stalls, trusted: trusted,
+		refused: refused, displaced: displaced, began: time.Now(),
+		from: map[netip.Prefix]*visitor{}, sweepAt: visitorsKept,
 	}
 }
+
+// now returns the time since c began, by the clock that never jumps.
+func (c *connections) now() int64 { return int64(time.Since(c.began)) }
 
 // state implements http.Server.ConnState.
 func (c *connections) state(conn net.Conn, state http.ConnState) {
+	h := heldOf(conn)
+	if h == nil {
+		return
+	}
 	switch state {
-	case http.StateNew:
-		if !c.allow(conn) {
-			_ = conn.Close() // the client finds out by itself
-		}
+	case http.StateActive:
+		h.since.Store(c.now())
+		h.active.Store(true)
 	case http.StateIdle:
-		c.served(conn)
+		c.served(h)
 	case http.StateClosed:
-		c.forget(conn)
+		c.forget(h)
 	case http.StateHijacked:
-		c.served(conn)
+		c.served(h)
+		h.active.Store(true)
 		// It is forgotten by whoever hijacked it, for a websocket.
 	}
 }
 
-// allow counts conn, or says that it is one too many and tells why.
+// allow counts what is held beneath conn, or says that it is one too many and
+// tells why.
 func (c *connections) allow(conn net.Conn) bool {
-	reason := c.admit(conn)
+	h := heldOf(conn)
+	reason, loser, what := c.admit(h, c.client(conn.RemoteAddr()), c.now())
+	if loser != nil {
+		c.displaced(what)
+		_ = loser.Conn.Close() // whoever has it finds out
+	}
 	if reason != "" {
 		c.refused(reason)
 	}
 	return reason == ""
 }
 
-// admit counts conn, or returns why it is one too many. One that is counted
-// already stays so.
-func (c *connections) admit(conn net.Conn) (reason string) {
-	client, base := c.client(conn.RemoteAddr()), under(conn)
+// admit counts h as a connection of from, or returns why it is one too many. It may
+// have the place of another, which is counted no more and is to be closed; what says
+// what that was.
+func (c *connections) admit(h *held, from netip.Prefix, now int64) (reason string, loser *held, what string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if _, admitted := c.open[base]; admitted {
-		return ""
+	one := c.of(from)
+	if one != nil && one.open >= c.perAddress {
+		return overAddress, nil, ""
 	}
-	switch {
-	case len(c.open) >= c.total:
-		return overTotal
-	case client.IsValid() && c.from[client] >= c.perAddress:
-		return overAddress
+	if len(c.open) >= c.total {
+		if loser = c.longest(now); loser == nil {
+			return overTotal, nil, ""
+		}
 	}
-	c.open[base] = connection{client: client, fresh: true}
+	if one != nil && c.pace.burst > 0 && !c.pace.pay(one, now) {
+		return overRate, nil, ""
+	}
+	if one != nil {
+		c.enlist(one, now)
+	}
+	if loser != nil {
+		what = loser.lost()
+		c.drop(loser, now)
+	}
+	h.fresh.Store(true)
+	h.active.Store(false)
+	h.since.Store(now)
+	h.by.Store(c)
+	h.place, h.of = len(c.open), one
+	c.open = append(c.open, h)
 	c.fresh++
-	if client.IsValid() {
-		c.from[client]++
-	}
-	return ""
+	return "", loser, what
 }
 
-// served notes that a request of conn was answered.
-func (c *connections) served(conn net.Conn) {
-	base := under(conn)
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if one, admitted := c.open[base]; admitted && one.fresh {
+// served notes that a request of h was answered.
+func (c *connections) served(h *held) {
+	h.since.Store(c.now())
+	h.active.Store(false)
+	if h.fresh.Load() && h.fresh.Swap(false) {
+		c.mu.Lock()
+		defer c.mu.Unlock()
 		c.ripe()
-		one.fresh = false
-		c.open[base] = one
 	}
 }
 
@@ -143,17 +158,29 @@ func (c *connections) settle(ctx context.Context) {
 	}
 }
 
+// forget counts what is held beneath conn no more.
 func (c *connections) forget(conn net.Conn) {
-	base := under(conn)
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	one, admitted := c.open[base]
-	if !admitted {
+	if h := heldOf(conn); h != nil {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.drop(h, c.now())
+	}
+}
+
+// drop counts h no more; mu is held.
+func (c *connections) drop(h *held, now int64) {
+	if h.by.Load() != c {
 		return
 	}
-	delete(c.open, base)
-	c.release(one.client)
-	if one.fresh {
+	last := len(c.open) - 1
+	moved := c.open[last]
+	c.open[h.place], moved.place = moved, h.place
+	c.open[last] = nil
+	c.open = c.open[:last]
+	c.release(h.of, now)
+	h.by.Store(nil)
+	h.of = nil
+	if h.fresh.Swap(false) {
 		c.ripe()
 	}
 }
@@ -162,39 +189,30 @@ func (c *connections) forget(conn net.Conn) {
 // opened a connection for it. It is not ok where that is one too many; else leave
 // must be called.
 func (c *connections) enter(from peer.Origin) (leave func(), ok bool) {
-	client := clientPrefix(from.Client)
-	if !from.Trusted || !client.IsValid() || c.trusted.Contains(from.Client) {
+	prefix := clientPrefix(from.Client)
+	if !from.Trusted || !prefix.IsValid() || c.trusted.Contains(from.Client) {
 		return func() {}, true
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.from[client] >= c.perAddress {
+	one := c.of(prefix)
+	if one.open >= c.perAddress {
 		return nil, false
 	}
-	c.from[client]++
+	c.enlist(one, c.now())
 	return func() {
 		c.mu.Lock()
 		defer c.mu.Unlock()
-		c.release(client)
+		c.release(one, c.now())
 	}, true
-}
-
-// release counts client once less; mu is held.
-func (c *connections) release(client netip.Prefix) {
-	if !client.IsValid() {
-		return
-	}
-	if c.from[client]--; c.from[client] == 0 {
-		delete(c.from, client)
-	}
 }
 
 // closeAll closes every connection, and leaves it counted.
 func (c *connections) closeAll() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for conn := range c.open {
-		_ = conn.Close() // whoever has it finds out
+	for _, h := range c.open {
+		_ = h.Conn.Close() // whoever has it finds out
 	}
 }
 
@@ -202,34 +220,4 @@ func (c *connections) count() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return len(c.open)
-}
-
-// client returns what counts as one client at the other end of a connection; the
-// zero Prefix for what stands for many, as trusted proxies do.
-func (c *connections) client(addr net.Addr) netip.Prefix {
-	tcp, ok := addr.(*net.TCPAddr)
-	if !ok || c.trusted.Contains(tcp.AddrPort().Addr()) {
-		return netip.Prefix{}
-	}
-	return clientPrefix(tcp.AddrPort().Addr())
-}
-
-// clientPrefix returns what counts as one client: an IPv4 address, or the /64
-// that an IPv6 customer has. It is the zero Prefix for addresses that are not
-// public: behind those stand a proxy, or the address translation of a container
-// engine, with everybody behind them.
-func clientPrefix(ip netip.Addr) netip.Prefix {
-	ip = ip.Unmap()
-	if !ip.IsGlobalUnicast() || ip.IsPrivate() {
-		return netip.Prefix{}
-	}
-	bits := 64
-	if ip.Is4() {
-		bits = 32
-	}
-	prefix, err := ip.WithZone("").Prefix(bits)
-	if err != nil {
-		return netip.Prefix{}
-	}
-	return prefix
 }

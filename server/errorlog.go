@@ -11,7 +11,7 @@ import (
 )
 
 // handshakeReasons are the label values of failed TLS handshakes.
-var handshakeReasons = []string{"eof", "timeout", "not_tls", "unsupported", "no_certificate", "client_alert", "other"}
+var handshakeReasons = []string{"eof", "timeout", "not_tls", "unsupported", "no_certificate", "client_alert", "busy", "other"}
 
 // newErrorLog returns the logger that net/http complains to. Most of its lines
 // are made by strangers: failed handshakes are counted, and any line is logged at
@@ -61,6 +61,8 @@ func handshakeReason(text string) string {
 	switch {
 	case has("remote error: tls: "):
 		return "client_alert"
+	case strings.HasSuffix(text, errBusy.Error()):
+		return "busy"
 	case has("no certificate"):
 		return "no_certificate"
 	case has("does not look like a TLS handshake"), has("HTTP request to an HTTPS server"):

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"context"
 	"net"
 	"net/http"
 	"net/netip"
@@ -38,43 +39,134 @@ func (s *Server) SetIdle(d time.Duration) { s.https.server.IdleTimeout = d }
 func (s *Server) LimitHTTPClient(most int) { s.http.open.perAddress = most }
 
 // Connections counts connections from addresses.
-type Connections struct{ *connections }
-
-// NewConnections returns one that allows so many in total and from one address.
-func NewConnections(total, perAddress int) Connections {
-	c := newConnections(limits{connections: total, perAddress: perAddress}, peer.Trusted{netip.MustParsePrefix("198.51.100.0/24")}, func(string) {})
-	return Connections{c}
+type Connections struct {
+	*connections
+	held map[net.Conn]*held
 }
 
-// Admit returns "" or why conn is one too many.
-func (c Connections) Admit(conn net.Conn) string { return c.admit(conn) }
+// NewConnections returns one that allows so many in total, from one address, and
+// of one address a second.
+func NewConnections(total, perAddress, perSecondAndAddress int) Connections {
+	l := limits{connections: total, perAddress: perAddress, pace: perSecond(perSecondAndAddress), stalls: true}
+	c := newConnections(l, peer.Trusted{netip.MustParsePrefix("198.51.100.0/24")}, func(string) {}, func(string) {})
+	return Connections{c, map[net.Conn]*held{}}
+}
+
+// Admit returns "" or why conn is one too many, and whose place it takes; at is the
+// time.
+func (c Connections) Admit(conn net.Conn, at time.Duration) (reason string, loser net.Conn, what string) {
+	h := hold(conn)
+	reason, lost, what := c.connections.admit(h, c.client(conn.RemoteAddr()), int64(at))
+	if reason == "" {
+		c.held[conn] = h
+	}
+	if lost != nil {
+		loser = lost.Conn
+	}
+	return reason, loser, what
+}
+
+// Set says what conn does, and since when.
+func (c Connections) Set(conn net.Conn, state http.ConnState, since time.Duration) {
+	c.state(c.held[conn], state)
+	c.held[conn].since.Store(int64(since))
+}
 
 // Forget counts conn no more.
-func (c Connections) Forget(conn net.Conn) { c.forget(conn) }
+func (c Connections) Forget(conn net.Conn) {
+	if h := c.held[conn]; h != nil {
+		c.forget(h)
+	}
+}
 
 // Held returns how many connections and clients are counted.
 func (c Connections) Held() (conns, clients int) { return len(c.open), len(c.from) }
 
-// Limits are those of a listener.
-type Limits struct{ limits }
+// A Line lets a few handshakes be worked on at a time.
+type Line struct{ *line }
+
+// NewLine returns one that lets so many.
+func NewLine(free int) Line {
+	l := newLine(newConnections(keyLimits, nil, nil, nil).client)
+	l.free = free
+	return Line{l}
+}
+
+// Patience sets how long one waits.
+func (l Line) Patience(d time.Duration) { l.longest = d }
+
+// A Turn is of one connection.
+type Turn struct {
+	held *held
+	err  chan error // of the wait, when it has ended
+}
+
+// Join has a connection from an address wait for its turn. It returns when that
+// has come, or it stands in the line.
+func (l Line) Join(address string) *Turn {
+	near, far := net.Pipe()
+	_ = far.Close()
+	turn := &Turn{hold(from{near, net.ParseIP(address)}), make(chan error, 1)}
+	w := l.stand(turn.held, turn.held)
+	if w == nil {
+		turn.err <- nil
+		return turn
+	}
+	go func() {
+		err := l.wait(context.Background(), w)
+		if err == nil {
+			turn.held.turn.Store(l.line)
+		}
+		turn.err <- err
+	}()
+	return turn
+}
+
+// A from is a connection from an address.
+type from struct {
+	net.Conn
+	ip net.IP
+}
+
+func (f from) RemoteAddr() net.Addr { return &net.TCPAddr{IP: f.ip} }
+
+// Comes waits for the turn, and reports whether it came.
+func (t *Turn) Comes() bool { return <-t.err == nil }
+
+// Err returns why it did not come.
+func (t *Turn) Err() error { return <-t.err }
+
+// Has reports whether it has come.
+func (t *Turn) Has() bool { return t.held.turn.Load() != nil }
+
+// Conn returns the connection.
+func (t *Turn) Conn() net.Conn { return t.held }
+
+// Leave ends it.
+func (t *Turn) Leave() { t.held.leave() }
+
+// ListenerLimits are those of a listener.
+type ListenerLimits struct{ limits }
 
 // The limits of listeners.
 var (
-	KeyLimits      = Limits{keyLimits}
-	UpstreamLimits = Limits{upstreamLimits}
+	KeyLimits      = ListenerLimits{keyLimits}
+	UpstreamLimits = ListenerLimits{upstreamLimits}
 )
 
 // Connections, PerAddress, IdleTimeout, HeaderBytes and Streams are what the
 // documents tell of l.
-func (l Limits) Connections() int           { return l.connections }
-func (l Limits) PerAddress() int            { return l.perAddress }
-func (l Limits) IdleTimeout() time.Duration { return l.idleTimeout }
-func (l Limits) HeaderBytes() int           { return l.headerBytes }
-func (l Limits) Streams() int               { return l.streams }
+func (l ListenerLimits) Connections() int           { return l.connections }
+func (l ListenerLimits) PerAddress() int            { return l.perAddress }
+func (l ListenerLimits) IdleTimeout() time.Duration { return l.idleTimeout }
+func (l ListenerLimits) HeaderBytes() int           { return l.headerBytes }
+func (l ListenerLimits) Rate() int                  { return int(time.Second / l.pace.interval) }
+func (l ListenerLimits) Streams() int               { return l.streams }
 
 // LimitsWithin returns how many connections a listener that serves the key holds
-// open, and of one client, where the process may open so many files.
-func LimitsWithin(descriptors uint64) (connections, perAddress int) {
-	l := keyLimits.within(descriptors)
+// open, and of one client, where the process may open so many files and have so much
+// memory.
+func LimitsWithin(descriptors, memory uint64, by Limits) (connections, perAddress int) {
+	l := keyLimits.set(by).within(descriptors, memory, by.Connections > 0)
 	return l.connections, l.perAddress
 }

@@ -7,7 +7,8 @@ import (
 )
 
 // A front is what the connections of a listener come through where nothing but
-// TLS and HTTP is done with them: it only knows how to drain.
+// TLS and HTTP is done with them: it closes those that are too many, and knows how to
+// drain.
 type front struct {
 	net.Listener
 	open   *connections
@@ -24,8 +25,12 @@ func newFront(l net.Listener, open *connections) *front {
 // Accept implements net.Listener.
 func (f *front) Accept() (net.Conn, error) {
 	conn, err := f.Listener.Accept()
-	if err == nil {
-		return conn, nil
+	for ; err == nil; conn, err = f.Listener.Accept() {
+		one := hold(conn)
+		if f.open.allow(one) {
+			return one, nil
+		}
+		_ = conn.Close() // the client finds out by itself
 	}
 	f.mu.Lock()
 	drains := f.drains

@@ -54,7 +54,7 @@ type accepted struct {
 func newGate(l net.Listener, of *listener) *gate {
 	g := &gate{Listener: l, listener: of, out: make(chan accepted), ended: make(chan struct{})}
 	g.ctx, g.cancel = context.WithCancel(context.Background())
-	g.waiting = newConnections(waitingLimits, of.owner.trusted, of.refuse)
+	g.waiting = newConnections(waitingLimits, of.owner.trusted, of.refuse, of.displace)
 	go g.run()
 	return g
 }
@@ -65,7 +65,7 @@ func (g *gate) run() {
 		conn, err := g.Listener.Accept()
 		if err == nil {
 			g.pending.Add(1)
-			go g.lead(conn)
+			go g.lead(hold(conn))
 			continue
 		}
 		g.mu.Lock()
@@ -140,7 +140,7 @@ func (g *gate) wait() {
 }
 
 // lead takes one connection to where it belongs.
-func (g *gate) lead(base net.Conn) {
+func (g *gate) lead(base *held) {
 	defer g.pending.Done()
 	if !g.waiting.allow(base) || g.ctx.Err() != nil {
 		g.waiting.forget(base)
@@ -165,7 +165,7 @@ func (g *gate) lead(base net.Conn) {
 
 // identify finds out who the client is and whom it wants. It returns the
 // connection as it is ours, or what carries it elsewhere; or neither.
-func (g *gate) identify(base net.Conn) (conn net.Conn, carry func()) {
+func (g *gate) identify(base *held) (conn net.Conn, carry func()) {
 	s := g.listener.owner
 	_ = base.SetReadDeadline(time.Now().Add(s.patience))
 	client := &replayed{Conn: base}
@@ -198,7 +198,7 @@ func (g *gate) identify(base net.Conn) (conn net.Conn, carry func()) {
 		if prefix := g.listener.open.client(client.RemoteAddr()); prefix.IsValid() {
 			key = prefix.String()
 		}
-		return nil, func() { s.passthrough.Carry(base, client.RemoteAddr(), client.LocalAddr(), read, target, key) }
+		return nil, func() { s.passthrough.Carry(base.Conn, client.RemoteAddr(), client.LocalAddr(), read, target, key) }
 	}
 	return client, nil
 }

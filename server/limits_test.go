@@ -17,6 +17,7 @@ func TestLimitsAreDocumented(t *testing.T) {
 	for _, want := range []string{
 		fmt.Sprintf("| connections | %d | %d |", key.Connections(), upstream.Connections()),
 		fmt.Sprintf("| of them from one address | %d | %d |", key.PerAddress(), upstream.PerAddress()),
+		fmt.Sprintf("| new ones from one address a second, after five times as many at once | %d | %d |", key.Rate(), upstream.Rate()),
 		fmt.Sprintf("| idle connections are kept for | %v | %v |", key.IdleTimeout(), upstream.IdleTimeout()),
 		fmt.Sprintf("| header of a request | %d KiB | %d KiB |", key.HeaderBytes()>>10, upstream.HeaderBytes()>>10),
 		fmt.Sprintf("| requests at a time in one HTTP/2 connection | %d | %d |", key.Streams(), upstream.Streams()),

@@ -30,6 +30,12 @@ type limits struct {
 	// How many connections a listener holds open, and of one client. An idle one
 	// costs some 35 kB in net/http.
 	connections, perAddress int
+	// How fast one client may open connections. A browser opens six at once, an
+	// office with an application a few dozen; a handshake takes some 0.3 ms.
+	pace pace
+	// Whether an answer that takes long waits for its client, and not for an
+	// application.
+	stalls bool
 	// A phone that comes back does so within seconds; a browser with an
 	// application open does for longer.
 	idleTimeout time.Duration
@@ -41,6 +47,8 @@ type limits struct {
 	streams int
 	// What a client may send unread is held in memory.
 	receivePerConnection, receivePerStream int
+	// And a frame is, before it is looked at.
+	frame int
 	// A client that opens its window by single bytes is gone after this.
 	writeByteTimeout time.Duration
 }
@@ -49,15 +57,15 @@ var (
 	// All connections together stay below 40 MB, and one client alone cannot take
 	// them all. The windows are the smallest that net/http takes.
 	keyLimits = limits{
-		connections: 1024, perAddress: 64, idleTimeout: 30 * time.Second, headerBytes: 8 << 10, streams: 32,
-		receivePerConnection: 64 << 10, receivePerStream: 64 << 10, writeByteTimeout: writeTimeout,
+		connections: 1024, perAddress: 64, pace: perSecond(50), stalls: true, idleTimeout: 30 * time.Second, headerBytes: 8 << 10, streams: 32,
+		receivePerConnection: 64 << 10, receivePerStream: 64 << 10, frame: 16 << 10, writeByteTimeout: writeTimeout,
 	}
 	// With an application behind: twice the connections, since some are websockets
 	// that stay, a household or an office behind one address, large cookies, and
 	// windows in which an upload over a slow link does not starve.
 	upstreamLimits = limits{
-		connections: 2048, perAddress: 256, idleTimeout: 2 * time.Minute, headerBytes: 32 << 10, streams: 128,
-		receivePerConnection: 1 << 20, receivePerStream: 256 << 10, writeByteTimeout: time.Minute,
+		connections: 2048, perAddress: 256, pace: perSecond(100), idleTimeout: 2 * time.Minute, headerBytes: 32 << 10, streams: 128,
+		receivePerConnection: 1 << 20, receivePerStream: 256 << 10, frame: 64 << 10, writeByteTimeout: time.Minute,
 	}
 )
 
@@ -86,7 +94,7 @@ func (s *Server) newListener(name, addr string, limits limits) *listener {
 		owner:  s,
 		logger: s.logger.With(zap.String("listener", name)),
 	}
-	l.open = newConnections(limits, s.trusted, l.refuse)
+	l.open = newConnections(limits, s.trusted, l.refuse, l.displace)
 	l.server = &http.Server{
 		Handler:           l,
 		ConnState:         l.open.state,
@@ -99,6 +107,7 @@ func (s *Server) newListener(name, addr string, limits limits) *listener {
 			MaxConcurrentStreams:          limits.streams,
 			MaxReceiveBufferPerConnection: limits.receivePerConnection,
 			MaxReceiveBufferPerStream:     limits.receivePerStream,
+			MaxReadFrameSize:              limits.frame,
 			WriteByteTimeout:              limits.writeByteTimeout,
 		},
 		ErrorLog: newErrorLog(s, l.logger),
@@ -118,6 +127,11 @@ func (l *listener) refuse(reason string) {
 	l.owner.metrics.rejected.WithLabelValues(l.name, reason).Inc()
 }
 
+// displace counts a connection that lost its place to another.
+func (l *listener) displace(what string) {
+	l.owner.metrics.displaced.WithLabelValues(l.name, what).Inc()
+}
+
 // trusts reports whether a connection comes from a trusted proxy.
 func (l *listener) trusts(conn net.Conn) bool {
 	tcp, ok := conn.RemoteAddr().(*net.TCPAddr)
@@ -131,6 +145,20 @@ func (l *listener) complain(conn net.Conn, err error) {
 
 // secure has l serve TLS.
 func (l *listener) secure(config *tls.Config) {
+	wait := newLine(l.open.client)
+	config.GetConfigForClient = func(hello *tls.ClientHelloInfo) (*tls.Config, error) { return nil, wait.enter(hello) }
+	choose := config.GetCertificate
+	config.GetCertificate = func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
+		// A certificate may come from a store that is slow, or dead.
+		if one := heldOf(hello.Conn); one != nil {
+			one.leave()
+		}
+		certificate, err := choose(hello)
+		if err == nil {
+			err = wait.enter(hello)
+		}
+		return certificate, err
+	}
 	if l.gated() {
 		l.tls = config
 	} else {

@@ -99,6 +99,7 @@ type metrics struct {
 	requests        *prometheus.CounterVec
 	handshakeErrors *prometheus.CounterVec
 	rejected        *prometheus.CounterVec
+	displaced       *prometheus.CounterVec
 	durations       *prometheus.HistogramVec
 	panics          prometheus.Counter
 }
@@ -121,8 +122,12 @@ func newMetrics(registerer prometheus.Registerer, on []*listener, fetched *fetch
 		}, []string{"reason"}),
 		rejected: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "wellkey_connections_rejected_total",
-			Help: "Connections closed before they were served: too many in total or from one address, or without the PROXY header that a trusted proxy must send.",
+			Help: "Connections closed before they were served: too many in total or from one address, more a second than one address may open, or without the PROXY header that a trusted proxy must send.",
 		}, []string{"listener", "reason"}),
+		displaced: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "wellkey_connections_displaced_total",
+			Help: "Connections closed in favour of new ones while the listener was full, by what was waited for: a first request, another one, or that an answer is read.",
+		}, []string{"listener", "state"}),
 		durations: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name:    "wellkey_http_request_duration_seconds",
 			Help:    "How long the public listeners took from the header of a request to the end of its answer.",
@@ -136,8 +141,11 @@ func newMetrics(registerer prometheus.Registerer, on []*listener, fetched *fetch
 	}
 	for _, l := range on {
 		m.resolve(l)
-		for _, reason := range []string{overTotal, overAddress} {
+		for _, reason := range []string{overTotal, overAddress, overRate} {
 			m.rejected.WithLabelValues(l.name, reason)
+		}
+		for _, state := range []string{lostFresh, lostIdle, lostStalled} {
+			m.displaced.WithLabelValues(l.name, state)
 		}
 		if l.owner.config.ProxyProtocol {
 			m.rejected.WithLabelValues(l.name, badHeader)
@@ -149,7 +157,7 @@ func newMetrics(registerer prometheus.Registerer, on []*listener, fetched *fetch
 	if registerer == nil {
 		return m, nil
 	}
-	collectors := append(fetchCollectors(fetched), m.requests, m.durations, m.handshakeErrors, m.rejected, m.panics)
+	collectors := append(fetchCollectors(fetched), m.requests, m.durations, m.handshakeErrors, m.rejected, m.displaced, m.panics)
 	for _, l := range on {
 		collectors = append(collectors, boundCollector(l), openCollector(l))
 	}

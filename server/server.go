@@ -92,6 +92,11 @@ type Config struct {
 	// Upstream is the operator's application, which gets every request that is not
 	// ours; nil is none. Its Registerer and Logger are those given here.
 	Upstream *upstream.Config
+	// Limits are the operator's; what is zero has its default.
+	Limits Limits
+	// Memory is how many bytes the process may have, 0 where that is not known.
+	// Without limits of the operator fewer connections are held where it is little.
+	Memory uint64
 	// Registerer receives the metrics; nil keeps them unregistered.
 	Registerer prometheus.Registerer
 	// Logger may be nil.
@@ -99,6 +104,13 @@ type Config struct {
 	// DrainTimeout is how long open requests may go on after the stop; 0 means
 	// 10 s, as long as an answer may take (see writeTimeout).
 	DrainTimeout time.Duration
+}
+
+// Limits are how many connections a listener takes.
+type Limits struct {
+	Connections int // at a time; of the HTTP listener too where it serves the key
+	PerClient   int // of them from one address
+	Rate        int // how many one address may open a second
 }
 
 // A Server is the public face. Its methods are safe for concurrent use, but
@@ -149,11 +161,18 @@ func New(config Config) (*Server, error) {
 			return nil, err
 		}
 	}
-	limits = limits.within(descriptors())
+	redirect, files := config.Limits, descriptors()
+	redirect.Connections = 0 // a visit to it takes no time
+	wanted := config.Limits.Connections
+	limits = limits.set(config.Limits).within(files, config.Memory, wanted > 0)
+	if limits.connections < wanted {
+		s.logger.Warn("max_connections is more than the open files allow, so fewer are held; raise LimitNOFILE or ulimit -n",
+			zap.Int("max_connections", wanted), zap.Int("held", limits.connections), zap.Uint64("open_files", files))
+	}
 	if config.HTTPAddr != "" {
 		httpLimits := limits
 		if !config.PlainHTTP {
-			httpLimits = keyLimits // it only redirects
+			httpLimits = keyLimits.set(redirect).within(files, config.Memory, false)
 		}
 		s.http = s.newListener("http", config.HTTPAddr, httpLimits)
 		s.http.routes = s.httpRoutes()

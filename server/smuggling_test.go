@@ -125,7 +125,7 @@ func TestChunksForTheApplication(t *testing.T) {
 	if n := len(a.requests()); n != 3 {
 		t.Errorf("the application got %d requests", n)
 	}
-	if n := series(t, registryOf(config))["wellkey_http_requests_total{code=2xx,listener=http,method=other,route=upstream}"]; n != 3 {
-		t.Errorf("%v of them are counted", n)
-	}
+	await(t, "all of them to be counted", func() bool { // which is after the answer
+		return series(t, registryOf(config))["wellkey_http_requests_total{code=2xx,listener=http,method=other,route=upstream}"] == 3
+	})
 }

@@ -129,6 +129,7 @@ func (d *daemon) serverConfig(settings *config.Settings, token *probetoken.Token
 		ProxyProtocol:  settings.ProxyProtocol,
 		Passthrough:    passthroughRoutes(settings.Passthrough),
 		Upstream:       upstreamConfig(settings.Upstream),
+		Limits:         server.Limits(settings.Limits),
 
 		PassthroughProxyProtocol: settings.Passthrough.ProxyProtocol,
 

@@ -65,6 +65,18 @@ func port(field func(*Settings) *int) func(*Settings, string) (string, string) {
 	}
 }
 
+// count returns a setter of how many of something there may be.
+func count(most int, field func(*Settings) *int) func(*Settings, string) (string, string) {
+	return func(s *Settings, text string) (what, fix string) {
+		n, err := strconv.Atoi(text)
+		if err != nil || n < 1 || n > most {
+			return quote(text) + " is no such number", fmt.Sprintf("Write a number from 1 to %d", most)
+		}
+		*field(s) = n
+		return "", ""
+	}
+}
+
 // resolvers returns a setter of DNS servers.
 func resolvers(field func(*Settings) *[]string) func(*Settings, string) (what, fix string) {
 	return func(s *Settings, text string) (what, fix string) {

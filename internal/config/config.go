@@ -40,6 +40,8 @@ type Settings struct {
 
 	HTTPAddr, HTTPSAddr, AdminAddr string // host:port; "" is switched off
 
+	Limits Limits
+
 	TrustedProxies []netip.Prefix // whose word about the client counts
 	ProxyProtocol  bool           // connections from TrustedProxies begin with a PROXY header
 	Upstream       Upstream
@@ -58,6 +60,13 @@ type Settings struct {
 	// Warnings are whole sentences about settings that work but that somebody
 	// should look at. They are no faults.
 	Warnings []string
+}
+
+// Limits are those of connections to a public listener; 0 is the default.
+type Limits struct {
+	Connections int // at a time
+	PerClient   int // of them from one client
+	Rate        int // of new ones from one client a second
 }
 
 // A Site is one domain with its key, application and regions.

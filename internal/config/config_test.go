@@ -158,6 +158,10 @@ var got = map[string]func(*config.Settings) any{
 
 	"allow_ephemeral_storage": func(s *config.Settings) any { return s.ACME.AllowEphemeral },
 
+	"max_connections":        func(s *config.Settings) any { return s.Limits.Connections },
+	"max_client_connections": func(s *config.Settings) any { return s.Limits.PerClient },
+	"max_client_rate":        func(s *config.Settings) any { return s.Limits.Rate },
+
 	"trusted_proxies":            func(s *config.Settings) any { return s.TrustedProxies },
 	"proxy_protocol":             func(s *config.Settings) any { return s.ProxyProtocol },
 	"upstream":                   func(s *config.Settings) any { return s.Upstream },
@@ -222,6 +226,10 @@ var precedence = map[string]struct {
 	"probe_port":                      {"1", "2", "65535", [3]any{1, 2, 65535}, nil},
 	"probe_http_port":                 {"1", "2", "65535", [3]any{1, 2, 65535}, nil},
 	"probe_allow_private":             {"true", "false", "true", [3]any{true, false, true}, nil},
+
+	"max_connections":        {"1", "2", "1000000", [3]any{1, 2, 1000000}, nil},
+	"max_client_connections": {"1", "2", "1000000", [3]any{1, 2, 1000000}, nil},
+	"max_client_rate":        {"1", "2", "1000000", [3]any{1, 2, 1000000}, nil},
 
 	"dns_provider":                 {"exec", "exec", "exec", [3]any{"exec", "exec", "exec"}, []string{"WELLKEY_DNS_EXEC_PROGRAM=/p"}},
 	"dns_rfc2136_server":           {"ns1.example.com", "192.0.2.1:54", "[2001:db8::1]:53", [3]any{"ns1.example.com:53", "192.0.2.1:54", "[2001:db8::1]:53"}, updates()},
@@ -315,6 +323,7 @@ func TestDefaults(t *testing.T) {
 		"http_addr":        ":80", "https_addr": ":443", "admin_addr": "127.0.0.1:9090", "admin_web_config": ".",
 		"tls": "acme", "acme_directory": "https://acme-v02.api.letsencrypt.org/directory", "acme_fallback_after": "24h0m0s",
 		"storage_roots": ".", "acme_roots": ".", "probe_roots": ".", "probe_resolvers": "[]", "probe_port": 443, "probe_http_port": 80, "probe_allow_private": false, "allow_ephemeral_storage": false,
+		"max_connections": 0, "max_client_connections": 0, "max_client_rate": 0,
 		"trusted_proxies": "[]", "proxy_protocol": false, "upstream_roots": ".", "upstream_skip_verify": false, "passthrough": "[]", "passthrough_proxy_protocol": false,
 		"dns_propagation_timeout": "2m0s", "dns_propagation_delay": "5s", "dns_resolvers": "[]", "dns_rfc2136_tsig_algorithm": "hmac-sha256",
 		"dns_acmedns_account_file": "/home/user/.local/share/wellkey/acme-dns.json",

@@ -22,6 +22,11 @@ var faultRows = []struct {
 	{"no domain", inputs{}, []string{
 		`domain: is not set, and everything depends on it. Give --domain example.com, set WELLKEY_DOMAIN, or write domain: example.com into the file`,
 	}},
+	{"limits that are none", inputs{args: []string{"--domain=example.com", "--max-connections=0"}, env: []string{"WELLKEY_MAX_CLIENT_RATE=fast"}, yaml: "max_client_connections: 1000001\n"}, []string{
+		`--max-connections: "0" is no such number. Write a number from 1 to 1000000`,
+		`$DIR/wellkey.yaml:1: max_client_connections: "1000001" is no such number. Write a number from 1 to 1000000`,
+		`WELLKEY_MAX_CLIENT_RATE: "fast" is no such number. Write a number from 1 to 1000000`,
+	}},
 	{"several at once", inputs{args: []string{"--https-addr=443"}, env: []string{"WELLKEY_LOG_LEVEL=verbose"}, yaml: "domain: https://Example.com/\nprobe_port: 0\n"}, []string{
 		`$DIR/wellkey.yaml:1: domain: "https://Example.com/" has a scheme, a slash at the end and upper-case letters. Write example.com`,
 		`--https-addr: "443" is a port alone. Write :443`,

@@ -45,6 +45,7 @@ func groups() []group {
 		{"Domain, key and application", mainRows()},
 		{"A store that replicas share", storageRows()},
 		{"Listeners and log", listenerRows()},
+		{"Limits of the public listeners", limitRows()},
 		{"Proxies in front, and your application", shapeRows()},
 		{"Certificates", certificateRows()},
 		{"Certificates by a DNS record", dnsRows()},
@@ -106,6 +107,17 @@ func listenerRows() []row {
 			help: "debug, info, warn or error"},
 		{name: "log_format", kind: kindText, standard: "auto", example: "json", set: setLogFormat,
 			help: "json, console, or auto: console on a terminal, json elsewhere"},
+	}
+}
+
+func limitRows() []row {
+	return []row{
+		{name: "max_connections", kind: kindNumber, derived: "1024, or 2048 with upstream; fewer where memory or open files are few", example: "10000", set: count(1_000_000, func(s *Settings) *int { return &s.Limits.Connections }),
+			help: "connections to a listener at a time; one more takes the place of that which was idle longest"},
+		{name: "max_client_connections", kind: kindNumber, derived: "64, or 256 with upstream", example: "1000", set: count(1_000_000, func(s *Settings) *int { return &s.Limits.PerClient }),
+			help: "of them from one public IPv4 address or IPv6 /64; trusted_proxies and private addresses are not limited"},
+		{name: "max_client_rate", kind: kindNumber, derived: "50, or 100 with upstream", example: "1000", set: count(1_000_000, func(s *Settings) *int { return &s.Limits.Rate }),
+			help: "connections that one of them may open a second, after five times as many at once"},
 	}
 }
 

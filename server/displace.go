@@ -1,0 +1,67 @@
+package server
+
+import "time"
+
+// A listener that is full does not turn newcomers away: it closes the connection
+// for whose client it has waited longest, so that those who open connections and
+// let them lie take each other's places and nobody else's. The wait counts as often
+// as its client has connections open, so that one with many loses its own first.
+const (
+	// Nobody loses a place sooner: it takes a visitor that long to say what it
+	// wants, and a flood that fills a listener within that time is one in which
+	// newcomers are turned away.
+	leastWait = 100 * time.Millisecond
+	// An answer of ours is out of memory, so one that takes longer waits for a
+	// client that does not read. It goes after all of those that nothing is being
+	// answered to.
+	stalledAfter = 2 * time.Second
+	// looked is how many are compared, so that a place is found in the same time
+	// however many there are. The next search begins where this one ended.
+	looked = 128
+)
+
+// The states of those who lost their place, as they are counted.
+const (
+	lostFresh   = "unserved"
+	lostIdle    = "idle"
+	lostStalled = "stalled"
+)
+
+// longest returns whose place a newcomer may have, nil if nobody's; mu is held.
+func (c *connections) longest(now int64) *held {
+	var waiting, stalled *held
+	var longestWait, longestStall int64
+	for n := 0; n < len(c.open) && (n < looked || waiting == nil); n++ {
+		if c.hand++; c.hand >= len(c.open) {
+			c.hand = 0
+		}
+		one := c.open[c.hand]
+		wait := now - one.since.Load()
+		active := one.active.Load()
+		if one.of != nil && one.of.open > 1 {
+			wait *= int64(one.of.open)
+		}
+		switch {
+		case active && c.stalls && wait > max(longestStall, int64(stalledAfter)):
+			stalled, longestStall = one, wait
+		case !active && wait > max(longestWait, int64(leastWait)):
+			waiting, longestWait = one, wait
+		}
+	}
+	if waiting == nil {
+		return stalled
+	}
+	return waiting
+}
+
+// lost returns what one that loses its place is counted as.
+func (h *held) lost() string {
+	switch {
+	case h.active.Load():
+		return lostStalled
+	case h.fresh.Load():
+		return lostFresh
+	default:
+		return lostIdle
+	}
+}

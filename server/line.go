@@ -1,0 +1,164 @@
+package server
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"net"
+	"net/netip"
+	"runtime"
+	"sync"
+	"time"
+)
+
+// errBusy ends a handshake whose turn did not come.
+var errBusy = errors.New("too many handshakes at a time")
+
+// longestLine is how long a handshake waits for its turn. A machine that is behind by
+// more would make it for clients that have gone.
+const longestLine = 2 * time.Second
+
+// A line lets only a few handshakes be worked on at a time, as many as processors
+// have use for, so that a flood of them leaves the processors to whoever is past
+// that: requests, renewals, the look from outside, the admin listener. It is fair:
+// one from an address that has none waiting goes before those from addresses that
+// have.
+//
+// A turn begins when a ClientHello has come and ends when the answer to it is
+// written, so that nobody who waits for a client, or for a certificate, has one.
+type line struct {
+	client  func(net.Addr) netip.Prefix // who counts as one client
+	longest time.Duration               // see longestLine
+
+	mu      sync.Mutex
+	free    int                  // guarded by mu; turns that nobody has
+	only    []*waiter            // guarded by mu; of clients that had none waiting
+	more    []*waiter            // guarded by mu; of all others
+	waiting map[netip.Prefix]int // guarded by mu; how many of each client wait; never 0
+}
+
+// A waiter is a handshake that waits for its turn.
+type waiter struct {
+	client netip.Prefix
+	turn   chan struct{} // closed when it comes
+	gone   bool          // guarded by the line's mu
+}
+
+func newLine(client func(net.Addr) netip.Prefix) *line {
+	return &line{client: client, longest: longestLine, free: max(4, 2*runtime.GOMAXPROCS(0)), waiting: map[netip.Prefix]int{}}
+}
+
+// enter returns when it is the turn of the connection of hello, which has it until
+// leave. It returns errBusy where that takes too long.
+func (l *line) enter(hello *tls.ClientHelloInfo) error {
+	one := heldOf(hello.Conn)
+	if one == nil {
+		return nil
+	}
+	w := l.stand(hello.Conn, one)
+	if w == nil {
+		return nil
+	}
+	err := l.wait(hello.Context(), w)
+	if err == nil {
+		one.turn.Store(l)
+	}
+	return err
+}
+
+// stand gives one, which lies beneath conn, a turn, or has it stand in the line and returns its place there.
+func (l *line) stand(conn net.Conn, one *held) *waiter {
+	one.leave()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.free == 0 {
+		return l.join(l.whose(conn))
+	}
+	l.free--
+	one.turn.Store(l)
+	return nil
+}
+
+// wait returns when the turn of w has come.
+func (l *line) wait(ctx context.Context, w *waiter) error {
+	limit := time.NewTimer(l.longest)
+	defer limit.Stop()
+	var err error
+	select {
+	case <-w.turn:
+		return nil
+	case <-limit.C:
+		err = errBusy
+	case <-ctx.Done():
+		err = ctx.Err()
+	}
+	if l.gaveUp(w) {
+		return err
+	}
+	return nil
+}
+
+// whose returns the client at the other end. Here those behind one private address
+// are one, too: it is about their order only.
+func (l *line) whose(conn net.Conn) netip.Prefix {
+	addr := conn.RemoteAddr()
+	client := l.client(addr)
+	if tcp, ok := addr.(*net.TCPAddr); ok && !client.IsValid() {
+		ip := tcp.AddrPort().Addr().Unmap().WithZone("")
+		client = netip.PrefixFrom(ip, ip.BitLen())
+	}
+	return client
+}
+
+// join puts one more of client at the end of the line; mu is held.
+func (l *line) join(client netip.Prefix) *waiter {
+	w := &waiter{client: client, turn: make(chan struct{})}
+	if l.waiting[client]++; l.waiting[client] == 1 {
+		l.only = append(l.only, w)
+	} else {
+		l.more = append(l.more, w)
+	}
+	return w
+}
+
+// gaveUp takes w out of the line. It reports false where the turn of w has come.
+func (l *line) gaveUp(w *waiter) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	select {
+	case <-w.turn:
+		return false
+	default:
+	}
+	w.gone = true
+	l.out(w)
+	return true
+}
+
+// out counts w as one that waits no more; mu is held.
+func (l *line) out(w *waiter) {
+	if l.waiting[w.client]--; l.waiting[w.client] == 0 {
+		delete(l.waiting, w.client)
+	}
+}
+
+// next gives a turn that has ended to who is next.
+func (l *line) next() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, lane := range []*[]*waiter{&l.only, &l.more} {
+		for len(*lane) > 0 {
+			w := (*lane)[0]
+			(*lane)[0] = nil
+			if *lane = (*lane)[1:]; len(*lane) == 0 {
+				*lane = nil
+			}
+			if !w.gone {
+				l.out(w)
+				close(w.turn)
+				return
+			}
+		}
+	}
+	l.free++
+}
