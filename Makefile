@@ -1,5 +1,5 @@
 # Names for what people type; .ci/ has the work, so that a machine does the same.
-.PHONY: build test demo scale soak check image release clean
+.PHONY: build test fuzz demo scale soak check image release clean
 
 build: # a static binary
 	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w' -o wellkey .
@@ -7,6 +7,9 @@ build: # a static binary
 test: # all tests, with the race detector, which needs cgo; Chromium opens the status page
 	@.ci/need gcc libc6-dev chromium systemd strace shellcheck dpkg apparmor redis-server postgresql prometheus nginx caddy haproxy bind9
 	CGO_ENABLED=1 go test -race ./...
+
+fuzz: # every fuzz target for FUZZTIME (60s); see docs/reliability.md
+	.ci/fuzz
 
 demo: # everything on this machine's loopback: CA, DNS, Tesla, wellkey
 	go run ./deploy/demo

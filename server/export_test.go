@@ -170,3 +170,6 @@ func LimitsWithin(descriptors, memory uint64, by Limits) (connections, perAddres
 	l := keyLimits.set(by).within(descriptors, memory, by.Connections > 0)
 	return l.connections, l.perAddress
 }
+
+// ReadProxyHeader reads the header that a trusted proxy sends.
+func ReadProxyHeader(conn net.Conn) (net.Conn, error) { return readProxyHeader(conn) }
