@@ -13,6 +13,9 @@ const (
 	checkAgain = 24 * time.Hour
 	// lookAgain is how long our own look from outside is trusted.
 	lookAgain = 10 * time.Minute
+	// longestWait is more than any answer or failure puts off the next request: a
+	// day, which is also the most that Tesla's own word may, and the jitter.
+	longestWait = checkAgain + checkAgain/8
 )
 
 // Waits before the next try, by the class of the failure; the last of a row

@@ -20,12 +20,14 @@ const (
 )
 
 var (
-	Decide    = decide
-	DecideKey = decideKey
-	Backoff   = backoff
-	Waits     = waits
-	RecordKey = recordKey
-	NoteOf    = noteOf
+	Decide     = decide
+	DecideKey  = decideKey
+	Backoff    = backoff
+	Waits      = waits
+	RecordKey  = recordKey
+	LoadRecord = loadRecord
+	Loaded     = record.loaded
+	NoteOf     = noteOf
 
 	AcceptanceKey = acceptanceKey
 )

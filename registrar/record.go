@@ -107,6 +107,23 @@ func (r record) loaded(now time.Time, key keystore.Key) record {
 	if r.Failure != nil && r.Failure.At.After(now) {
 		r.Failure = nil
 	}
+	return r.withoutLongWaits(now)
+}
+
+// withoutLongWaits returns r where no date that nobody here writes puts off the next
+// question: what is stored may be damaged, and still be JSON.
+func (r record) withoutLongWaits(now time.Time) record {
+	latest := now.Add(longestWait)
+	if a := r.Answer; a != nil && a.Next.After(latest) {
+		again := *a
+		again.Next = now
+		r.Answer = &again
+	}
+	if f := r.Failure; f != nil && f.Next.After(latest) {
+		again := *f
+		again.Next = now
+		r.Failure = &again
+	}
 	return r
 }
 

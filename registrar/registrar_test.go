@@ -440,7 +440,9 @@ func TestLogSaysEachChangeOnce(t *testing.T) {
 }
 
 func TestDamagedRecordCostsOneQuestion(t *testing.T) {
-	for _, damage := range []string{"", "{", "\x00\x00", `{"answer":{"client_id":"id","key":"zz","next":"2999-01-01T00:00:00Z"}}`} {
+	for _, damage := range []string{"", "{", "\x00\x00", `{"answer":{"client_id":"id","key":"zz","next":"2999-01-01T00:00:00Z"}}`,
+		`{"answer":{"at":"1999-01-01T00:00:00Z","client_id":"id","next":"2999-01-01T00:00:00Z"}}`,
+		`{"failure":{"at":"1999-01-01T00:00:00Z","next":"2999-01-01T00:00:00Z","application":"digest of id","fingerprint":"` + ours.Fingerprint() + `"}}`} {
 		inWorld("", t, func(w *world) {
 			w.tesla.keys[fleetapi.NA], w.tesla.keys[fleetapi.EU] = ours, ours
 			_ = w.storage.Store(context.Background(), RecordKey("example.com", fleetapi.NA), []byte(damage))

@@ -115,7 +115,7 @@ func (r record) withoutFuture(now time.Time) record {
 	if r.Failure != nil && r.Failure.At.After(limit) {
 		r.Failure = nil
 	}
-	return r
+	return r.withoutLongWaits(now)
 }
 
 // lookIn returns when to come back: at next, or before that to see what another
