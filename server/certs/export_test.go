@@ -106,3 +106,46 @@ func (m *Manager) InMemory() int {
 func (m *Manager) Known(domain string, cert *tls.Certificate) {
 	m.get(domain).serve(stored{cert: cert})
 }
+
+// A Record is what is stored of one domain at one CA.
+type Record struct{ record }
+
+// DecodeRecord reads a record as a start does.
+func DecodeRecord(data []byte, domain string) (Record, error) {
+	rec, err := decodeRecord(data, domain)
+	return Record{rec}, err
+}
+
+// Mend brings the budget to a time that is right.
+func (r *Record) Mend(now time.Time) { r.Ledger.mend(now) }
+
+// Remaining and Refill tell of the budget.
+func (r *Record) Remaining(now time.Time, apart bool) int { return r.Ledger.remaining(now, apart) }
+
+// Refill returns when there is more of it.
+func (r *Record) Refill(now time.Time, apart bool) time.Time { return r.Ledger.refill(now, apart) }
+
+// Spend enters an order; "" is one of the usual kind.
+func (r *Record) Spend(at time.Time, replaces string) { r.Ledger.spend(entry{at, replaces}) }
+
+// Fail enters a failure and returns how long to wait after it.
+func (r *Record) Fail(reason Reason, now time.Time) time.Duration {
+	r.fail(Failure{At: now, Reason: reason}, now)
+	return r.pause(Primary, now)
+}
+
+// Elsewhere reports what is thought of the failures in r.
+func (r *Record) Elsewhere() {
+	for _, failure := range []*Failure{r.Last, r.Why} {
+		if failure != nil {
+			failure.Reason.elsewhere()
+		}
+	}
+}
+
+// Tally returns the orders in a file of them that count at now.
+func Tally(ctx context.Context, s certmagic.Storage, key string, window time.Duration, now time.Time) ([]time.Time, error) {
+	t := &tally{key: key, window: window}
+	err := t.load(ctx, &Config{Storage: s}, now)
+	return t.at, err
+}

@@ -148,6 +148,11 @@ func explanationOf(reason Reason) explanation {
 	return rows[slices.IndexFunc(rows, func(row explanation) bool { return row.reason == reason })]
 }
 
+// known reports whether r is one of ours.
+func (r Reason) known() bool {
+	return slices.ContainsFunc(explanations(), func(row explanation) bool { return row.reason == r })
+}
+
 // A holdError is why no order is made now, though one is wanted, and until when.
 // It is no failure: the CA was not asked for anything.
 type holdError struct {

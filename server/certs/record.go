@@ -125,8 +125,7 @@ func (a *authority) readRecord(ctx context.Context) (_ record, whole bool, err e
 		if err != nil {
 			return fresh, false, err
 		}
-		var rec record
-		if err = json.Unmarshal(data, &rec); err == nil && rec.Domain == a.m.domain {
+		if rec, err := decodeRecord(data, a.m.domain); err == nil {
 			return rec, i == 0, nil
 		}
 		damaged = true
@@ -139,6 +138,30 @@ func (a *authority) readRecord(ctx context.Context) (_ record, whole bool, err e
 		fresh.Ledger.Damaged = true
 	}
 	return fresh, false, nil
+}
+
+// manyFailures is as many as make no difference any more.
+const manyFailures = 1 << 20
+
+// decodeRecord reads the record of a domain. What is JSON and no such record, or
+// counts what nobody can count, is damaged.
+func decodeRecord(data []byte, domain string) (record, error) {
+	var rec record
+	if err := json.Unmarshal(data, &rec); err != nil {
+		return record{}, err
+	}
+	if rec.Domain != domain {
+		return record{}, errors.New("it is of another domain")
+	}
+	if rec.Failures < 0 || rec.Failures > manyFailures || rec.Unclean < 0 || rec.Unclean > manyFailures {
+		return record{}, errors.New("it counts what nobody can count")
+	}
+	for _, failure := range []*Failure{rec.Last, rec.Why} {
+		if failure != nil && !failure.Reason.known() {
+			failure.Reason = ReasonOther // as a newer version may have written, before it was put back
+		}
+	}
+	return rec, nil
 }
 
 // writeRecord stores the record durably. The copy comes first, so it is never

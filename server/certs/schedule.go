@@ -104,7 +104,7 @@ func (a *authority) failed(ctx context.Context, err error) time.Time {
 	a.rec.fail(failure, now)
 	a.rec.Down = errors.As(err, new(*absentError)) || a.seenDown(ctx, failure.Reason)
 	a.looked, a.lookAt = now, now.Add(downAgain-jitter(downAgain))
-	pause := a.pause(now)
+	pause := a.rec.pause(a.role, now)
 	a.rec.Next, a.rec.Earliest = now.Add(pause+jitter(pause)), time.Time{}
 	retryAfter, _ := a.client.wire.read()
 	for _, asked := range []time.Time{retryAfter, retryAfterText(err.Error())} {
@@ -143,17 +143,18 @@ func (r *record) fail(failure Failure, now time.Time) {
 	r.Last = &failure
 }
 
-// pause returns how long to wait after the last failure.
-func (a *authority) pause(now time.Time) time.Duration {
-	pause := backoff[min(a.rec.Failures, len(backoff))-1]
-	switch reason := a.rec.Last.Reason; {
+// pause returns how long to wait for a CA in a role after the last failure, which
+// is there.
+func (r *record) pause(role Role, now time.Time) time.Duration {
+	pause := backoff[min(r.Failures, len(backoff))-1]
+	switch reason := r.Last.Reason; {
 	case reason == ReasonStorage:
 		return min(pause, localBackoff)
-	case reason.needsPerson() && now.Sub(a.rec.Since) >= patience:
+	case reason.needsPerson() && now.Sub(r.Since) >= patience:
 		return slow
 	case reason.beforeTheCA():
 		return min(pause, localBackoff)
-	case a.role == Fallback && reason.elsewhere() == asHere:
+	case role == Fallback && reason.elsewhere() == asHere:
 		return max(pause, day) // it was a long shot
 	}
 	return pause
