@@ -48,15 +48,14 @@ type hosted struct {
 	face  *server.Server
 }
 
-// host opens the key file at path as the program does. The error is that of a
-// start that is refused.
-func host(t testing.TB, path string) (*hosted, error) {
+// host opens the key file at path as the program does, and has a server of this
+// configuration serve it. The error is that of a start that is refused.
+func host(t testing.TB, config server.Config, path string) (*hosted, error) {
 	t.Helper()
 	store, err := keystore.Open(keystore.Config{Path: path})
 	if err != nil {
 		return nil, err
 	}
-	config, _ := configure(t)
 	config.Registerer = nil
 	config.PlainHTTP = true
 	config.Key = func(string) keystore.Key { return store.Key() }
@@ -186,11 +185,12 @@ func block(label string, der []byte) string {
 // refused; and where a good key is served already, that goes on. None is ever an
 // answer that holds the word PRIVATE.
 func TestKeyFiles(t *testing.T) {
+	config, _ := configure(t)
 	for name, text := range written(t) {
 		t.Run(name, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "key.pem")
 			must(t, os.WriteFile(path, []byte(text), 0o600))
-			h, err := host(t, path)
+			h, err := host(t, config, path)
 			if good := strings.HasPrefix(name, "good"); (err == nil) != good {
 				t.Fatalf("got %v, want that it is served: %v", err, good)
 			}
@@ -204,7 +204,7 @@ func TestKeyFiles(t *testing.T) {
 
 			before := newKey(t).PEM()
 			must(t, os.WriteFile(path, before, 0o600))
-			h, err = host(t, path)
+			h, err = host(t, config, path)
 			must(t, err)
 			must(t, os.WriteFile(path, []byte(text), 0o600))
 			key, err := h.look(t)
@@ -217,6 +217,7 @@ func TestKeyFiles(t *testing.T) {
 
 // TestKeyFileThatIsNone: what is no regular file, or leads elsewhere.
 func TestKeyFileThatIsNone(t *testing.T) {
+	config, _ := configure(t)
 	all := written(t)
 	for _, tc := range []struct {
 		name string
@@ -254,7 +255,7 @@ func TestKeyFileThatIsNone(t *testing.T) {
 			t.Cleanup(func() { _ = os.RemoveAll(dir) })
 			path := filepath.Join(dir, "key.pem")
 			must(t, tc.make(path))
-			h, err := host(t, path)
+			h, err := host(t, config, path)
 			if (err == nil) != tc.good {
 				t.Fatalf("got %v, want that it is served: %v", err, tc.good)
 			}
@@ -264,7 +265,7 @@ func TestKeyFileThatIsNone(t *testing.T) {
 
 			must(t, os.RemoveAll(path))
 			must(t, os.WriteFile(path, newKey(t).PEM(), 0o600))
-			h, err = host(t, path)
+			h, err = host(t, config, path)
 			must(t, err)
 			must(t, os.RemoveAll(path+".to"))
 			must(t, os.Remove(path))
@@ -280,10 +281,11 @@ func TestKeyFileThatIsNone(t *testing.T) {
 // while it is read and served: whatever a look meets, what is served is a whole key,
 // and one of those that were written.
 func TestKeyFileThatChanges(t *testing.T) {
+	config, _ := configure(t)
 	keys := [][]byte{newKey(t).PEM(), newKey(t).PEM(), newKey(t).PEM()}
 	path := filepath.Join(t.TempDir(), "key.pem")
 	must(t, os.WriteFile(path, keys[0], 0o600))
-	h, err := host(t, path)
+	h, err := host(t, config, path)
 	must(t, err)
 	stop := make(chan struct{})
 	var writer sync.WaitGroup
@@ -328,6 +330,7 @@ func TestKeyFileThatChanges(t *testing.T) {
 
 // FuzzKeyFile is TestKeyFiles for any file.
 func FuzzKeyFile(f *testing.F) {
+	config, _ := configure(f)
 	for name, text := range written(f) {
 		if len(text) <= 4<<10 || strings.HasPrefix(name, "more") {
 			f.Add([]byte(text))
@@ -337,11 +340,11 @@ func FuzzKeyFile(f *testing.F) {
 	before := newKey(f).PEM()
 	over := filepath.Join(f.TempDir(), "key.pem")
 	must(f, os.WriteFile(over, before, 0o600))
-	good, err := host(f, over)
+	good, err := host(f, config, over)
 	must(f, err)
 	f.Fuzz(func(t *testing.T, text []byte) {
 		must(t, os.WriteFile(path, text, 0o600))
-		h, err := host(t, path)
+		h, err := host(t, config, path)
 		must(t, os.WriteFile(over, before, 0o600))
 		must(t, good.store.Reload())
 		must(t, os.WriteFile(over, text, 0o600))

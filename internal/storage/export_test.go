@@ -1,6 +1,9 @@
 package storage
 
-import "syscall"
+import (
+	"syscall"
+	"time"
+)
 
 // WithoutFlock makes d behave as on a file system without flock(2).
 func (d *Directory) WithoutFlock() {
@@ -45,3 +48,29 @@ func EphemeralPlace(dir, kind, mountinfo string, container, empty bool) string {
 
 // MaxCalls is how many goroutines a hanging disk may hold.
 const MaxCalls = maxCalls
+
+// JudgeRecord reads what a lock's file holds and tells whether its owner is held to
+// be alive, dead for sure, or damaged beyond recognition; by itself, or where
+// flock(2) tells that nobody on this machine has it.
+func (d *Directory) JudgeRecord(data []byte, guarded bool) (alive_, dead_, damaged_ bool) {
+	var g *guard
+	if guarded {
+		g = &guard{local: true, inode: 1}
+	}
+	v, _ := d.judge(parseRecord(data), g)
+	return v == alive, v == dead, v == damaged
+}
+
+// Rewrite returns a record as its owner writes it again.
+func Rewrite(data []byte, now time.Time) (text []byte, good bool) {
+	r := parseRecord(data)
+	return r.encode(now), r.damage == ""
+}
+
+// OwnRecord returns a record that this process might have written.
+func (d *Directory) OwnRecord(now time.Time) []byte {
+	return record{Created: stamp(now), Token: "T", process: d.self}.encode(now)
+}
+
+// Boot is what tells this start of the machine from all others.
+func (d *Directory) Boot() string { return d.self.Boot }
