@@ -39,6 +39,7 @@ var small = []string{"wellkey/internal/durable", "wellkey/internal/finding", "we
 // rules are the walls between the rooms: imports run one way, and leaves stay
 // leaves. Of keystore, reach and the server share the word Key.
 var rules = []rule{
+	{folder: "wellkey/internal/ceiling"},
 	{folder: "wellkey/internal/listen"},
 	{folder: "wellkey/internal/systemd"},
 	{folder: "wellkey/internal/schedule"},

@@ -130,6 +130,7 @@ func (d *daemon) serverConfig(settings *config.Settings, token *probetoken.Token
 		Passthrough:    passthroughRoutes(settings.Passthrough),
 		Upstream:       upstreamConfig(settings.Upstream),
 		Limits:         server.Limits(settings.Limits),
+		Memory:         memoryLimit(),
 
 		PassthroughProxyProtocol: settings.Passthrough.ProxyProtocol,
 

@@ -51,6 +51,7 @@ environment, that over the file, and that over the default.
 				return err
 			}
 			defer undo()
+			limitMemory(p.Environ, log)
 			return serve(cmd.Context(), settings, load, log, counted)
 		},
 	}
