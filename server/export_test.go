@@ -31,6 +31,18 @@ func (s *Server) LimitHTTPS(total int) { s.https.open.total = total }
 // SetPatience sets how long a client may take for what comes before HTTP.
 func (s *Server) SetPatience(d time.Duration) { s.patience = d }
 
+// SetHeaderTimeout sets how long the HTTPS listener waits for a header.
+func (s *Server) SetHeaderTimeout(d time.Duration) { s.https.server.ReadHeaderTimeout = d }
+
+// SetRest sets how long a connection waits in the hands of net/http.
+func (s *Server) SetRest(d time.Duration) { s.rest = d }
+
+// Resting returns how many connections of the HTTPS listener are at rest.
+func (s *Server) Resting() int { return s.https.resting.count() }
+
+// Open returns how many connections the HTTPS listener counts.
+func (s *Server) Open() int { return s.https.open.count() }
+
 // SetIdle sets how long an idle connection is kept.
 func (s *Server) SetIdle(d time.Duration) { s.https.server.IdleTimeout = d }
 

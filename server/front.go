@@ -6,9 +6,8 @@ import (
 	"sync"
 )
 
-// A front is what the connections of a listener come through where nothing but
-// TLS and HTTP is done with them: it closes those that are too many, and knows how to
-// drain.
+// A front is what the connections of a listener come through where nothing but HTTP
+// is done with them: it closes those that are too many, and knows how to drain.
 type front struct {
 	net.Listener
 	open   *connections

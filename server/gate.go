@@ -24,10 +24,11 @@ const helloTimeout = readHeaderTimeout
 // can take the other's place.
 var waitingLimits = limits{connections: 2048, perAddress: 256}
 
-// A gate is what connections come through where more than TLS and HTTP is done
-// with them: it finds out who the client is (PROXY protocol), passes on what is
-// for others (passthrough), makes the handshake, and reads along where requests go
-// to an application (framing). Each connection does so in a goroutine of its own.
+// A gate is what connections come through where more than HTTP is done with them:
+// it finds out who the client is (PROXY protocol), passes on what is for others
+// (passthrough), makes the handshake, and reads along where requests go to an
+// application (framing). Each connection does so in a goroutine of its own, whose
+// stack a handshake makes large: that in which net/http serves it stays small.
 type gate struct {
 	net.Listener
 	listener *listener
@@ -37,7 +38,7 @@ type gate struct {
 	ctx     context.Context // done at Close
 	cancel  context.CancelFunc
 	pending sync.WaitGroup // connections on their way
-	carried sync.WaitGroup // connections that are passed on, for hours perhaps
+	carried sync.WaitGroup // connections that are passed on, for hours perhaps, or at rest
 	ended   chan struct{}  // closed when no more are taken
 
 	mu     sync.Mutex
@@ -123,6 +124,7 @@ func (g *gate) Drain(ctx context.Context) {
 func (g *gate) Close() error {
 	g.cancel()
 	g.waiting.closeAll()
+	g.listener.resting.close()
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.drains {
@@ -131,8 +133,8 @@ func (g *gate) Close() error {
 	return g.Listener.Close()
 }
 
-// wait returns when nothing is on its way any more, nor passed on. It comes after
-// Close, here and of passthrough.
+// wait returns when nothing is on its way any more, nor passed on or at rest. It
+// comes after Close, here and of passthrough.
 func (g *gate) wait() {
 	<-g.ended
 	g.pending.Wait()
@@ -142,16 +144,20 @@ func (g *gate) wait() {
 // lead takes one connection to where it belongs.
 func (g *gate) lead(base *held) {
 	defer g.pending.Done()
-	if !g.waiting.allow(base) || g.ctx.Err() != nil {
+	var conn net.Conn = base
+	if g.listener.owner.config.ProxyProtocol || g.listener.owner.passthrough != nil {
+		if !g.waiting.allow(base) || g.ctx.Err() != nil {
+			g.waiting.forget(base)
+			_ = base.Close()
+			return
+		}
+		var carry func()
+		conn, carry = g.identify(base)
 		g.waiting.forget(base)
-		_ = base.Close()
-		return
-	}
-	conn, carry := g.identify(base)
-	g.waiting.forget(base)
-	if carry != nil {
-		g.carried.Go(carry)
-		return
+		if carry != nil {
+			g.carried.Go(carry)
+			return
+		}
 	}
 	if conn == nil || !g.listener.open.allow(conn) {
 		_ = base.Close()
@@ -203,8 +209,8 @@ func (g *gate) identify(base *held) (conn net.Conn, carry func()) {
 	return client, nil
 }
 
-// secure makes the TLS handshake, and reads along where that is wanted. It returns
-// nil where the handshake fails.
+// secure makes the TLS handshake, and returns the connection as net/http is to have
+// it; nil where the handshake fails.
 func (g *gate) secure(conn net.Conn) net.Conn {
 	reads := g.listener.routes.upstream != nil
 	if g.listener.tls == nil {
@@ -214,7 +220,8 @@ func (g *gate) secure(conn net.Conn) net.Conn {
 		return conn
 	}
 	secured := tls.Server(conn, g.listener.tls)
-	_ = conn.SetDeadline(time.Now().Add(g.listener.owner.patience))
+	by := time.Now().Add(g.listener.owner.patience)
+	_ = conn.SetDeadline(by)
 	if err := secured.HandshakeContext(g.ctx); err != nil {
 		var record tls.RecordHeaderError
 		if errors.As(err, &record) && record.Conn != nil && looksLikeHTTP(record.RecordHeader) {
@@ -224,8 +231,13 @@ func (g *gate) secure(conn net.Conn) net.Conn {
 		g.listener.complain(conn, err)
 		return nil
 	}
+	protocol := secured.ConnectionState().NegotiatedProtocol
+	http1 := protocol == "" || protocol == "http/1.1"
+	if http1 && !reads {
+		return &kept{Conn: secured, gate: g, readAt: by, writeAt: by}
+	}
 	_ = conn.SetDeadline(time.Time{})
-	if protocol := secured.ConnectionState().NegotiatedProtocol; !reads || protocol != "" && protocol != "http/1.1" {
+	if !http1 {
 		return secured // net/http knows what to do with h2 and challenges
 	}
 	return &readAlong{framing.New(secured), secured}

@@ -126,6 +126,7 @@ type Server struct {
 	passthrough *passthrough.Passthrough // nil: none
 	http, https *listener                // nil: switched off
 	patience    time.Duration            // see helloTimeout
+	rest        time.Duration            // see restAfter
 }
 
 // New returns a Server that does nothing yet.
@@ -133,7 +134,7 @@ func New(config Config) (*Server, error) {
 	if err := config.check(); err != nil {
 		return nil, err
 	}
-	s := &Server{config: config, logger: config.Logger, patience: helloTimeout}
+	s := &Server{config: config, logger: config.Logger, patience: helloTimeout, rest: restAfter}
 	if s.logger == nil {
 		s.logger = zap.NewNop()
 	}
