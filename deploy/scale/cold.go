@@ -16,6 +16,7 @@ import (
 	"wellkey/internal/admin"
 	"wellkey/internal/fleetsim"
 	"wellkey/internal/testca"
+	"wellkey/internal/testsites"
 	"wellkey/internal/testworld"
 	"wellkey/registrar"
 	"wellkey/registrar/fleetapi"
@@ -94,7 +95,7 @@ func cold(ctx context.Context, o options, dir string, t *tables, say func(string
 		return true
 	})
 	for i := range o.cold {
-		domain := domainOf(i)
+		domain := testsites.Domain(i)
 		w.AddDomain(domain)
 		text := fmt.Sprintf("client_id: %q\nclient_secret: %q\n", domain, testworld.SecretOf(domain))
 		if err := os.WriteFile(filepath.Join(sitesDir, domain+".yaml"), []byte(text), 0o600); err != nil {
@@ -126,8 +127,8 @@ func cold(ctx context.Context, o options, dir string, t *tables, say func(string
 	c.decided, c.requests = time.Since(p.began), requests.Load()
 	for i := range o.cold {
 		for _, region := range []fleetapi.Region{fleetapi.NA, fleetapi.EU} {
-			if _, ok := w.Tesla.Account(region, domainOf(i)); !ok {
-				return fmt.Errorf("%s is not registered in %s", domainOf(i), region)
+			if _, ok := w.Tesla.Account(region, testsites.Domain(i)); !ok {
+				return fmt.Errorf("%s is not registered in %s", testsites.Domain(i), region)
 			}
 		}
 	}

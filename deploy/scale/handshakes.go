@@ -8,6 +8,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"wellkey/internal/testsites"
 )
 
 const (
@@ -69,9 +71,9 @@ func (c *count) compare(ctx context.Context, o options, v visitor, p *process, n
 // visitAll makes one handshake with each of the first n sites.
 func visitAll(ctx context.Context, v visitor, n int) error {
 	for i := range n {
-		conn, err := v.handshake(ctx, domainOf(i))
+		conn, err := v.handshake(ctx, testsites.Domain(i))
 		if err != nil {
-			return fmt.Errorf("visiting %s: %w", domainOf(i), err)
+			return fmt.Errorf("visiting %s: %w", testsites.Domain(i), err)
 		}
 		_ = conn.Close() // nothing was written
 	}
@@ -94,7 +96,7 @@ func (r *rate) add(ctx context.Context, v visitor, p *process, n int, during tim
 	for range handshakers {
 		all.Go(func() {
 			for limited.Err() == nil {
-				domain := domainOf(rand.IntN(n))
+				domain := testsites.Domain(rand.IntN(n))
 				conn, err := v.handshake(ctx, domain)
 				if err != nil {
 					failed.Do(func() { failure = fmt.Errorf("a handshake with %s: %w", domain, err) })

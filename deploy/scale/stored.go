@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"wellkey/internal/testca"
+	"wellkey/internal/testsites"
 	"wellkey/internal/testworld"
 )
 
@@ -47,19 +48,19 @@ func stored(ctx context.Context, o options, dir string, t *tables, say func(stri
 		return err
 	}
 	defer func() { err = errors.Join(err, w.Close()) }()
-	l, err := newLayer(w, dir, signer)
+	l, err := testsites.New(w, dir, signer)
 	if err != nil {
 		return err
 	}
 	listed := 0
 	for _, n := range o.sites {
 		began := time.Now()
-		if err := l.lay(ctx, n+added); err != nil {
+		if err := l.Lay(ctx, n+added); err != nil {
 			return err
 		}
 		for ; listed < n; listed++ {
-			w.DNS.Set(domainOf(listed), "A "+w.Host())
-			if err := l.list(domainOf(listed), ""); err != nil {
+			w.DNS.Set(testsites.Domain(listed), "A "+w.Host())
+			if err := l.List(testsites.Domain(listed), ""); err != nil {
 				return err
 			}
 		}
@@ -77,10 +78,10 @@ func stored(ctx context.Context, o options, dir string, t *tables, say func(stri
 }
 
 // measureCount measures with n sites. It leaves those that it adds.
-func measureCount(ctx context.Context, o options, w *testworld.World, l *layer, n int, say func(string, ...any)) (c count, err error) {
+func measureCount(ctx context.Context, o options, w *testworld.World, l *testsites.Layer, n int, say func(string, ...any)) (c count, err error) {
 	c = count{sites: n}
 	v := newVisitor(w)
-	p, err := start(w, o.binary, l.sitesDir)
+	p, err := start(w, o.binary, l.SitesDir)
 	if err != nil {
 		return c, err
 	}
@@ -88,7 +89,7 @@ func measureCount(ctx context.Context, o options, w *testworld.World, l *layer, 
 		took, stopErr := p.stop(o.patience)
 		c.stopped, err = took, errors.Join(err, stopErr)
 	}()
-	at, err := v.first(ctx, domainOf(rand.IntN(n)), o.patience)
+	at, err := v.first(ctx, testsites.Domain(rand.IntN(n)), o.patience)
 	if err != nil {
 		return c, fmt.Errorf("%w\n%s", err, p.log.tail())
 	}
@@ -124,13 +125,13 @@ func measureCount(ctx context.Context, o options, w *testworld.World, l *layer, 
 }
 
 // addSites adds sites to n that are there, one after the other.
-func (c *count) addSites(ctx context.Context, o options, w *testworld.World, l *layer, v visitor, n int) error {
+func (c *count) addSites(ctx context.Context, o options, w *testworld.World, l *testsites.Layer, v visitor, n int) error {
 	var took []time.Duration
 	for i := range added {
-		domain := domainOf(n + i)
+		domain := testsites.Domain(n + i)
 		w.DNS.Set(domain, "A "+w.Host())
 		began := time.Now()
-		if err := l.list(domain, ""); err != nil {
+		if err := l.List(domain, ""); err != nil {
 			return err
 		}
 		at, err := v.first(ctx, domain, o.patience)
