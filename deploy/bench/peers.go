@@ -77,7 +77,10 @@ type deed struct {
 type headerLine struct{ name, value string }
 
 // programs are the paths of what is compared.
-type programs struct{ wellkey, caddy, bare string }
+type programs struct {
+	wellkey, caddy, bare string
+	oldCaddy             bool // Debian's
+}
 
 // headersOf returns the headers of an answer that the peers are to give, too: all
 // but those that each gives by itself.
@@ -155,6 +158,8 @@ http {
 	return exec.Command(program(nginx), "-e", "stderr", "-p", dir, "-c", config), os.WriteFile(config, []byte(b.String()), 0o600)
 }
 
+// haproxyReturn counts two files for each connection, although the second is not used
+// here.
 func haproxyReturn(d *deed, dir, addr string) (*exec.Cmd, error) {
 	pem, err := pair(d)
 	if err != nil {
@@ -167,7 +172,7 @@ func haproxyReturn(d *deed, dir, addr string) (*exec.Cmd, error) {
 	}
 	text := fmt.Sprintf(`global
 	nbthread 1
-	maxconn 10000
+	maxconn %d
 	ssl-default-bind-options ssl-min-ver TLSv1.2
 defaults
 	mode http
@@ -179,7 +184,7 @@ frontend key
 	bind %s ssl crt %s alpn h2,http/1.1 backlog 4096
 	http-request return status 200 content-type %s file %s%s if { path %s }
 	http-request return status 404
-`, addr, both, d.contentType, body, header.String(), d.path)
+`, d.files/2-100, addr, both, d.contentType, body, header.String(), d.path)
 	for path, data := range map[string][]byte{both: pem, body: d.body, config: []byte(text)} {
 		if err := os.WriteFile(path, data, 0o600); err != nil {
 			return nil, err
@@ -224,7 +229,6 @@ func (d *deed) caddy(dir, addr, answer string) (*exec.Cmd, error) {
 	}
 	text := fmt.Sprintf(`{
 	admin off
-	persist_config off
 	auto_https off
 	grace_period 1s
 	log {

@@ -1,0 +1,169 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"runtime"
+	"time"
+)
+
+// A bench measures.
+type bench struct {
+	o     options
+	stage *stage
+	all   []*running // that are up; stopped by down
+	say   func(string, ...any)
+}
+
+// longest bounds the whole run, so that nothing hangs.
+const longest = 25 * time.Minute
+
+// compare measures what is asked for, and tells it.
+func compare(ctx context.Context, o options, stdout, stderr io.Writer) (err error) {
+	ctx, cancel := context.WithTimeout(ctx, longest)
+	defer cancel()
+	dir, err := os.MkdirTemp("", "wellkey-bench-")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	began := time.Now()
+	say := func(format string, args ...any) {
+		fmt.Fprintf(stderr, "%6.1f s  %s\n", time.Since(began).Seconds(), fmt.Sprintf(format, args...))
+	}
+	made, err := build(ctx, o, dir, say)
+	if err != nil {
+		return err
+	}
+	if runtime.NumCPU() < 2 {
+		return errors.New("one core is not enough: server and client are bound to one each")
+	}
+	if err := pin(clientCore); err != nil {
+		return err
+	}
+	b := &bench{o: o, say: say}
+	if b.stage, err = newStage(ctx, dir, made); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, b.stage.close()) }()
+	defer b.down()
+	got := results{Scenarios: map[string]*measured{}}
+	for _, s := range o.scenarios {
+		if s.run == nil {
+			continue
+		}
+		say("%s: %s", s.name, s.title)
+		m, err := s.run(ctx, b, s)
+		if err != nil {
+			return fmt.Errorf("%s: %w", s.name, err)
+		}
+		got.Scenarios[s.name] = m
+		table(stdout, s, m, o.short)
+	}
+	return ctx.Err()
+}
+
+// windows returns how windows are measured in a scenario with so many servers.
+func (b *bench) windows(servers int) *windows {
+	return &windows{repetitions: b.o.repetitions, during: b.o.window, foreign: b.o.foreign, spare: servers * b.o.repetitions / 2}
+}
+
+// up makes sure that these servers run, and returns them.
+func (b *bench) up(ctx context.Context, names []string) ([]*running, error) {
+	var missing []string
+	for _, name := range names {
+		if b.running(name) == nil {
+			missing = append(missing, name)
+		}
+	}
+	more, err := b.stage.launchAll(ctx, missing)
+	if err != nil {
+		return nil, err
+	}
+	b.all = append(b.all, more...)
+	var those []*running
+	for _, name := range names {
+		those = append(those, b.running(name))
+	}
+	return those, nil
+}
+
+func (b *bench) running(name string) *running {
+	for _, r := range b.all {
+		if r.name == name {
+			return r
+		}
+	}
+	return nil
+}
+
+// down stops all servers.
+func (b *bench) down() {
+	stopAll(b.all)
+	b.all = nil
+}
+
+// inTurn measures servers that run one after the other, each alone.
+func (b *bench) inTurn(ctx context.Context, s *scenario, repetitions int, one func(ctx context.Context, name string) (sample, error)) (*measured, error) {
+	b.down()
+	w := b.windows(len(s.peers))
+	m := &measured{Samples: map[string][]sample{}}
+	for i := range repetitions {
+		for _, name := range turn(s.peers, i) {
+			got, err := w.undisturbed(ctx, nil, func() (sample, error) { return one(ctx, name) })
+			if err != nil {
+				return nil, fmt.Errorf("%s: %w", name, err)
+			}
+			m.Samples[name] = append(m.Samples[name], got)
+		}
+		b.say("  %d of %d", i+1, repetitions)
+	}
+	return m, nil
+}
+
+// table prints what a scenario gave.
+func table(out io.Writer, s *scenario, m *measured, short bool) {
+	fmt.Fprintf(out, "\n%s (%s)\n", s.title, s.unit)
+	for _, name := range s.peers {
+		of := m.of(name)
+		fmt.Fprintf(out, "  %-22s %8.2f", titleOf(name), of.Mid)
+		if !short && name != wellkey {
+			r := m.ratio(name, wellkey)
+			fmt.Fprintf(out, "   %5.2f [%.2f-%.2f] of wellkey's, n=%d", r.Mid, r.Low, r.High, len(ratios(m.Samples[name], m.Samples[wellkey])))
+		}
+		fmt.Fprintln(out)
+	}
+	if s.control[0] != "" && !short {
+		r := m.ratio(s.control[0], s.control[1])
+		fmt.Fprintf(out, "  control: %.2f [%.2f-%.2f]\n", r.Mid, r.Low, r.High)
+	}
+}
+
+// build makes the programs that are compared.
+func build(ctx context.Context, o options, dir string, say func(string, ...any)) (p programs, err error) {
+	p.wellkey, p.bare = o.binary, filepath.Join(dir, "bare")
+	if err := goBuild(ctx, "wellkey/deploy/bench/bare", ".", p.bare); err != nil {
+		return p, err
+	}
+	if p.wellkey == "" {
+		p.wellkey = filepath.Join(dir, "wellkey")
+		if err := goBuild(ctx, "wellkey", ".", p.wellkey); err != nil {
+			return p, err
+		}
+	}
+	if o.short { // it must not take the minutes of a build
+		p.caddy, p.oldCaddy = program("caddy"), true
+		return p, nil
+	}
+	cache, err := os.UserCacheDir()
+	if err != nil {
+		return p, err
+	}
+	p.caddy = filepath.Join(cache, "wellkey-bench", "caddy")
+	say("building Caddy, which takes minutes the first time")
+	return p, goBuild(ctx, ".", "deploy/bench/caddy", p.caddy)
+}

@@ -1,0 +1,121 @@
+// Bench compares wellkey with its peers on this machine's loopback: nginx, HAProxy,
+// Caddy, and the least that a server in Go must do. Each is set up as an expert would,
+// for the same certificate, the same 178 bytes and the same headers.
+//
+// Usage:
+//
+//	go run ./deploy/bench [flags]
+//
+//	-scenarios LIST  only these; see -list
+//	-list            print the scenarios with one line each
+//	-repetitions N   how often each is measured (15)
+//	-window D        how long one window is (1s)
+//	-foreign PART    how much of a core others may use (0.05)
+//	-binary FILE     the wellkey to measure; without, it is built
+//	-short           every scenario once, tiny, with no ratios: for its functioning
+//	-report          write the documents anew from docs/performance.json
+//
+// The server is bound to the first core and the client to the second. All servers are
+// up; windows of one scenario lie next to each other, in an order that rotates and
+// turns round. What is told of processor time is that of the server, divided by the
+// operations of the window; a ratio is formed inside a repetition, and its median told
+// with a 90 % bootstrap interval. nginx runs twice: where it does not come out like
+// itself, nothing of that scenario is told.
+//
+// Exit status: 0 measured, 1 something failed, 2 wrong usage.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	context.AfterFunc(ctx, stop) // a second signal ends the process at once
+	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
+}
+
+// options is what the command line asks for.
+type options struct {
+	scenarios   []*scenario
+	list, short bool
+	report      bool
+	repetitions int
+	window      time.Duration
+	foreign     float64
+	binary      string
+
+	open int           // connections that stay open
+	many int           // certificates
+	rest time.Duration // before memory is looked at
+}
+
+// parse reads the command line. Its error is for whoever typed it.
+func parse(args []string, stderr io.Writer) (options, error) {
+	o := options{open: 9800, many: 10_000, rest: 2 * time.Second}
+	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
+	flags.SetOutput(stderr)
+	list := flags.String("scenarios", "", "only these, separated by commas")
+	flags.BoolVar(&o.list, "list", false, "print the scenarios with one line each")
+	flags.IntVar(&o.repetitions, "repetitions", 15, "how often each is measured")
+	flags.DurationVar(&o.window, "window", time.Second, "how long one window is")
+	flags.Float64Var(&o.foreign, "foreign", 0.05, "how much of a core others may use")
+	flags.StringVar(&o.binary, "binary", "", "the wellkey to measure; without, it is built")
+	flags.BoolVar(&o.short, "short", false, "every scenario once, tiny, with no ratios")
+	flags.BoolVar(&o.report, "report", false, "write the documents anew from what was measured last")
+	if err := flags.Parse(args); err != nil {
+		return o, err
+	}
+	o.scenarios = scenarios
+	if *list != "" {
+		o.scenarios = nil
+		for _, name := range strings.Split(*list, ",") {
+			i := slices.IndexFunc(scenarios, func(s *scenario) bool { return s.name == name })
+			if i < 0 {
+				return o, fmt.Errorf("-scenarios: there is no %q; see -list", name)
+			}
+			o.scenarios = append(o.scenarios, scenarios[i])
+		}
+	}
+	if flags.NArg() > 0 || o.repetitions < 1 || o.window < 10*time.Millisecond || o.foreign < 0 {
+		return o, errors.New("wrong usage; see -help")
+	}
+	if o.short {
+		o.repetitions, o.window, o.foreign = 1, 100*time.Millisecond, 1000
+		o.open, o.many, o.rest = 100, 20, 100*time.Millisecond
+	}
+	return o, nil
+}
+
+// run is the whole program. It returns the exit code after everything that it started
+// has ended.
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	o, err := parse(args, stderr)
+	switch {
+	case errors.Is(err, flag.ErrHelp):
+		return 0
+	case err != nil:
+		fmt.Fprintf(stderr, "bench: %v\n", err)
+		return 2
+	case o.list:
+		for _, s := range scenarios {
+			fmt.Fprintf(stdout, "%-12s %s\n", s.name, s.title)
+		}
+		return 0
+	}
+	if err := compare(ctx, o, stdout, stderr); err != nil {
+		fmt.Fprintf(stderr, "bench: %v\n", err)
+		return 1
+	}
+	return 0
+}

@@ -1,0 +1,96 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"time"
+)
+
+// A load is what a window puts on a server. It returns how many operations were done.
+type load func(ctx context.Context, r *running, during time.Duration) (int64, error)
+
+// windows says how one scenario is measured.
+type windows struct {
+	repetitions int
+	during      time.Duration
+	foreign     float64 // part of a core that others may use
+	spare       int     // how many windows may be repeated because of others; counts down
+}
+
+// A sample is what one window gave: a cost in the unit of its scenario; 0 = void.
+type sample = float64
+
+// measure lets servers take turns, and returns the samples of each by name.
+func (w *windows) measure(ctx context.Context, all []*running, window func(ctx context.Context, r *running, during time.Duration) (sample, error), say func(string, ...any)) (map[string][]sample, error) {
+	samples := map[string][]sample{}
+	for i := range w.repetitions {
+		for _, r := range turn(all, i) {
+			got, err := w.undisturbed(ctx, all, func() (sample, error) { return window(ctx, r, w.during) })
+			if err != nil {
+				return nil, fmt.Errorf("%s: %w", r.name, r.ended(err))
+			}
+			samples[r.name] = append(samples[r.name], got)
+		}
+		say("  %d of %d", i+1, w.repetitions)
+	}
+	return samples, nil
+}
+
+// tries is how often a window is measured at the most.
+const tries = 3
+
+// undisturbed measures a window until nobody else used more than a little of the
+// processors meanwhile; 0 where that does not come.
+func (w *windows) undisturbed(ctx context.Context, all []*running, window func() (sample, error)) (sample, error) {
+	for try := 1; ; try++ {
+		before, err := foreignTime(all)
+		if err != nil {
+			return 0, err
+		}
+		began := time.Now()
+		got, err := window()
+		if err != nil {
+			return 0, err
+		}
+		after, err := foreignTime(all)
+		if err != nil {
+			return 0, err
+		}
+		if (after - before).Seconds() <= w.foreign*time.Since(began).Seconds() {
+			return got, nil
+		}
+		if try == tries || w.spare == 0 {
+			return 0, nil
+		}
+		w.spare--
+		if err := pause(ctx, 100*time.Millisecond); err != nil {
+			return 0, err
+		}
+	}
+}
+
+// perOperation returns a window that gives the processor time of the server for one
+// operation of a load, in microseconds. The server is at rest before and after.
+func perOperation(l load) func(context.Context, *running, time.Duration) (sample, error) {
+	return func(ctx context.Context, r *running, during time.Duration) (sample, error) {
+		before, err := r.cpu()
+		if err != nil {
+			return 0, err
+		}
+		done, err := l(ctx, r, during)
+		if err != nil {
+			return 0, err
+		}
+		if err := pause(ctx, 10*time.Millisecond); err != nil { // for what follows a goodbye
+			return 0, err
+		}
+		after, err := r.cpu()
+		if err != nil {
+			return 0, err
+		}
+		if done == 0 {
+			return 0, fmt.Errorf("nothing was done in %v", during)
+		}
+		return float64((after - before).Nanoseconds()) / 1000 / float64(done), nil
+	}
+}
