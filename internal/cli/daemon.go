@@ -196,7 +196,7 @@ func (d *daemon) actors() []actor {
 		{"registrar", d.registrar.Run},
 		{"key and credentials files", d.followSites},
 		{"reload on SIGHUP", d.reloadOnHangup},
-		{"proof of the storage", d.watchStorage},
+		{"proof of the storage", d.lookAfterStorage},
 		{"word to the service manager", d.tellManager},
 	}
 	if d.settings.Several() {
@@ -209,6 +209,12 @@ func (d *daemon) actors() []actor {
 		actors = append(actors, actor{"admin listener", d.admin.Run})
 	}
 	return actors
+}
+
+// lookAfterStorage makes up for what the start left out, and goes on with it.
+func (d *daemon) lookAfterStorage(ctx context.Context) error {
+	d.store.Prove(ctx)
+	return d.watchStorage(ctx)
 }
 
 // reloadOnHangup reads key, credentials and certificate files anew at each

@@ -38,8 +38,9 @@ func storageConfig(s *config.Settings) (storage.Config, error) {
 	return cfg, nil
 }
 
-// openStorage opens the storage of the settings; who opens it closes it. A copy of
-// a shared store is kept for the one that serves alone, which has a registry.
+// openStorage opens the storage of the settings; who opens it closes it. The one
+// that serves, which has a registry, has a copy of a shared store, and proves later
+// that a directory can be written: visitors do not wait for that.
 func openStorage(s *config.Settings, registry prometheus.Registerer, log *zap.Logger) (*storage.Store, error) {
 	cfg, err := storageConfig(s)
 	if err != nil {
@@ -47,6 +48,7 @@ func openStorage(s *config.Settings, registry prometheus.Registerer, log *zap.Lo
 	}
 	cfg.Registerer, cfg.Logger = registry, log
 	if registry != nil {
+		cfg.ProveLater = true
 		cfg.Shared.Copy = filepath.Join(s.DataDir, "copy")
 	}
 	return storage.Open(cfg)

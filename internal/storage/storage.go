@@ -42,6 +42,7 @@ type Config struct {
 	Shared     Shared                // zero = there is none, and state is in the directory
 	Keys       Keys                  // seal secrets; none = they are stored as they are
 	LookOnly   bool                  // Open writes nothing into a shared store
+	ProveLater bool                  // the caller calls Prove, once visitors wait for nothing; else New does
 	Registerer prometheus.Registerer // nil = none
 	Logger     *zap.Logger           // nil = none
 }
@@ -55,6 +56,7 @@ type Directory struct {
 	log     *zap.Logger
 	metrics *metrics
 	empty   bool // nothing was there at start
+	proven  bool // it was tried whether it can be written
 	self    process
 	guard   func(key string) (*guard, error) // openGuard
 	link    func(from, to string) error      // os.Link
@@ -76,8 +78,9 @@ func OpenDirectory(path string, logger *zap.Logger) (*Directory, error) {
 	return New(Config{Path: path, Logger: logger})
 }
 
-// New makes the directory if it does not exist, and proves that it can be written.
-// The error is for the operator: it names the path, what is wrong and the fix.
+// New makes the directory if it does not exist, and proves that it can be written:
+// at once, or where its permissions say so, later. The error is for the operator: it
+// names the path, what is wrong and the fix.
 //
 // A directory that is there and can be read, on a disk that is full, read-only,
 // slow or faulty, is no error but a line in the log: what is in it is to be served.
@@ -116,24 +119,45 @@ func newDirectory(cfg Config, m *metrics) (*Directory, error) {
 	if err != nil {
 		return nil, d.explain(err)
 	}
-	probing, cancel := context.WithTimeout(ctx, min(probePatience, d.timeout))
-	defer cancel()
-	switch err := d.Writable(probing); {
-	case err == nil:
-		d.log.Debug("data directory is writable", zap.String("path", path))
-	case errors.Is(err, fs.ErrPermission): // nor can it be read, since files are their owner's alone
-		return nil, err
-	case errors.Is(err, context.DeadlineExceeded):
-		err = d.explain(fmt.Errorf("no answer within %v: %w", probePatience, ErrTimeout))
-		fallthrough
-	default:
-		d.log.Error("data directory cannot be written, so only what is in it is served, and nothing is ordered or registered", zap.Error(err))
+	if cfg.ProveLater && permits(path) {
+		m.writable.Set(1) // as far as is known
+		return d, nil
 	}
+	err = d.prove(ctx)
+	if errors.Is(err, fs.ErrPermission) { // nor can it be read, since files are their owner's alone
+		return nil, err
+	}
+	d.tell(err)
 	return d, nil
 }
 
-// probePatience is how long a start waits to learn whether the directory can be
-// written: visitors wait with it.
+// prove proves that the directory can be written, unless that was tried before. It
+// waits for the disk several times.
+func (d *Directory) prove(ctx context.Context) error {
+	if d.proven {
+		return nil
+	}
+	d.proven = true
+	ctx, cancel := context.WithTimeout(ctx, min(probePatience, d.timeout))
+	defer cancel()
+	err := d.Writable(ctx)
+	if errors.Is(err, context.DeadlineExceeded) {
+		err = d.explain(fmt.Errorf("no answer within %v: %w", probePatience, ErrTimeout))
+	}
+	return err
+}
+
+// tell logs what came of prove.
+func (d *Directory) tell(err error) {
+	if err != nil {
+		d.log.Error("data directory cannot be written, so only what is in it is served, and nothing is ordered or registered", zap.Error(err))
+		return
+	}
+	d.log.Debug("data directory is writable", zap.String("path", d.path))
+}
+
+// probePatience is how long it is waited to learn whether the directory can be
+// written: where that is not put off, visitors wait with it.
 const probePatience = 3 * time.Second
 
 // prepare makes the directory, and says whether it was empty.

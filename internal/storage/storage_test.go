@@ -12,6 +12,8 @@ import (
 
 	"github.com/caddyserver/certmagic"
 	"go.uber.org/goleak"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest/observer"
 
 	"wellkey/internal/storage"
 )
@@ -92,6 +94,45 @@ func TestErrorsNameThePathAndTheFix(t *testing.T) {
 	}
 	if got := storage.Explain(filepath.Dir(file), syscall.EACCES).Error(); !strings.Contains(got, "(owner uid ") {
 		t.Errorf("an existing directory: got %q, want its owner", got)
+	}
+}
+
+// TestProofCanWait: with ProveLater, opening a directory that stands writes nothing,
+// so that no visitor waits for the disk; Prove makes up for it.
+func TestProofCanWait(t *testing.T) {
+	dir := t.TempDir()
+	core, logs := observer.New(zap.DebugLevel)
+	s, err := storage.Open(storage.Config{Path: dir, ProveLater: true, Logger: zap.New(core)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if entries, err := os.ReadDir(dir); err != nil || len(entries) != 0 {
+		t.Errorf("after Open: got %v, %v, want nothing in the directory", entries, err)
+	}
+	for range 2 {
+		s.Prove(t.Context())
+	}
+	if n := logs.FilterMessage("data directory is writable").Len(); n != 1 {
+		t.Errorf("Prove twice: told %d times, want once", n)
+	}
+	if err := errors.Join(os.RemoveAll(dir), os.WriteFile(dir, nil, 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := storage.Open(storage.Config{Path: dir, ProveLater: true}); err == nil {
+		t.Error("a file in the place of the directory: got no error from Open")
+	}
+	if err := errors.Join(os.Remove(dir), os.Mkdir(dir, 0o700)); err != nil {
+		t.Fatal(err)
+	}
+	if s, err = storage.Open(storage.Config{Path: dir, ProveLater: true, Logger: zap.New(core)}); err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(os.Remove(dir), os.WriteFile(dir, nil, 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	s.Prove(t.Context())
+	if n := logs.FilterLevelExact(zap.ErrorLevel).FilterMessageSnippet("cannot be written").Len(); n != 1 {
+		t.Errorf("a directory that is lost between Open and Prove: told %d times, want once", n)
 	}
 }
 

@@ -371,6 +371,18 @@ func (s *Store) Examine(ctx context.Context) error {
 	return nil
 }
 
+// Prove makes up for Config.ProveLater: it proves that a directory can be written,
+// and logs it where it cannot. What is in it is served on.
+func (s *Store) Prove(ctx context.Context) {
+	d, ok := s.backend.(*Directory)
+	if !ok || d.proven {
+		return
+	}
+	if err := d.prove(ctx); ctx.Err() == nil {
+		d.tell(err)
+	}
+}
+
 // Writable proves that the store takes what is written, and sets the metric
 // wellkey_storage_writable.
 func (s *Store) Writable(ctx context.Context) error {
