@@ -80,6 +80,7 @@ type listener struct {
 	server    *http.Server
 	owner     *Server
 	logger    *zap.Logger
+	secured   bool // by TLS
 
 	// With a gate:
 	tls     *tls.Config // nil: no TLS here
@@ -146,6 +147,7 @@ func (l *listener) complain(conn net.Conn, err error) {
 
 // secure has l serve TLS.
 func (l *listener) secure(config *tls.Config) {
+	l.secured = true
 	wait := newLine(l.open.client)
 	config.GetConfigForClient = func(hello *tls.ClientHelloInfo) (*tls.Config, error) { return nil, wait.enter(hello) }
 	choose := config.GetCertificate

@@ -3,6 +3,8 @@ package server
 import (
 	"net/http"
 	"strconv"
+
+	"wellkey/internal/guideline"
 )
 
 // A page is one answer, prepared so that giving it allocates nothing. It is
@@ -24,6 +26,7 @@ var (
 	cacheNever  = []string{"no-store"}
 	noSniff     = []string{"nosniff"}
 	closing     = []string{"close"}
+	hsts        = []string{guideline.HSTS}
 )
 
 // The answers that hold no key.

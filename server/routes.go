@@ -96,6 +96,9 @@ func reserved(decoded string) bool {
 func (l *listener) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	chosen := l.routes.choose(true, r)
 	start := time.Now()
+	if l.secured && l.owner.config.HSTS && chosen.route != routeUpstream {
+		w.Header()["Strict-Transport-Security"] = hsts
+	}
 	code := l.contain(chosen, w, r)
 	took, status := time.Since(start), max(code, -code)
 	l.owner.metrics.request(l, chosen.route, methodOf(r.Method), status, took)

@@ -89,8 +89,11 @@ type Config struct {
 	// servers, untouched. PassthroughProxyProtocol tells those who the client is.
 	Passthrough              []passthrough.Route
 	PassthroughProxyProtocol bool
+	// HSTS has what comes over HTTPS say that nothing but HTTPS is to be used for the
+	// host. Where the application says something of it, its word counts.
+	HSTS bool
 	// Upstream is the operator's application, which gets every request that is not
-	// ours; nil is none. Its Registerer and Logger are those given here.
+	// ours; nil is none. Its Registerer, Logger and HSTS are those given here.
 	Upstream *upstream.Config
 	// Limits are the operator's; what is zero has its default.
 	Limits Limits
@@ -146,7 +149,7 @@ func New(config Config) (*Server, error) {
 	limits := keyLimits
 	if config.Upstream != nil {
 		application := *config.Upstream
-		application.Registerer, application.Logger = config.Registerer, s.logger
+		application.Registerer, application.Logger, application.HSTS = config.Registerer, s.logger, config.HSTS
 		var err error
 		if s.upstream, err = upstream.New(application); err != nil {
 			return nil, err

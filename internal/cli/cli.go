@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"wellkey/internal/config"
+	"wellkey/internal/sandbox"
 	"wellkey/internal/tty"
 )
 
@@ -30,11 +31,18 @@ type Process struct {
 	Stdin   io.Reader // nil: there is none
 	Stdout  io.Writer
 	Stderr  io.Writer
+	// Own says that the operating system's process is this program's alone, so that
+	// it may be changed: its umask, and what the kernel lets it do. Tests have others
+	// beside it.
+	Own bool
 }
 
 // Run runs the command that p.Args name until it ends or ctx is done, and
 // returns the exit code.
 func Run(ctx context.Context, p Process) int {
+	if p.Own {
+		sandbox.PrivateFiles()
+	}
 	root := rootCommand(p)
 	root.SetArgs(p.Args)
 	root.SetOut(p.Stdout)

@@ -43,6 +43,8 @@ type daemon struct {
 	web          *webconfig.Follower // nil: nobody is asked for a password
 	store        *storage.Store
 	watchStorage func(context.Context) error
+	sandbox      sandboxMetrics
+	confined     atomic.Bool // by landlock
 	stopping     atomic.Bool
 }
 
@@ -55,6 +57,9 @@ func build(settings *config.Settings, load func() (*config.Settings, error), log
 	d := &daemon{log: log, settings: settings, claims: newClaims()}
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(append(more, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))...)
+	if d.sandbox, err = newSandboxMetrics(registry); err != nil {
+		return nil, err
+	}
 	store, err := openStorage(settings, registry, log)
 	if err != nil {
 		return nil, err
@@ -131,6 +136,7 @@ func (d *daemon) serverConfig(settings *config.Settings, token *probetoken.Token
 		Upstream:       upstreamConfig(settings.Upstream),
 		Limits:         server.Limits(settings.Limits),
 		Memory:         memoryLimit(),
+		HSTS:           settings.HSTS,
 
 		PassthroughProxyProtocol: settings.Passthrough.ProxyProtocol,
 

@@ -30,6 +30,7 @@ func (d *daemon) openSite(site config.Site, former *hosted) (*hosted, error) {
 	if d.settings.Several() {
 		log = log.With(zap.String("domain", site.Domain))
 	}
+	d.warnOfSandbox(site, log)
 	var err error
 	h.keys, err = keystore.Open(keystore.Config{
 		Path:         site.KeyFile,

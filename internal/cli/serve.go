@@ -52,7 +52,7 @@ environment, that over the file, and that over the default.
 			}
 			defer undo()
 			limitMemory(p.Environ, log)
-			return serve(cmd.Context(), settings, load, log, counted)
+			return serve(cmd.Context(), p, settings, load, log, counted)
 		},
 	}
 	cmd.Flags().BoolVar(&check, "check-config", false, "check the settings, say what is wrong, and exit")
@@ -91,7 +91,7 @@ func checkSettings(settings *config.Settings, p Process) error {
 
 // serve runs the program until ctx is done or a signal tells it to stop. The
 // metrics in more are shown beside its own.
-func serve(ctx context.Context, settings *config.Settings, load func() (*config.Settings, error), log *zap.Logger, more ...prometheus.Collector) error {
+func serve(ctx context.Context, p Process, settings *config.Settings, load func() (*config.Settings, error), log *zap.Logger, more ...prometheus.Collector) error {
 	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	unhooked := make(chan struct{})
@@ -123,6 +123,9 @@ func serve(ctx context.Context, settings *config.Settings, load func() (*config.
 			d.server.Close()
 			return err
 		}
+	}
+	if p.Own {
+		d.confine(p.Environ) // before a stranger's first byte is read
 	}
 	context.AfterFunc(ctx, func() {
 		<-unhooked // before it is said, so that a second signal after the line counts

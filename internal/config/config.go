@@ -47,6 +47,9 @@ type Settings struct {
 	Upstream       Upstream
 	Passthrough    Passthrough
 
+	HSTS     bool // HTTPS answers say for two years that there is nothing but HTTPS
+	Landlock bool // the kernel bounds what the process does with files
+
 	AdminWebConfig string // path of the file that guards the admin listener, or ""
 	Storage        Storage
 

@@ -23,6 +23,7 @@ import (
 type file struct {
 	digest [sha256.Size]byte // of all contents; also where they are bad
 	token  string            // see Client
+	named  []string          // paths of the files that it names
 	tls    *tls.Config       // nil: plain HTTP
 	http2  bool
 	header http.Header
@@ -35,7 +36,8 @@ const maxFile = 1 << 20
 // A reader takes a file apart and notes what it read.
 type reader struct {
 	path string
-	sum  []byte // digests of everything read
+	sum  []byte   // digests of everything read
+	all  []string // paths of everything read
 	errs []error
 }
 
@@ -48,12 +50,14 @@ func load(path string) (*file, error) {
 	if len(r.errs) == 0 {
 		r.root(data, out)
 	}
+	out.named = r.all
 	out.digest, out.token = sha256.Sum256(r.sum), tokenOf(r.sum)
 	return out, errors.Join(r.errs...)
 }
 
 // read returns the contents of a file; what names the key that leads to it.
 func (r *reader) read(key, path string) []byte {
+	r.all = append(r.all, path)
 	data, err := os.ReadFile(path)
 	if err == nil && len(data) > maxFile {
 		err = errors.New("is larger than 1 MiB, so it is another file")

@@ -10,6 +10,8 @@ import (
 	"strings"
 
 	"go.yaml.in/yaml/v3"
+
+	"wellkey/internal/guideline"
 )
 
 var clientAuths = map[string]tls.ClientAuthType{
@@ -30,7 +32,8 @@ var curves = map[string]tls.CurveID{
 // tlsServer returns the TLS that a file wants; nil with an error.
 func (r *reader) tlsServer(key string, n *yaml.Node, http2 bool) *tls.Config {
 	before := len(r.errs)
-	out := &tls.Config{MinVersion: tls.VersionTLS12, MaxVersion: tls.VersionTLS13, NextProtos: []string{"http/1.1"}}
+	out := &tls.Config{NextProtos: []string{"http/1.1"}}
+	guideline.Apply(out)
 	if http2 {
 		out.NextProtos = []string{"h2", "http/1.1"}
 	}
@@ -53,11 +56,13 @@ func (r *reader) tlsServer(key string, n *yaml.Node, http2 bool) *tls.Config {
 		"min_version":         func(key string, n *yaml.Node) { out.MinVersion = choose(r, key, n, versions) },
 		"max_version":         func(key string, n *yaml.Node) { out.MaxVersion = choose(r, key, n, versions) },
 		"cipher_suites": func(key string, n *yaml.Node) {
+			out.CipherSuites = nil
 			for _, name := range r.list(key, n) {
 				out.CipherSuites = append(out.CipherSuites, r.cipher(key, n, name))
 			}
 		},
 		"curve_preferences": func(key string, n *yaml.Node) {
+			out.CurvePreferences = nil
 			for i := range r.list(key, n) {
 				out.CurvePreferences = append(out.CurvePreferences, choose(r, key, n.Content[i], curves))
 			}

@@ -16,6 +16,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -135,6 +136,9 @@ func (f *Follower) TLSConfig() *tls.Config {
 		return now, nil
 	}}
 }
+
+// Files returns the path of the file and of those that it names.
+func (f *Follower) Files() []string { return slices.Clone(f.current.Load().named) }
 
 // HTTP2 reports whether the listener may speak HTTP/2.
 func (f *Follower) HTTP2() bool { return f.current.Load().http2 }

@@ -7,14 +7,19 @@ import (
 	"net/http"
 	"sync/atomic"
 	"time"
+
+	"wellkey/internal/guideline"
 )
+
+var hsts = []string{guideline.HSTS}
 
 // A writer is the way back to the visitor. Each write has a deadline of its own,
 // and between two there is none.
 type writer struct {
 	http.ResponseWriter
 	rc   *http.ResponseController
-	code int // 0: none yet
+	code int  // 0: none yet
+	hsts bool // say it, unless the application does
 }
 
 func newWriter(w http.ResponseWriter) *writer {
@@ -25,6 +30,9 @@ func newWriter(w http.ResponseWriter) *writer {
 func (w *writer) WriteHeader(code int) {
 	if code >= http.StatusOK && w.code == 0 {
 		w.code = code
+		if h := w.Header(); w.hsts && h["Strict-Transport-Security"] == nil {
+			h["Strict-Transport-Security"] = hsts
+		}
 	}
 	w.ResponseWriter.WriteHeader(code)
 }

@@ -65,6 +65,7 @@ type Config struct {
 	Socket     string         // path of a Unix socket
 	Roots      *x509.CertPool // for https; nil is the system's
 	SkipVerify bool           // for https: any certificate will do
+	HSTS       bool           // answers to https say that nothing else is to be used, unless the application speaks of it
 	// Registerer receives the metrics; nil keeps them unregistered.
 	Registerer prometheus.Registerer
 	// Logger may be nil.
@@ -78,6 +79,7 @@ type Proxy struct {
 	token     string
 	transport *http.Transport
 	proxy     *httputil.ReverseProxy
+	hsts      bool
 	buffers   sync.Pool // of *[]byte
 	logger    *zap.Logger
 	metrics   *metrics
@@ -98,6 +100,7 @@ func New(c Config) (*Proxy, error) {
 		target: url.URL{Scheme: c.Scheme, Host: c.Addr},
 		token:  rand.Text(),
 		logger: c.Logger.Named("upstream"),
+		hsts:   c.HSTS,
 	}
 	p.visits.init()
 	dialer := &net.Dialer{Timeout: dialTimeout}
@@ -142,9 +145,11 @@ func New(c Config) (*Proxy, error) {
 // the visitor saw, negative where the answer broke off behind it, so that the
 // connection must be cut. proto is the scheme that the visitor used.
 func (p *Proxy) Serve(w http.ResponseWriter, r *http.Request, from peer.Origin, proto string) (code int) {
+	writer := newWriter(w)
+	writer.hsts = p.hsts && proto == "https"
 	ctx, leave, ok := p.visits.enter(r.Context())
 	if !ok {
-		return answer(w, r, http.StatusServiceUnavailable)
+		return answer(writer, r, http.StatusServiceUnavailable)
 	}
 	defer leave()
 	if refused := refuse(r, p.token); refused != 0 {
@@ -152,9 +157,8 @@ func (p *Proxy) Serve(w http.ResponseWriter, r *http.Request, from peer.Origin, 
 			p.metrics.errors.WithLabelValues(loop.reason).Inc()
 			p.report(loop, errors.New("a request came back"))
 		}
-		return answer(w, r, refused)
+		return answer(writer, r, refused)
 	}
-	writer := newWriter(w)
 	body := &body{reader: r.Body, rc: writer.rc}
 	visit := &visit{from: from, proto: proto, body: body, began: time.Now()}
 	passed := r.WithContext(context.WithValue(ctx, visitKey{}, visit))
@@ -164,7 +168,7 @@ func (p *Proxy) Serve(w http.ResponseWriter, r *http.Request, from peer.Origin, 
 		// begins to answer.
 		_ = writer.rc.EnableFullDuplex()
 		if len(r.TransferEncoding) > 0 && body.peek() != nil {
-			return answer(w, r, http.StatusBadRequest)
+			return answer(writer, r, http.StatusBadRequest)
 		}
 		passed.Body = body
 	}

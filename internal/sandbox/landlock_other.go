@@ -1,0 +1,5 @@
+//go:build !linux
+
+package sandbox
+
+func apply(Config) Status { return Status{Reason: "landlock is a part of Linux"} }
