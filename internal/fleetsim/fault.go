@@ -26,12 +26,14 @@ const (
 	Redirect      Kind = "redirect"       // to another host: see Strays
 	DuplicateKeys Kind = "duplicate_keys" // JSON that says two things
 	WrongToken    Kind = "wrong_token"    // the token of a user; for other operations nothing
+	OtherAudience Kind = "other_audience" // the token of another region; for other operations nothing
+	OldToken      Kind = "old_token"      // a token that is over; for other operations nothing
 	Garbage       Kind = "garbage"        // bytes that are not HTTP
 )
 
 // Kinds returns all kinds of fault.
 func Kinds() []Kind {
-	return []Kind{Hang, Drip, Reset, Cut, Huge, HTML, Redirect, DuplicateKeys, WrongToken, Garbage}
+	return []Kind{Hang, Drip, Reset, Cut, Huge, HTML, Redirect, DuplicateKeys, WrongToken, OtherAudience, OldToken, Garbage}
 }
 
 // A Limit says which requests a fault meets; the zero Limit is all, for ever.
@@ -127,7 +129,7 @@ func (e *exchange) takeFault() *fault {
 	i := slices.IndexFunc(e.sim.faults, func(f *fault) bool {
 		return (len(f.Regions) == 0 || slices.Contains(f.Regions, e.record.Region)) &&
 			(len(f.Operations) == 0 || slices.Contains(f.Operations, e.record.Operation)) &&
-			(f.kind != WrongToken || e.record.Operation == fleetapi.OpToken)
+			(!slices.Contains([]Kind{WrongToken, OtherAudience, OldToken}, f.kind) || e.record.Operation == fleetapi.OpToken)
 	})
 	if i < 0 {
 		return nil
@@ -166,6 +168,14 @@ func (e *exchange) fail(k Kind) {
 			`{"access_token":"a","access_token":"b","response":{"public_key":"04aa","public_key":"04bb"}}`)
 	case WrongToken:
 		e.json(http.StatusOK, e.sim.issue(e.record.ClientID, e.record.Region, []string{"openid"}, true))
+	case OtherAudience:
+		regions := e.sim.config.Regions
+		other := regions[(slices.Index(regions, e.record.Region)+1)%len(regions)]
+		e.json(http.StatusOK, e.sim.issue(e.record.ClientID, other, []string{"openid"}, false))
+	case OldToken:
+		answer := e.sim.issue(e.record.ClientID, e.record.Region, []string{"openid"}, false)
+		e.sim.expire(answer["access_token"].(string))
+		e.json(http.StatusOK, answer)
 	}
 }
 

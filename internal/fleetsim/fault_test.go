@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -65,15 +66,23 @@ func TestEveryKind(t *testing.T) {
 		fleetsim.Cut: fleetapi.BadAnswer, fleetsim.Huge: fleetapi.BadAnswer, fleetsim.HTML: fleetapi.NotJSON,
 		fleetsim.Redirect: fleetapi.Redirected, fleetsim.DuplicateKeys: fleetapi.BadAnswer,
 		fleetsim.WrongToken: fleetapi.UserToken, fleetsim.Garbage: fleetapi.Network,
+		fleetsim.OtherAudience: fleetapi.BadAnswer, fleetsim.OldToken: "", // which the token does not show
 	}
+	misleads := []fleetsim.Kind{fleetsim.WrongToken, fleetsim.OtherAudience, fleetsim.OldToken}
 	w := newWorld(t)
 	for _, kind := range fleetsim.Kinds() {
 		for _, op := range fleetapi.Operations() {
 			t.Run(string(kind)+"/"+string(op), func(t *testing.T) {
 				t.Cleanup(w.Clear)
 				w.Break(kind, fleetsim.Limit{Operations: []fleetapi.Operation{op}})
-				if kind == fleetsim.WrongToken && op != fleetapi.OpToken {
+				if slices.Contains(misleads, kind) && op != fleetapi.OpToken {
 					must[fleetapi.Account](t)(w.client.Register(t.Context(), fleetapi.EU, domain))
+					return
+				}
+				if want[kind] == "" {
+					client := w.newClient(t, id, secrt)
+					must[fleetapi.TokenInfo](t)(client.Token(t.Context(), fleetapi.EU))
+					wantCode(t, do(t.Context(), client, fleetapi.OpRegister, fleetapi.EU), fleetapi.TokenExpired)
 					return
 				}
 				ctx, cancel := t.Context(), context.CancelFunc(func() {})

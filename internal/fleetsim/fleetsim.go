@@ -35,6 +35,7 @@ type Config struct {
 	Dial      func(ctx context.Context, network, addr string) (net.Conn, error) // how domains are reached; nil = the network
 	Roots     *x509.CertPool                                                    // which certificates of domains are trusted; nil = the system's
 	Clock     func() time.Time                                                  // nil = time.Now
+	Listen    func() (net.Listener, error)                                      // nil = a port of 127.0.0.1 that the system chooses
 	TokenLife time.Duration                                                     // 0 = 8 hours, as Tesla's
 	OnRequest func(Request)                                                     // called once a request, from its goroutine: before the answer is sent, or when it ended without; nil = none
 }
@@ -70,6 +71,9 @@ func New(c Config) *Sim {
 	if c.Regions == nil {
 		c.Regions = fleetapi.Regions()
 	}
+	if c.Listen == nil {
+		c.Listen = func() (net.Listener, error) { return net.Listen("tcp", "127.0.0.1:0") }
+	}
 	c.TokenLife = cmp.Or(c.TokenLife, 8*time.Hour)
 	return &Sim{
 		config:   c,
@@ -91,7 +95,7 @@ func (s *Sim) Start() error {
 	defer close(known)
 	var err error
 	listen := func(h http.Handler) string {
-		l, e := net.Listen("tcp", "127.0.0.1:0")
+		l, e := s.config.Listen()
 		if e != nil {
 			err = errors.Join(err, e)
 			return ""
@@ -141,6 +145,9 @@ func (s *Sim) Close() error {
 
 // AuthURL returns the base URL of the auth host: what fleetapi.Config.AuthURL wants.
 func (s *Sim) AuthURL() string { return s.authURL }
+
+// ElsewhereURL returns the base URL of another host, which is not Tesla's: see Strays.
+func (s *Sim) ElsewhereURL() string { return s.trapURL }
 
 // BaseURL returns the base URL of a region, which is the audience of its
 // tokens; "" for a region that is not simulated.

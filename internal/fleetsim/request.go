@@ -65,6 +65,7 @@ func (s *Sim) begin(w http.ResponseWriter, r *http.Request, op fleetapi.Operatio
 		Operation: op, Region: region, Domain: domain, ClientID: clientID,
 		UserAgent: r.UserAgent(), At: s.clock(),
 	}}
+	w.Header().Set("Date", e.record.At.UTC().Format(http.TimeFormat)) // by the clock that tokens go by, too
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	e.index = len(s.requests)

@@ -31,6 +31,15 @@ func (s *Sim) ExpireTokens() {
 	}
 }
 
+// expire ends one token before its time.
+func (s *Sim) expire(token string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	g := s.tokens[token]
+	g.expires = time.Time{}
+	s.tokens[token] = g
+}
+
 // Tokens returns all tokens that were given out, for searching where they must
 // not be.
 func (s *Sim) Tokens() []string {

@@ -26,6 +26,8 @@ func failure(err error) ReasonCode {
 		deadline  interface{ Timeout() bool }
 	)
 	switch {
+	case strings.Contains(err.Error(), "failed to parse Location header"): // of net/http, without a type; it goes nowhere
+		return Redirected
 	case errors.As(err, &lookup): // first: a lookup that takes too long is the resolver's fault
 		return DNS
 	case errors.As(err, &record), errors.As(err, &alert), errors.As(err, &verify),

@@ -157,11 +157,29 @@ func (c *Client) fetchToken(ctx context.Context, region Region) (*token, error) 
 	if claims.user() {
 		return nil, c.fail(a, find(UserToken), "", nil)
 	}
+	if other := c.elsewhere(claims.Audience, region); other != "" {
+		return nil, c.bad(a, "the token is for the region "+string(other)+", and for "+string(region)+" one was asked")
+	}
 	return &token{bearer: secret.New(granted.AccessToken), info: TokenInfo{
 		Region: region, ClientID: claims.Party, Issuer: claims.Issuer,
 		Audience: claims.Audience, Scopes: claims.Scopes, GrantType: claims.GrantType,
 		ExpiresAt: time.Now().Add(lifetime(granted.ExpiresIn, claims)),
 	}}, nil
+}
+
+// elsewhere returns the region that a token of this audience is for, if it is
+// another than the one that it was asked for; "" where that is in it, or none is.
+// What such a token is answered would be about the other region.
+func (c *Client) elsewhere(audience []string, region Region) (other Region) {
+	for _, r := range Regions() {
+		if slices.Contains(audience, c.base[r]) {
+			if c.base[r] == c.base[region] {
+				return ""
+			}
+			other = r
+		}
+	}
+	return other
 }
 
 // claims are the parts of a token's payload that tell its kind. Their
