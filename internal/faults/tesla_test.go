@@ -215,7 +215,7 @@ func TestTeslaIsBroken(t *testing.T) {
 		{"nothing in it", anyOps, says(200, "{}"), fleetapi.BadAnswer, "in the", false},
 		{"half of JSON", anyOps, says(200, `{"response":{"public_key":"04`), fleetapi.BadAnswer, "cut", false},
 		{"an error with 200", anyOps, says(200, `{"response":null,"error":"not found"}`), fleetapi.BadAnswer, "not found", false},
-		{"control characters", anyOps, says(500, "{\"error\":\"\\u001b[2J\\u202e\\u2028\\r\\n\\u0000\"}"), fleetapi.Unavailable, `\x1b[2J`},
+		{"control characters", anyOps, says(500, "{\"error\":\"\\u001b[2J\\u202e\\u2028\\r\\n\\u0000\"}"), fleetapi.Unavailable, `\x1b[2J`, false},
 		{"wrong types", tokenOps, says(200, `{"access_token":["a"],"expires_in":"long"}`), fleetapi.BadAnswer, "unexpected type", false},
 		{"a token that is no header", tokenOps, says(200, `{"access_token":"a\r\nX: y","expires_in":28800}`), fleetapi.BadAnswer, "no header can carry", false},
 		{"a token of another kind", tokenOps, says(200, `{"access_token":"a","token_type":"MAC"}`), fleetapi.BadAnswer, "not Bearer", false},
