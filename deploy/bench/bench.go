@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"time"
 )
 
@@ -15,7 +16,8 @@ import (
 type bench struct {
 	o     options
 	stage *stage
-	all   []*running // that are up; stopped by down
+	all   []*running   // that are up; stopped by down
+	many  [2]*measured // what sharedMany shares
 	say   func(string, ...any)
 }
 
@@ -53,9 +55,6 @@ func compare(ctx context.Context, o options, stdout, stderr io.Writer) (err erro
 	defer b.down()
 	got := results{Scenarios: map[string]*measured{}}
 	for _, s := range o.scenarios {
-		if s.run == nil {
-			continue
-		}
 		say("%s: %s", s.name, s.title)
 		m, err := s.run(ctx, b, s)
 		if err != nil {
@@ -80,11 +79,22 @@ func (b *bench) up(ctx context.Context, names []string) ([]*running, error) {
 			missing = append(missing, name)
 		}
 	}
+	if slices.Contains(missing, wellkeyMany) {
+		b.say("  laying %d sites", b.o.many)
+		if _, err := b.stage.crowd(ctx, b.o.many); err != nil {
+			return nil, err
+		}
+	}
 	more, err := b.stage.launchAll(ctx, missing)
 	if err != nil {
 		return nil, err
 	}
 	b.all = append(b.all, more...)
+	if one := b.running(wellkey); slices.Contains(missing, oneAgain) {
+		again := *one
+		again.name = oneAgain
+		b.all = append(b.all, &again)
+	}
 	var those []*running
 	for _, name := range names {
 		those = append(those, b.running(name))
@@ -108,17 +118,17 @@ func (b *bench) down() {
 }
 
 // inTurn measures servers that run one after the other, each alone.
-func (b *bench) inTurn(ctx context.Context, s *scenario, repetitions int, one func(ctx context.Context, name string) (sample, error)) (*measured, error) {
+func (b *bench) inTurn(ctx context.Context, s *scenario, repetitions int, one func(ctx context.Context, name string, repetition int) (sample, error)) (*measured, error) {
 	b.down()
 	w := b.windows(len(s.peers))
 	m := &measured{Samples: map[string][]sample{}}
 	for i := range repetitions {
 		for _, name := range turn(s.peers, i) {
-			got, err := w.undisturbed(ctx, nil, func() (sample, error) { return one(ctx, name) })
+			got, err := w.undisturbed(ctx, nil, func() (sample, error) { return one(ctx, name, i) })
 			if err != nil {
 				return nil, fmt.Errorf("%s: %w", name, err)
 			}
-			m.Samples[name] = append(m.Samples[name], got)
+			m.put(name, i, got)
 		}
 		b.say("  %d of %d", i+1, repetitions)
 	}

@@ -33,13 +33,18 @@ type target struct {
 	offered []tls.CurveID
 	agreed  tls.CurveID // that the server must choose; 0 = any
 	session tls.ClientSessionCache
+	pick    func() string // chooses one of several hosts for each visit; nil = host
 }
 
 // config is that of a client that does not prove the chain, which would be its own
 // work and not the server's.
 func (t *target) config() *tls.Config {
+	name := host
+	if t.pick != nil {
+		name = t.pick()
+	}
 	return &tls.Config{
-		ServerName: host, InsecureSkipVerify: true, MinVersion: tls.VersionTLS13,
+		ServerName: name, InsecureSkipVerify: true, MinVersion: tls.VersionTLS13,
 		NextProtos: []string{"http/1.1"}, CurvePreferences: t.offered, ClientSessionCache: t.session,
 	}
 }
@@ -77,8 +82,8 @@ func (t *target) check(state tls.ConnectionState) error {
 }
 
 // request is the GET that is sent.
-func (t *target) request() []byte {
-	return fmt.Appendf(nil, "GET %s HTTP/1.1\r\nHost: %s\r\nUser-Agent: bench\r\nAccept: */*\r\n\r\n", t.path, host)
+func (t *target) request(config *tls.Config) []byte {
+	return fmt.Appendf(nil, "GET %s HTTP/1.1\r\nHost: %s\r\nUser-Agent: bench\r\nAccept: */*\r\n\r\n", t.path, config.ServerName)
 }
 
 // errNotTheKey is the fault of an answer that is not the expected one.
@@ -126,8 +131,13 @@ func (t *target) visit(config *tls.Config, request, buffer []byte) error {
 func (t *target) visits(ctx context.Context, during time.Duration) (int64, error) {
 	limit := time.Now().Add(during)
 	return together(ctx, inFlight, func(ctx context.Context, made *atomic.Int64) error {
-		config, request, buffer := t.config(), t.request(), make([]byte, bufferSize)
+		config, buffer := t.config(), make([]byte, bufferSize)
+		request := t.request(config)
 		for time.Now().Before(limit) && ctx.Err() == nil {
+			if t.pick != nil {
+				config = t.config()
+				request = t.request(config)
+			}
 			if err := t.visit(config, request, buffer); err != nil {
 				return err
 			}
@@ -164,7 +174,8 @@ func (t *target) keep(ctx context.Context, n int) (kept, error) {
 	var conns kept
 	var begun atomic.Int64
 	_, err := together(ctx, inFlight, func(ctx context.Context, _ *atomic.Int64) error {
-		config, request, buffer := t.config(), t.request(), make([]byte, bufferSize)
+		config, buffer := t.config(), make([]byte, bufferSize)
+		request := t.request(config)
 		for begun.Add(1) <= int64(n) && ctx.Err() == nil {
 			conn, err := t.open(config)
 			if err != nil {
@@ -203,7 +214,7 @@ func (t *target) requests(ctx context.Context, conns kept, during time.Duration)
 	var next atomic.Int64
 	return together(ctx, len(conns), func(ctx context.Context, made *atomic.Int64) error {
 		conn := conns[next.Add(1)-1]
-		request, buffer := t.request(), make([]byte, bufferSize)
+		request, buffer := t.request(t.config()), make([]byte, bufferSize)
 		if err := conn.SetDeadline(limit.Add(visitPatience)); err != nil {
 			return err
 		}
@@ -223,7 +234,8 @@ func (t *target) arrivals(ctx context.Context, perSecond int, during time.Durati
 	n := int(during.Seconds() * float64(perSecond))
 	took := make([]time.Duration, n)
 	errs := make([]error, n)
-	config, request := t.config(), t.request()
+	config := t.config()
+	request := t.request(config)
 	var all sync.WaitGroup
 	began := time.Now()
 	for i := range n {
@@ -270,7 +282,7 @@ func (t target) resumable() (*target, error) {
 	given := new(ticket)
 	config := t.config()
 	config.ClientSessionCache = given
-	if err := t.visit(config, t.request(), make([]byte, bufferSize)); err != nil {
+	if err := t.visit(config, t.request(config), make([]byte, bufferSize)); err != nil {
 		return nil, err
 	}
 	if _, ok := given.Get(""); !ok {

@@ -23,7 +23,12 @@ func foreignTime(servers []*running) (time.Duration, error) {
 		}
 		busy -= time.Duration(used.Utime.Nano() + used.Stime.Nano())
 	}
+	seen := map[*process]bool{} // one may have two names
 	for _, r := range servers {
+		if seen[r.process] {
+			continue
+		}
+		seen[r.process] = true
 		used, err := r.cpu()
 		if err != nil {
 			return 0, err

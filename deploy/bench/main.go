@@ -9,7 +9,7 @@
 //	-scenarios LIST  only these; see -list
 //	-list            print the scenarios with one line each
 //	-repetitions N   how often each is measured (15)
-//	-window D        how long one window is (1s)
+//	-window D        how long one window is (800ms)
 //	-foreign PART    how much of a core others may use (0.05)
 //	-binary FILE     the wellkey to measure; without, it is built
 //	-short           every scenario once, tiny, with no ratios: for its functioning
@@ -68,7 +68,7 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	list := flags.String("scenarios", "", "only these, separated by commas")
 	flags.BoolVar(&o.list, "list", false, "print the scenarios with one line each")
 	flags.IntVar(&o.repetitions, "repetitions", 15, "how often each is measured")
-	flags.DurationVar(&o.window, "window", time.Second, "how long one window is")
+	flags.DurationVar(&o.window, "window", 800*time.Millisecond, "how long one window is")
 	flags.Float64Var(&o.foreign, "foreign", 0.05, "how much of a core others may use")
 	flags.StringVar(&o.binary, "binary", "", "the wellkey to measure; without, it is built")
 	flags.BoolVar(&o.short, "short", false, "every scenario once, tiny, with no ratios")

@@ -100,8 +100,12 @@ func headersOf(header http.Header) (contentType string, lines []headerLine) {
 }
 
 func nginxReturn(d *deed, dir, addr string) (*exec.Cmd, error) {
-	body := strings.ReplaceAll(string(d.body), "\n", `\n`)
-	return d.nginx(dir, nginxServer{addr: addr, name: host, certFile: d.certFile, keyFile: d.keyFile, answer: fmt.Sprintf("return 200 \"%s\";", body)})
+	return d.nginx(dir, nginxServer{addr: addr, name: host, certFile: d.certFile, keyFile: d.keyFile, answer: d.nginxAnswer()})
+}
+
+// nginxAnswer has nginx give the body from its settings.
+func (d *deed) nginxAnswer() string {
+	return fmt.Sprintf("return 200 \"%s\";", strings.ReplaceAll(string(d.body), "\n", `\n`))
 }
 
 func nginxFromFile(d *deed, dir, addr string) (*exec.Cmd, error) {
@@ -145,9 +149,13 @@ http {
 	default_type %[5]s;
 	types { }
 `, user, dir, d.files, d.files*4/5, d.contentType)
-	for _, s := range servers {
-		fmt.Fprintf(&b, "\tserver {\n\t\tlisten %s ssl http2 backlog=4096;\n\t\tserver_name %s;\n\t\tssl_certificate %s;\n\t\tssl_certificate_key %s;\n\t\tlocation = %s {\n",
-			s.addr, s.name, s.certFile, s.keyFile, d.path)
+	for i, s := range servers {
+		backlog := " backlog=4096"
+		if i > 0 { // it may be said once
+			backlog = ""
+		}
+		fmt.Fprintf(&b, "\tserver {\n\t\tlisten %s ssl http2%s;\n\t\tserver_name %s;\n\t\tssl_certificate %s;\n\t\tssl_certificate_key %s;\n\t\tlocation = %s {\n",
+			s.addr, backlog, s.name, s.certFile, s.keyFile, d.path)
 		for _, line := range d.header {
 			fmt.Fprintf(&b, "\t\t\tadd_header %s '%s';\n", line.name, line.value)
 		}

@@ -166,8 +166,8 @@ func pause(ctx context.Context, d time.Duration) error {
 // A tail keeps the last lines of what a server says.
 type tail struct {
 	mu   sync.Mutex
-	text []byte // guarded by mu
-	seen func(line []byte)
+	text []byte    // guarded by mu
+	at   time.Time // guarded by mu; of "sites loaded", which wellkey says
 }
 
 // Write implements io.Writer.
@@ -175,8 +175,8 @@ func (t *tail) Write(p []byte) (int, error) {
 	const kept = 4 << 10
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.seen != nil {
-		t.seen(p)
+	if t.at.IsZero() && bytes.Contains(p, []byte(`"sites loaded"`)) {
+		t.at = time.Now()
 	}
 	t.text = append(t.text, p...)
 	if more := len(t.text) - kept; more > 0 {
@@ -189,4 +189,11 @@ func (t *tail) String() string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return string(t.text)
+}
+
+// loaded returns when wellkey had read all sites; zero = it has not.
+func (t *tail) loaded() time.Time {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.at
 }

@@ -1,14 +1,32 @@
 package main
 
+import (
+	"encoding/json"
+	"errors"
+	"io/fs"
+	"os"
+)
+
 // results is all that was measured, as docs/performance.json keeps it.
 type results struct {
+	Machine   machine
+	Floor     *floor `json:",omitempty"`
 	Scenarios map[string]*measured
 }
 
 // measured is what one scenario gave.
 type measured struct {
+	Taken   string              // the day
 	Samples map[string][]sample // by peer; those of one repetition have one index; 0 = void
 	Void    string              `json:",omitempty"` // why no ratio of it is told
+}
+
+// put notes the sample of a repetition, over the one of an earlier try.
+func (m *measured) put(name string, repetition int, got sample) {
+	for len(m.Samples[name]) <= repetition {
+		m.Samples[name] = append(m.Samples[name], 0)
+	}
+	m.Samples[name][repetition] = got
 }
 
 // ratio compares two peers, repetition by repetition.
@@ -23,4 +41,50 @@ func (m *measured) of(name string) span {
 		}
 	}
 	return bootstrap(valid)
+}
+
+// resultsIn reads a file of results; without one there are none.
+func resultsIn(path string) (*results, error) {
+	r := &results{Scenarios: map[string]*measured{}}
+	text, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return r, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return r, json.Unmarshal(text, r)
+}
+
+// save writes them to a file.
+func (r *results) save(path string) error {
+	text, err := json.MarshalIndent(r, "", "\t")
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(path, append(text, '\n'), 0o644)
+}
+
+// take puts what was measured now over what was measured before, and returns the goals
+// whose verdict has changed.
+func (r *results) take(now *results) (changed []goal) {
+	for _, g := range goals {
+		before, after := r.Scenarios[g.scenario], now.Scenarios[g.scenario]
+		if before == nil || after == nil || before.Void != "" || after.Void != "" || g.first == 0 {
+			continue
+		}
+		was, _ := g.ratio(before)
+		is, _ := g.ratio(after)
+		if g.reached(was.Mid, g.first) != g.reached(is.Mid, g.first) {
+			changed = append(changed, g)
+		}
+	}
+	r.Machine = now.Machine
+	if now.Floor != nil {
+		r.Floor = now.Floor
+	}
+	for name, m := range now.Scenarios {
+		r.Scenarios[name] = m
+	}
+	return changed
 }

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"os"
 	"os/exec"
 	"regexp"
 	"strconv"
@@ -51,14 +52,14 @@ var scenarios = []*scenario{
 	{name: "idle", title: "memory at rest (PSS)", unit: unitMiB, control: atNginx, run: memories(0, 5),
 		peers: []string{wellkey, nginx, nginxAgain, haproxy, caddy}},
 	{name: "open", title: "memory with 9,800 idle connections (PSS)", unit: unitMiB, control: atNginx, run: memories(9800, 3),
-		peers: []string{wellkey, nginx, nginxAgain, haproxy, caddy}},
-	{name: "many-start", title: "10,000 certificates: exec to all loaded", unit: unitTime, run: nil,
+		peers: []string{wellkey, nginx, nginxAgain, caddy}},
+	{name: "many-start", title: "10,000 certificates: exec to all loaded", unit: unitTime, run: manyStart,
 		peers: []string{wellkeyMany, nginx}},
-	{name: "many-memory", title: "10,000 certificates: memory (PSS)", unit: unitMiB, run: nil,
+	{name: "many-memory", title: "10,000 certificates: memory (PSS)", unit: unitMiB, run: manyMemory,
 		peers: []string{wellkeyMany, nginx}},
-	{name: "many-cpu", title: "full handshake + GET with 10,000 certificates", unit: unitCPU, control: [2]string{wellkey, oneAgain}, run: nil,
+	{name: "many-cpu", title: "full handshake + GET with 10,000 certificates", unit: unitCPU, control: [2]string{wellkey, oneAgain}, run: windowed(handshakes(tls.X25519)),
 		peers: []string{wellkeyMany, wellkey, oneAgain}},
-	{name: "size", title: "size of the stripped program", unit: unitMB, run: nil,
+	{name: "size", title: "size of the stripped program", unit: unitMB, run: sizes,
 		peers: []string{wellkey, caddy}},
 }
 
@@ -204,7 +205,7 @@ func arrivals(_ context.Context, r *running) (prepared, error) {
 
 // starts measures how long a server takes from exec to the first 200.
 func starts(ctx context.Context, b *bench, s *scenario) (*measured, error) {
-	return b.inTurn(ctx, s, b.o.repetitions, func(ctx context.Context, name string) (sample, error) {
+	return b.inTurn(ctx, s, b.o.repetitions, func(ctx context.Context, name string, _ int) (sample, error) {
 		r, err := b.stage.launch(name)
 		if err != nil {
 			return 0, err
@@ -221,7 +222,7 @@ func starts(ctx context.Context, b *bench, s *scenario) (*measured, error) {
 func memories(open, repetitions int) func(context.Context, *bench, *scenario) (*measured, error) {
 	return func(ctx context.Context, b *bench, s *scenario) (*measured, error) {
 		n := min(open, b.o.open)
-		return b.inTurn(ctx, s, min(repetitions, b.o.repetitions), func(ctx context.Context, name string) (got sample, err error) {
+		return b.inTurn(ctx, s, min(repetitions, b.o.repetitions), func(ctx context.Context, name string, _ int) (got sample, err error) {
 			var lifted []string
 			if n > 0 {
 				lifted = []string{"MAX_CONNECTIONS=10000"}
@@ -246,4 +247,18 @@ func memories(open, repetitions int) func(context.Context, *bench, *scenario) (*
 			return bytes / (1 << 20), err
 		})
 	}
+}
+
+// sizes looks at the programs. Debian's are linked with libraries of the system, and
+// so have no size that could be compared.
+func sizes(_ context.Context, b *bench, _ *scenario) (*measured, error) {
+	m := &measured{Samples: map[string][]sample{}}
+	for name, path := range map[string]string{wellkey: b.stage.deed.programs.wellkey, caddy: b.stage.deed.programs.caddy} {
+		info, err := os.Stat(path)
+		if err != nil {
+			return nil, err
+		}
+		m.put(name, 0, float64(info.Size())/1e6)
+	}
+	return m, nil
 }

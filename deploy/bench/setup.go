@@ -27,7 +27,8 @@ type stage struct {
 	world *testworld.World
 	layer *testsites.Layer
 	deed  *deed
-	made  int // directories of servers
+	many  *crowd // nil: nobody has asked for it
+	made  int    // directories of servers
 }
 
 // newStage makes it in dir. The caller closes it.
@@ -74,10 +75,14 @@ func newWorld(dir string) (*testworld.World, *testsites.Layer, error) {
 }
 
 func (s *stage) close() error {
-	if s.world == nil {
-		return nil
+	var errs []error
+	if s.many != nil {
+		errs = append(errs, s.many.world.Close())
 	}
-	return s.world.Close()
+	if s.world != nil {
+		errs = append(errs, s.world.Close())
+	}
+	return errors.Join(errs...)
 }
 
 // learn asks wellkey for the key once, so that the peers give the same answer.
@@ -91,12 +96,13 @@ func (s *stage) learn(ctx context.Context) error {
 	if err := p.awaitFirst(ctx, t, time.Minute); err != nil {
 		return err
 	}
-	conn, err := t.open(t.config())
+	config := t.config()
+	conn, err := t.open(config)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = conn.Close() }() // all was read
-	text, err := t.get(conn, t.request(), make([]byte, bufferSize))
+	text, err := t.get(conn, t.request(config), make([]byte, bufferSize))
 	if err != nil {
 		return err
 	}
@@ -124,8 +130,11 @@ type running struct {
 
 // launch starts the server of that name. More are settings of wellkey.
 func (s *stage) launch(name string, more ...string) (*running, error) {
-	if name == wellkey {
+	switch name {
+	case wellkey:
 		return launchWellkey(s.world, s.deed, more...)
+	case wellkeyMany:
+		return s.many.wellkey(s.deed)
 	}
 	for _, p := range peers {
 		if p.name != name {
@@ -173,7 +182,8 @@ func freeAddr() (string, error) {
 // awaitFirst visits a server until it gives the key.
 func (p *process) awaitFirst(ctx context.Context, t *target, patience time.Duration) error {
 	limit := time.Now().Add(patience)
-	config, request, buffer := t.config(), t.request(), make([]byte, bufferSize)
+	config, buffer := t.config(), make([]byte, bufferSize)
+	request := t.request(config)
 	for {
 		err := t.visit(config, request, buffer)
 		if err == nil {
@@ -202,6 +212,9 @@ func (s *stage) launchAll(ctx context.Context, names []string) (all []*running, 
 		}
 	}()
 	for _, name := range names {
+		if name == oneAgain { // the same process under another name
+			continue
+		}
 		r, err := s.launch(name)
 		if err != nil {
 			return all, err
@@ -210,9 +223,14 @@ func (s *stage) launchAll(ctx context.Context, names []string) (all []*running, 
 		if err := r.awaitFirst(ctx, &r.target, time.Minute); err != nil {
 			return all, fmt.Errorf("%s: %w", name, err)
 		}
+		if name == wellkeyMany {
+			if _, err := r.awaitLoaded(ctx); err != nil {
+				return all, err
+			}
+		}
 	}
 	for _, r := range all {
-		if err := r.settle(ctx, 10*time.Second); err != nil {
+		if err := r.settle(ctx, time.Minute); err != nil {
 			return all, err
 		}
 	}
