@@ -33,9 +33,20 @@ func compare(ctx context.Context, o options, stdout, stderr io.Writer) (err erro
 		return err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	top, err := repository(ctx)
+	if err != nil {
+		return err
+	}
 	began := time.Now()
 	say := func(format string, args ...any) {
 		fmt.Fprintf(stderr, "%6.1f s  %s\n", time.Since(began).Seconds(), fmt.Sprintf(format, args...))
+	}
+	if o.report {
+		r, err := resultsIn(filepath.Join(top, keptFile))
+		if err != nil {
+			return err
+		}
+		return r.write(top)
 	}
 	made, err := build(ctx, o, dir, say)
 	if err != nil {
@@ -53,17 +64,30 @@ func compare(ctx context.Context, o options, stdout, stderr io.Writer) (err erro
 	}
 	defer func() { err = errors.Join(err, b.stage.close()) }()
 	defer b.down()
-	got := results{Scenarios: map[string]*measured{}}
+	got := &results{Machine: look(ctx, made), Scenarios: map[string]*measured{}}
 	for _, s := range o.scenarios {
 		say("%s: %s", s.name, s.title)
 		m, err := s.run(ctx, b, s)
 		if err != nil {
 			return fmt.Errorf("%s: %w", s.name, err)
 		}
+		m.Taken = time.Now().Format(time.DateOnly)
+		if !o.short {
+			m.Void = s.judge(m, o.repetitions)
+		}
 		got.Scenarios[s.name] = m
 		table(stdout, s, m, o.short)
+		if s.name == "x25519" {
+			if got.Floor, err = floorHere(ctx, b.all); err != nil {
+				return err
+			}
+			fmt.Fprintf(stdout, "\n%s\n", got.Floor.text())
+		}
 	}
-	return ctx.Err()
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	return got.tell(o, top, stdout)
 }
 
 // windows returns how windows are measured in a scenario with so many servers.
@@ -141,11 +165,14 @@ func table(out io.Writer, s *scenario, m *measured, short bool) {
 	for _, name := range s.peers {
 		of := m.of(name)
 		fmt.Fprintf(out, "  %-22s %8.2f", titleOf(name), of.Mid)
-		if !short && name != wellkey {
-			r := m.ratio(name, wellkey)
-			fmt.Fprintf(out, "   %5.2f [%.2f-%.2f] of wellkey's, n=%d", r.Mid, r.Low, r.High, len(ratios(m.Samples[name], m.Samples[wellkey])))
+		if own := s.own(); !short && m.Void == "" && name != own {
+			r := m.ratio(name, own)
+			fmt.Fprintf(out, "   %5.2f [%.2f-%.2f] of wellkey's, n=%d", r.Mid, r.Low, r.High, len(ratios(m.Samples[name], m.Samples[own])))
 		}
 		fmt.Fprintln(out)
+	}
+	if m.Void != "" {
+		fmt.Fprintf(out, "  VOID: %s\n", m.Void)
 	}
 	if s.control[0] != "" && !short {
 		r := m.ratio(s.control[0], s.control[1])
@@ -176,4 +203,49 @@ func build(ctx context.Context, o options, dir string, say func(string, ...any))
 	p.caddy = filepath.Join(cache, "wellkey-bench", "caddy")
 	say("building Caddy, which takes minutes the first time")
 	return p, goBuild(ctx, ".", "deploy/bench/caddy", p.caddy)
+}
+
+// own returns the wellkey of a scenario, which is its first server.
+func (s *scenario) own() string { return s.peers[0] }
+
+// tell prints the goals, and writes the documents where what was measured is worth it.
+func (r *results) tell(o options, top string, stdout io.Writer) error {
+	if o.short {
+		_, err := fmt.Fprintln(stdout, "\nshort form: for its functioning only")
+		return err
+	}
+	fmt.Fprintln(stdout)
+	for _, g := range goals {
+		m := r.Scenarios[g.scenario]
+		if m == nil || m.Void != "" {
+			continue
+		}
+		ratio, n := g.ratio(m)
+		fmt.Fprintf(stdout, "%-48s %-20s %-24s %-22s n=%-3d %s\n", scenarioOf(g.scenario).title, titleOf(g.peer), g.wanted(), interval(ratio), n, g.verdict(ratio))
+	}
+	if why := o.untold(); why != "" {
+		_, err := fmt.Fprintf(stdout, "\nnot written into %s: %s\n", reportFile, why)
+		return err
+	}
+	before, err := resultsIn(filepath.Join(top, keptFile))
+	if err != nil {
+		return err
+	}
+	for _, g := range before.take(r) {
+		fmt.Fprintf(stdout, "the verdict has changed since the last time: %s, against %s\n", scenarioOf(g.scenario).title, titleOf(g.peer))
+	}
+	return errors.Join(before.save(filepath.Join(top, keptFile)), before.write(top))
+}
+
+// untold says why what was measured does not go into the documents; "" if it does.
+func (o options) untold() string {
+	switch {
+	case o.repetitions < 15:
+		return "fewer than 15 repetitions"
+	case o.foreign > 0.05:
+		return "others might use more than 0.05 of a core"
+	case o.binary != "":
+		return "the program was given with -binary"
+	}
+	return ""
 }

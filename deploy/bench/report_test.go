@@ -1,0 +1,186 @@
+package main
+
+import (
+	"encoding/xml"
+	"errors"
+	"io"
+	"maps"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// fixed returns results that are easy to reckon with.
+func fixed() *results {
+	times := func(n int, f float64) (all []sample) {
+		for range n {
+			all = append(all, f)
+		}
+		return all
+	}
+	return &results{
+		Machine: machine{Processor: "Test <&> Processor", Kernel: "Linux 6.1", Go: "1.26", Cores: 2, Versions: map[string]string{nginx: "1.22.1"}},
+		Floor:   &floor{Sign: 20, Exchange: 80, Encapsulate: 30, Calls: map[string]float64{nginx: 15, wellkey: 13}},
+		Scenarios: map[string]*measured{
+			"x25519": {Taken: "2026-11-25", Samples: map[string][]sample{wellkey: times(15, 200), nginx: times(15, 260), nginxAgain: times(15, 260), haproxy: times(15, 300), caddy: times(15, 220), bare: times(15, 190)}},
+			"h1":     {Taken: "2026-11-26", Samples: map[string][]sample{wellkey: times(15, 20)}, Void: "the control came out at 1.20, outside of 0.93 to 1.07"},
+			"idle":   {Taken: "2026-11-25", Samples: map[string][]sample{wellkey: times(5, 12), nginx: times(5, 15), nginxAgain: times(5, 15), haproxy: times(5, 17), caddy: times(5, 48)}},
+		},
+	}
+}
+
+func TestReport(t *testing.T) {
+	t.Parallel()
+	got := fixed().report()
+	for _, want := range []string{
+		"Taken on 2026-11-25 to 2026-11-26 on a machine with 2 cores (Test <&> Processor, Linux 6.1), with Go 1.26:",
+		"| full handshake + GET, X25519 | nginx | at least 1.2×, then 1.4× | 1.30× [1.30–1.30] | 15 | met; 1.4×: not met |",
+		"| full handshake + GET, X25519 | Caddy, respond | at least 1.2× | 1.10× [1.10–1.10] | 15 | not met |",
+		"| keep-alive, HTTP/1.1 | nginx | at least 0.72×, then 1× | void: the control came out at 1.20, outside of 0.93 to 1.07 | | |",
+		"| memory at rest (PSS) | nginx | at most 0.9× | 0.80× [0.80–0.80] | 5 | met |",
+		"| memory at rest (PSS) | Caddy, respond | at most 0.27× | 0.25× [0.25–0.25] | 5 | met |",
+		"| full handshake + GET with 10,000 certificates | its own with one | at most 1.05× | not measured | | |",
+		"| full handshake + GET, X25519, µs of processor | wellkey 200; nginx 260; nginx again 260; HAProxy 300; Caddy, respond 220; bare crypto/tls 190 | 1.00× [1.00–1.00] |",
+		"signature 20 µs, an X25519 key and exchange 80 µs", "with X25519 that is 100 µs, with ML-KEM 130 µs", "strace: nginx 15.0, wellkey 13.0.",
+	} {
+		if !strings.Contains(got, want) {
+			t.Errorf("there is no %q in\n%s", want, got)
+		}
+	}
+}
+
+func TestReadme(t *testing.T) {
+	t.Parallel()
+	got := fixed().readme()
+	for _, want := range []string{"takes 0.77× the processor time of nginx's", "needs 0.25× the memory of Caddy", "`make bench`"} {
+		if !strings.Contains(got, want) {
+			t.Errorf("there is no %q in\n%s", want, got)
+		}
+	}
+	if strings.Contains(got, "start") {
+		t.Errorf("tells what was not measured:\n%s", got)
+	}
+}
+
+func TestPlot(t *testing.T) {
+	t.Parallel()
+	got := fixed().plot()
+	elements := map[string]int{}
+	for d := xml.NewDecoder(strings.NewReader(got)); ; {
+		token, err := d.Token()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			t.Fatalf("%v\n%s", err, got)
+		}
+		if start, ok := token.(xml.StartElement); ok {
+			elements[start.Name.Local]++
+		}
+	}
+	if elements["circle"] != 6+5 { // h1 is void
+		t.Errorf("%d points in %v", elements["circle"], elements)
+	}
+	for _, want := range []string{"prefers-color-scheme: dark", "keep-alive, HTTP/1.1, beside nginx (void)"} {
+		if !strings.Contains(got, want) {
+			t.Errorf("there is no %q in\n%s", want, got)
+		}
+	}
+}
+
+// A goal whose bound lies in the interval is said to be met, or not, by chance.
+func TestVerdict(t *testing.T) {
+	t.Parallel()
+	cheaper, smaller := goal{scenario: "x25519", peer: nginx, first: 1.2}, goal{scenario: "idle", peer: nginx, first: 0.9}
+	own := goal{scenario: "many-cpu", peer: wellkey, own: wellkeyMany, first: 1.05}
+	for _, c := range []struct {
+		goal goal
+		got  span
+		want string
+	}{
+		{cheaper, span{1.25, 1.3, 1.35}, "met"}, {cheaper, span{1.1, 1.15, 1.19}, "not met"},
+		{cheaper, span{1.1, 1.21, 1.3}, "met, within the noise"}, {cheaper, span{1.1, 1.19, 1.3}, "not met, within the noise"},
+		{smaller, span{0.7, 0.8, 0.85}, "met"}, {smaller, span{0.91, 0.95, 1}, "not met"},
+		{own, span{1, 1.01, 1.02}, "met"}, {own, span{1.1, 1.2, 1.3}, "not met"},
+		{goal{scenario: "h2", peer: nginx}, span{0.1, 0.1, 0.1}, "no goal"},
+	} {
+		if got := c.goal.verdict(c.got); got != c.want {
+			t.Errorf("%s of %v: got %q, want %q", c.goal.wanted(), c.got, got, c.want)
+		}
+	}
+}
+
+func TestJudge(t *testing.T) {
+	t.Parallel()
+	s := scenarioOf("x25519")
+	for name, c := range map[string]struct {
+		change func(m *measured)
+		want   string
+	}{
+		"all is well":              {func(*measured) {}, ""},
+		"a third is disturbed":     {func(m *measured) { clear(m.Samples[caddy][:5]) }, ""},
+		"more than that":           {func(m *measured) { clear(m.Samples[caddy][:6]) }, "others used the machine: 9 of 15 windows of Caddy, respond are left"},
+		"the control leaves":       {func(m *measured) { m.Samples[nginxAgain] = fixed().Scenarios["x25519"].Samples[bare] }, "the control came out at 1.37, outside of 0.93 to 1.07"},
+		"the control is not there": {func(m *measured) { delete(m.Samples, nginxAgain) }, "others used the machine: 0 of 0 windows of nginx again are left"},
+	} {
+		m := fixed().Scenarios["x25519"]
+		c.change(m)
+		if got := s.judge(m, 15); got != c.want {
+			t.Errorf("%s: got %q, want %q", name, got, c.want)
+		}
+	}
+}
+
+// What is measured anew takes the place of what was, and a changed verdict is told.
+func TestTake(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "kept.json")
+	before, err := resultsIn(path)
+	if err != nil || len(before.Scenarios) != 0 {
+		t.Fatalf("without a file: %v, error %v", before, err)
+	}
+	if changed := before.take(fixed()); len(changed) != 0 {
+		t.Errorf("changed from nothing: %v", changed)
+	}
+	if err := before.save(path); err != nil {
+		t.Fatal(err)
+	}
+	kept, err := resultsIn(path)
+	if err != nil || kept.report() != fixed().report() {
+		t.Fatalf("kept\n%s\nerror %v", kept.report(), err)
+	}
+	now := fixed()
+	maps.DeleteFunc(now.Scenarios, func(name string, _ *measured) bool { return name != "x25519" })
+	now.Scenarios["x25519"].Samples[wellkey] = fixed().Scenarios["x25519"].Samples[nginx]
+	changed := kept.take(now)
+	if len(changed) != 2 || changed[0].peer != nginx || changed[1].peer != bare || len(kept.Scenarios) != 3 {
+		t.Errorf("changed: %v; %d scenarios", changed, len(kept.Scenarios))
+	}
+}
+
+// The documents are those of docs/performance.json: go run ./deploy/bench -report
+func TestDocuments(t *testing.T) {
+	t.Parallel()
+	const top = "../.."
+	r, err := resultsIn(filepath.Join(top, keptFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	wants := map[string]string{reportFile: begin + r.report() + end, readmeFile: begin + r.readme() + end}
+	if len(r.Scenarios) > 0 {
+		wants[plotFile] = r.plot()
+	}
+	for file, want := range wants {
+		text, err := os.ReadFile(filepath.Join(top, file))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !strings.Contains(string(text), want) {
+			t.Errorf("%s is not what %s gives; write it anew with go run ./deploy/bench -report", file, keptFile)
+		}
+	}
+	if _, err := replaced("no marks", "part"); err == nil {
+		t.Error("replaced a part in what has no marks")
+	}
+}
