@@ -78,7 +78,7 @@ func compare(ctx context.Context, o options, stdout, stderr io.Writer) (err erro
 		got.Scenarios[s.name] = m
 		table(stdout, s, m, o.short)
 		if s.name == "x25519" {
-			if got.Floor, err = floorHere(ctx, b.all); err != nil {
+			if got.Floor, err = floorHere(ctx, b.all, o.counted); err != nil {
 				return err
 			}
 			fmt.Fprintf(stdout, "\n%s\n", got.Floor.text())
@@ -92,7 +92,7 @@ func compare(ctx context.Context, o options, stdout, stderr io.Writer) (err erro
 
 // windows returns how windows are measured in a scenario with so many servers.
 func (b *bench) windows(servers int) *windows {
-	return &windows{repetitions: b.o.repetitions, during: b.o.window, foreign: b.o.foreign, spare: servers * b.o.repetitions / 2}
+	return &windows{repetitions: b.o.repetitions, during: b.o.window, foreign: b.o.foreign, spare: servers * b.o.repetitions / 4}
 }
 
 // up makes sure that these servers run, and returns them.

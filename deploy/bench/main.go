@@ -55,14 +55,15 @@ type options struct {
 	foreign     float64
 	binary      string
 
-	open int           // connections that stay open
-	many int           // certificates
-	rest time.Duration // before memory is looked at
+	open    int           // connections that stay open
+	many    int           // certificates
+	counted int           // visits whose system calls are counted
+	rest    time.Duration // before memory is looked at
 }
 
 // parse reads the command line. Its error is for whoever typed it.
 func parse(args []string, stderr io.Writer) (options, error) {
-	o := options{open: 9800, many: 10_000, rest: 2 * time.Second}
+	o := options{open: 9800, many: 10_000, counted: 200, rest: 2 * time.Second}
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	flags.SetOutput(stderr)
 	list := flags.String("scenarios", "", "only these, separated by commas")
@@ -92,7 +93,7 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	}
 	if o.short {
 		o.repetitions, o.window, o.foreign = 1, 100*time.Millisecond, 1000
-		o.open, o.many, o.rest = 100, 20, 100*time.Millisecond
+		o.open, o.many, o.counted, o.rest = 100, 20, 10, 100*time.Millisecond
 	}
 	return o, nil
 }
