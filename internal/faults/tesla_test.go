@@ -8,6 +8,7 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+	"unicode"
 
 	"wellkey/internal/fleetsim"
 	"wellkey/registrar"
@@ -122,8 +123,15 @@ func (b *bubble) suffer(m mischief, op fleetapi.Operation, registered bool) {
 	}
 	for _, entry := range b.logs.All() {
 		for _, field := range entry.Context {
-			if strings.Contains(field.String, bubbleSecret) {
-				b.t.Errorf("the log has the secret: %q", field.String)
+			text := field.String
+			if err, ok := field.Interface.(error); ok {
+				text += err.Error()
+			}
+			if strings.Contains(text, bubbleSecret) {
+				b.t.Errorf("the log has the secret: %q", text)
+			}
+			if strings.ContainsFunc(text, func(r rune) bool { return !unicode.IsPrint(r) }) {
+				b.t.Errorf("a line of the log could play tricks: %q", text)
 			}
 		}
 	}

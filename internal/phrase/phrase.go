@@ -4,6 +4,7 @@ package phrase
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -41,6 +42,29 @@ func Cut(text string, most int, end string) string {
 		most--
 	}
 	return text[:most] + end
+}
+
+// Plain returns text with everything escaped that is not seen as a character of its
+// own, but for line ends and tabs: control characters, which move the cursor, and
+// those that turn the direction of a line. It is for texts that are shown as they
+// are; what a stranger said goes through Quote where it becomes part of a sentence.
+func Plain(text string) string {
+	odd := func(r rune) bool { return r != '\n' && r != '\t' && !unicode.IsPrint(r) }
+	if utf8.ValidString(text) && !strings.ContainsFunc(text, odd) {
+		return text
+	}
+	var b strings.Builder
+	for len(text) > 0 {
+		r, size := utf8.DecodeRuneInString(text)
+		if odd(r) || r == utf8.RuneError && size == 1 {
+			quoted := strconv.Quote(text[:size])
+			b.WriteString(quoted[1 : len(quoted)-1])
+		} else {
+			b.WriteString(text[:size])
+		}
+		text = text[size:]
+	}
+	return b.String()
 }
 
 // Quote returns what a stranger said as it may be shown: between quotes, with

@@ -52,3 +52,17 @@ func TestCut(t *testing.T) {
 		t.Errorf("Cut = %q", got)
 	}
 }
+
+func TestPlain(t *testing.T) {
+	for text, want := range map[string]string{
+		"": "", "a\n\tb é ✓ █": "a\n\tb é ✓ █", "\x1b[2Ja\r": `\x1b[2Ja\r`, "a\u202eb\u2028\u2066\x00\u009b": `a\u202eb\u2028\u2066\x00\u009b`,
+		"\xff\ufffd": "\\xff\ufffd", "\"\\": "\"\\",
+	} {
+		if got := phrase.Plain(text); got != want {
+			t.Errorf("Plain(%q) = %q, want %q", text, got, want)
+		}
+		if again := phrase.Plain(phrase.Plain(text)); again != want {
+			t.Errorf("twice: %q", again)
+		}
+	}
+}

@@ -6,12 +6,14 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"regexp"
 	"strings"
 	"unicode/utf8"
 
 	"golang.org/x/term"
 
 	"wellkey/internal/finding"
+	"wellkey/internal/phrase"
 )
 
 // widest is where lines end on a terminal that is wider: longer ones are hard to
@@ -68,9 +70,12 @@ func lookup(environ []string, variable string) string {
 // Width returns at how many columns lines are wrapped; 0 means that they are not.
 func (p *Printer) Width() int { return p.width }
 
-// Print writes text as it is, in place of what Waiting shows. Its first error is
-// kept for Err, and nothing is written after it.
+// Print writes text in place of what Waiting shows. Whatever is in it, nothing but
+// styles reaches the place as an escape: much of it was said by strangers, and a
+// text that nobody quoted must not play with the terminal. Its first error is kept
+// for Err, and nothing is written after it.
 func (p *Printer) Print(text string) {
+	text = p.plain(text)
 	if p.waiting {
 		p.waiting = false
 		text = "\r\x1b[K" + text
@@ -78,6 +83,24 @@ func (p *Printer) Print(text string) {
 	if p.err == nil {
 		_, p.err = io.WriteString(p.w, text)
 	}
+}
+
+// styles are the escapes that set colours and weight (ECMA-48, SGR).
+var styles = regexp.MustCompile("\x1b\\[[0-9;]*m")
+
+// plain returns text without other escapes than styles, and without those where
+// nobody sees them.
+func (p *Printer) plain(text string) string {
+	if p.width == 0 || !strings.Contains(text, "\x1b") {
+		return phrase.Plain(text)
+	}
+	var b strings.Builder
+	at := 0
+	for _, style := range styles.FindAllStringIndex(text, -1) {
+		b.WriteString(phrase.Plain(text[at:style[0]]) + text[style[0]:style[1]])
+		at = style[1]
+	}
+	return b.String() + phrase.Plain(text[at:])
 }
 
 // Printf writes formatted text, as Print does.

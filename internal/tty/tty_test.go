@@ -112,3 +112,28 @@ func TestFirstErrorIsKept(t *testing.T) {
 		t.Errorf("Err() = %v after %d writes, want the error of one", p.Err(), w.writes)
 	}
 }
+
+// What a stranger said reaches no place but as characters; styles stay on a terminal.
+func TestHostileText(t *testing.T) {
+	const text = "a\x1b[2J\x1b]0;owned\a\r\u202eb\x00\u2028\x9b\x1b[1mc\x1b[0m\n"
+	for _, c := range []struct {
+		name string
+		make func(*bytes.Buffer) *tty.Printer
+		want string
+	}{
+		{"pipe", func(b *bytes.Buffer) *tty.Printer { return tty.New(b, nil) }, `a\x1b[2J\x1b]0;owned\a\r\u202eb\x00\u2028\x9b\x1b[1mc\x1b[0m` + "\n"},
+		{"terminal", func(b *bytes.Buffer) *tty.Printer { return tty.NewTerminal(b, 80, nil) }, `a\x1b[2J\x1b]0;owned\a\r\u202eb\x00\u2028\x9b` + "\x1b[1mc\x1b[0m\n"},
+	} {
+		var out bytes.Buffer
+		p := c.make(&out)
+		p.Print(text)
+		if out.String() != c.want {
+			t.Errorf("%s: got %q, want %q", c.name, out.String(), c.want)
+		}
+		out.Reset()
+		p.Printf("%s", text)
+		if out.String() != c.want {
+			t.Errorf("%s, formatted: got %q, want %q", c.name, out.String(), c.want)
+		}
+	}
+}
