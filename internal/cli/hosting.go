@@ -9,6 +9,7 @@ import (
 	"go.uber.org/zap"
 
 	"wellkey/internal/config"
+	"wellkey/internal/logtag"
 	"wellkey/keystore"
 	"wellkey/registrar"
 )
@@ -28,7 +29,7 @@ func (d *daemon) openSite(site config.Site, former *hosted) (*hosted, error) {
 	wake := func() { d.registrar.Wake(site.Domain) }
 	log := d.log
 	if d.settings.Several() {
-		log = log.With(zap.String("domain", site.Domain))
+		log = logtag.With(log, zap.String("domain", site.Domain))
 	}
 	d.warnOfSandbox(site, log)
 	var err error

@@ -88,6 +88,7 @@ func (m *Manager) answerer() *answerer {
 func (m *subject) connect() addresses {
 	solves := m.all.answerer().solves
 	for _, a := range m.authorities {
+		a.stage = newStage(m.cfg.Storage, m.domain)
 		a.client = a.connect(m.all.magic, solves)
 	}
 	return solves
@@ -96,7 +97,7 @@ func (m *subject) connect() addresses {
 // disconnect ends what connect began.
 func (m *subject) disconnect() {
 	for _, a := range m.authorities {
-		a.client = nil
+		a.client, a.stage = nil, nil
 	}
 }
 

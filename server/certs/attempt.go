@@ -193,7 +193,7 @@ func (a *authority) take(ctx context.Context, fresh resource) error {
 	}
 	a.outage.over()
 	a.rec.Unlinked = false
-	a.held, a.unsaved = &fresh, &fresh
+	a.held, a.unsaved = a.m.keep(fresh, cert), &fresh
 	a.m.plan(s)
 	a.m.succeeded(ctx, s)
 	a.save(ctx) // if it can be; whoever acts on the new certificate shall not lose it

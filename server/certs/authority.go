@@ -10,6 +10,7 @@ import (
 	"github.com/caddyserver/certmagic"
 	"go.uber.org/zap"
 
+	"wellkey/internal/logtag"
 	"wellkey/internal/skew"
 )
 
@@ -49,12 +50,12 @@ type ca struct {
 // own, so what one of them refuses counts nothing at the other.
 type authority struct {
 	*ca
-	m     *subject
-	log   *zap.Logger
-	stage *stage
+	m   *subject
+	log *zap.Logger
 
 	// Only a step uses these.
 	client  *client // nil between the steps
+	stage   *stage  // likewise
 	rec     record
 	opened  bool      // rec was read
 	stale   bool      // rec is not stored as it is
@@ -62,7 +63,7 @@ type authority struct {
 	started time.Time // when rec was read
 	looked  time.Time // when it was last looked at, while it was down
 	lookAt  time.Time // when to look again whether it is back
-	held    *resource // the last certificate of this CA that was good; nil = none
+	held    *kept     // the last certificate of this CA that was good; nil = none
 	unsaved *resource // what is only in memory; nil = nothing
 	saving  bool      // storing it failed before
 	waiting Reason    // what held the last attempt back; "" = nothing
@@ -74,7 +75,7 @@ type authority struct {
 // state is what Status reports of an authority.
 type state struct {
 	attempts int
-	failures map[Reason]int
+	failures map[Reason]int // nil = none
 	next     time.Time
 	last     *Failure  // nil after a success
 	since    time.Time // of the failures in a row; zero = none
@@ -124,9 +125,9 @@ func (cfg *Config) newCAs() ([]*ca, error) {
 // newAuthorities returns what m has with each CA.
 func (m *subject) newAuthorities(cas []*ca) (all []*authority) {
 	for _, ca := range cas {
-		a := &authority{ca: ca, m: m, log: m.log, stage: newStage(m.cfg.Storage, m.domain), state: state{failures: map[Reason]int{}}}
+		a := &authority{ca: ca, m: m, log: m.log, }
 		if len(cas) > 1 { // where there is one, nobody asks which
-			a.log = m.log.WithLazy(zap.String("authority", string(ca.role)))
+			a.log = logtag.With(m.log, zap.String("authority", string(ca.role)))
 		}
 		all = append(all, a)
 	}

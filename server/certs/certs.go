@@ -50,7 +50,7 @@ type Config struct {
 	// will not last. A CA on this machine, and Let's Encrypt's staging, need it not.
 	AllowEphemeral bool
 
-	Cached       int           // how many certificates are in memory, at most; 0 = 4096
+	Cached       int           // how many certificates are in memory, at most; 0 = 16384
 	Limits       Limits        // of all domains together; zero = below those of Let's Encrypt
 	OrderTimeout time.Duration // how long the CA may take over an authorization or an order; 0 = 5 minutes
 

@@ -87,7 +87,12 @@ func (a *authority) refill(ctx context.Context) {
 		return
 	}
 	a.log.Warn("storage has lost what was in it, so the certificate in use is stored again")
-	a.unsaved = a.held
+	held, err := a.held.resource()
+	if err != nil {
+		a.log.Error("the certificate in memory cannot be encoded", zap.Error(err)) // of a kind that we never make
+		return
+	}
+	a.unsaved = &held
 	a.save(ctx)
 	a.keepRecord(ctx)
 }

@@ -119,7 +119,13 @@ func (a *authority) failed(ctx context.Context, err error) time.Time {
 	a.rec.Next, a.rec.Earliest = earlier(a.rec.Next, latest), earlier(a.rec.Earliest, latest)
 	a.keepRecord(ctx)
 	a.m.all.metrics.failures.WithLabelValues(string(a.role), string(failure.Reason)).Inc()
-	a.update(func(s *state) { s.failures[failure.Reason]++; s.last = &failure })
+	a.update(func(s *state) {
+		if s.failures == nil {
+			s.failures = map[Reason]int{}
+		}
+		s.failures[failure.Reason]++
+		s.last = &failure
+	})
 	a.log.Warn("certificate attempt failed", zap.String("reason", string(failure.Reason)), zap.String("cause", failure.Cause),
 		zap.String("fix", failure.Fix), zap.String("error", failure.Text), zap.Int("failures_in_a_row", a.rec.Failures),
 		zap.Duration("retry_in", a.rec.Next.Sub(now).Round(time.Second)), zap.String("serving", a.m.serving()),

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"time"
+	"unique"
 )
 
 const (
@@ -34,14 +35,14 @@ var errNone = errors.New("there is no certificate yet")
 // is another.
 func (m *subject) serve(s stored) bool {
 	leaf := s.cert.Leaf
-	now := &served{leaf.NotBefore, leaf.NotAfter, issuerName(leaf), serial(leaf), s.Issuer, sha256.Sum256(leaf.Raw)}
+	now := &served{leaf.NotBefore, leaf.NotAfter, unique.Make(issuerName(leaf)).Value(), serial(leaf), s.Issuer, sha256.Sum256(leaf.Raw)}
 	was := m.served.Load()
 	other := was == nil || was.sum != now.sum
 	if other {
 		m.served.Store(now)
 	}
 	if other || m.current.Load() == nil {
-		m.all.certs.put(m, s.cert, m.current.Load() != nil || m.hasUnsaved())
+		m.all.certs.put(m, m.slimKept(s.cert), m.current.Load() != nil || m.hasUnsaved())
 	}
 	return other
 }
@@ -88,6 +89,7 @@ func (m *subject) read(ctx context.Context) (*tls.Certificate, error) {
 		return nil, err
 	}
 	m.used.Store(true)
+	cert = m.slim(cert)
 	m.all.certs.put(m, cert, true)
 	return cert, nil
 }

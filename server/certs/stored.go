@@ -119,10 +119,14 @@ func (a *authority) loadOwn(ctx context.Context) (s stored, err error) {
 		if a.held == nil || a.m.onlyLooks() || damage == nil {
 			return s, nil
 		}
-		s.resource, a.unsaved = *a.held, a.held
+		if s.resource, err = a.held.resource(); err != nil {
+			return s, err
+		}
 		if s.cert, err = s.pair(a.m.domain); err != nil {
 			return s, err
 		}
+		again := s.resource
+		a.unsaved = &again
 	}
 	if err := a.mendMeta(ctx, &s); err != nil {
 		return s, err
@@ -130,7 +134,7 @@ func (a *authority) loadOwn(ctx context.Context) (s stored, err error) {
 	if a.unsaved != nil && !a.m.onlyLooks() {
 		a.save(ctx)
 	}
-	a.held = &s.resource
+	a.held = a.m.keep(s.resource, s.cert)
 	return s, nil
 }
 

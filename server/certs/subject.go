@@ -9,6 +9,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"wellkey/internal/logtag"
 	"wellkey/internal/schedule"
 )
 
@@ -26,7 +27,7 @@ type subject struct {
 	ended       chan struct{} // closed after the last step of a removed domain
 
 	served  atomic.Pointer[served]          // nil = none
-	current atomic.Pointer[tls.Certificate] // of served; nil = it is not in memory; Leaf is always set
+	current atomic.Pointer[tls.Certificate] // of served; nil = it is not in memory; see slim
 	used    atomic.Bool                     // lately
 	pinned  atomic.Bool                     // it stays in memory
 	looked  atomic.Bool                     // a step has looked what is stored
@@ -56,7 +57,7 @@ type shown struct {
 }
 
 func (m *Manager) newSubject(domain string) *subject {
-	s := &subject{domain: domain, place: -1, all: m, cfg: &m.cfg, log: m.log.WithLazy(zap.String("domain", domain)), ended: make(chan struct{})}
+	s := &subject{domain: domain, place: -1, all: m, cfg: &m.cfg, log: logtag.With(m.log, zap.String("domain", domain)), ended: make(chan struct{})}
 	s.authorities = s.newAuthorities(m.cas)
 	s.job = m.queue.Job(s.run)
 	return s
