@@ -1,5 +1,10 @@
 package registrar
 
+import "wellkey/registrar/reach"
+
+// Kept returns a report as it was kept.
+func Kept(r reach.Report) reach.Report { return keepReport(r).whole() }
+
 type (
 	Observation    = observation
 	Decision       = decision

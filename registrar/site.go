@@ -23,16 +23,16 @@ type site struct {
 	load    sync.Once // the records of all regions
 
 	mu        sync.Mutex
-	report    *reach.Report // guarded by mu; the last look
-	lookedAt  keystore.Key  // guarded by mu; the key that the last look was for
-	nextLook  time.Time     // guarded by mu
-	reachable time.Time     // guarded by mu; when a look last found the key
-	looks     int           // guarded by mu; looks in a row that were not "reachable"
-	certified time.Time     // guarded by mu; since when there is a certificate, with a shared storage
-	doubted   bool          // guarded by mu; something changed here since the last look began
-	keyReason string        // guarded by mu; why there is no key yet
-	keyError  string        // guarded by mu; what kept us from making or restoring one
-	regions   []*region     // the slice is fixed; the records in it are guarded by mu
+	report    *keptReport  // guarded by mu; the last look
+	lookedAt  keystore.Key // guarded by mu; the key that the last look was for
+	nextLook  time.Time    // guarded by mu
+	reachable time.Time    // guarded by mu; when a look last found the key
+	looks     int          // guarded by mu; looks in a row that were not "reachable"
+	certified time.Time    // guarded by mu; since when there is a certificate, with a shared storage
+	doubted   bool         // guarded by mu; something changed here since the last look began
+	keyReason string       // guarded by mu; why there is no key yet
+	keyError  string       // guarded by mu; what kept us from making or restoring one
+	regions   []*region    // the slice is fixed; the records in it are guarded by mu
 }
 
 func newSite(s Site, c Config) *site {
@@ -120,7 +120,7 @@ func (s *site) look(ctx context.Context, key keystore.Key) time.Time {
 	if s.looks > 0 {
 		wait = backoff(waitsLook, s.looks)
 	}
-	s.report, s.lookedAt, s.nextLook = &report, key, time.Now().Add(wait)
+	s.report, s.lookedAt, s.nextLook = keepReport(report), key, time.Now().Add(wait)
 	next = s.nextLook
 	s.mu.Unlock()
 

@@ -70,7 +70,7 @@ func (s *site) snapshot() SiteSnapshot {
 	defer s.mu.Unlock()
 	out := SiteSnapshot{Domain: s.Domain, Key: key, LastGood: s.reachable}
 	if s.report != nil && s.lookedAt == key {
-		report := *s.report
+		report := s.report.whole()
 		out.Look, out.NextLook = &report, s.nextLook
 	}
 	if key.IsZero() {
@@ -111,7 +111,7 @@ func (s *site) regionSnapshot(r *region, app Application, key keystore.Key) Regi
 func (s *site) note(d decision, key, registered keystore.Key, f *Failure) Note {
 	switch {
 	case d.State == Unreachable && s.report != nil:
-		found := s.report.Deciding()
+		found := s.report.whole().Deciding()
 		return Note{Reason: d.Reason, Seen: found.Seen, Cause: found.Cause, Fix: found.Fix}
 	case f != nil && f.Reason == d.Reason:
 		return Note{Reason: d.Reason, Seen: f.What, Cause: f.Cause, Fix: f.Fix}

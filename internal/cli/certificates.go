@@ -28,7 +28,7 @@ type certificates interface {
 // newCertificates returns the source of certificates that the settings name.
 // addrs tells the addresses of the public listeners once they are bound, where
 // the challenges of the CA arrive; tesla compares our clock with Tesla's.
-func newCertificates(s *config.Settings, store *storage.Store, tesla *skew.Clock, registry prometheus.Registerer, log *zap.Logger, addrs func() *server.Server, onChange func(domain string)) (certificates, error) {
+func newCertificates(s *config.Settings, store *storage.Store, tesla *skew.Clock, registry prometheus.Registerer, log *zap.Logger, addrs func() *server.Server, onChange, missing func(domain string)) (certificates, error) {
 	common := certs.Common{Logger: log, Registerer: registry, OnChange: onChange}
 	switch s.TLS.Mode {
 	case config.TLSFiles:
@@ -43,6 +43,7 @@ func newCertificates(s *config.Settings, store *storage.Store, tesla *skew.Clock
 		Storage: store, Shared: store.IsShared(),
 		Directory: s.ACME.Directory, Email: s.ACME.Email, Profile: s.ACME.Profile, Roots: s.ACME.Roots,
 		AllowEphemeral: s.ACME.AllowEphemeral,
+		Missing:        missing,
 		ClockOffset:    tesla.Ahead,
 		Common:         common,
 	}

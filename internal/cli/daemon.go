@@ -46,6 +46,7 @@ type daemon struct {
 	sandbox      sandboxMetrics
 	confined     atomic.Bool // by landlock
 	stopping     atomic.Bool
+	usualGC      atomic.Int64 // GOGC, while another is in use; see hostSites
 }
 
 // build makes the parts in the order in which they need each other: storage,
@@ -77,7 +78,7 @@ func build(settings *config.Settings, load func() (*config.Settings, error), log
 	}
 	clock := skew.New(nil)
 	wake := func(domain string) { d.registrar.Wake(domain) }
-	if d.certificates, err = newCertificates(settings, store, clock, registry, log, func() *server.Server { return d.server }, wake); err != nil {
+	if d.certificates, err = newCertificates(settings, store, clock, registry, log, func() *server.Server { return d.server }, wake, d.missing()); err != nil {
 		return nil, err
 	}
 	if d.server, err = server.New(d.serverConfig(settings, token, registry)); err != nil {
@@ -102,7 +103,7 @@ func build(settings *config.Settings, load func() (*config.Settings, error), log
 	if d.registrar, err = registrar.New(registrar.Config{Prober: prober, Storage: store, Shared: store.IsShared(), Logger: log}); err != nil {
 		return nil, err
 	}
-	d.sites = sites.New(sites.Config[*hosted]{Settings: settings, Load: load, Open: d.openSite, Close: d.closeSite, Logger: log})
+	d.sites = sites.New(sites.Config[*hosted]{Settings: settings, Load: load, Open: d.openSite, Close: d.closeSite, Loaded: d.slimDown, Logger: log})
 	if !settings.Several() {
 		tellFormerDomains(store, settings.Domain, log)
 		if d.only, err = d.openSite(settings.Site, nil); err != nil {
@@ -206,7 +207,7 @@ func (d *daemon) actors() []actor {
 		{"word to the service manager", d.tellManager},
 	}
 	if d.settings.Several() {
-		actors = append(actors, actor{"sites", d.sites.Run})
+		actors = append(actors, actor{"sites", d.hostSites})
 	}
 	if d.web != nil {
 		actors = append(actors, actor{"web configuration", d.web.Run})

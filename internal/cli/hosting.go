@@ -77,7 +77,7 @@ func (d *daemon) key(host string) keystore.Key {
 	if d.only != nil {
 		return d.only.keys.Key()
 	}
-	if h, ours := d.sites.Get(host); ours {
+	if h, ours := d.sites.Find(host); ours {
 		return h.keys.Key()
 	}
 	return keystore.Key{}
@@ -88,7 +88,16 @@ func (d *daemon) ours() func(host string) bool {
 	if !d.settings.Several() {
 		return nil
 	}
-	return func(host string) bool { _, ours := d.sites.Get(host); return ours }
+	return func(host string) bool { _, ours := d.sites.Find(host); return ours }
+}
+
+// missing returns what opens the site of a visitor whose turn has not come yet;
+// nil = there is one domain.
+func (d *daemon) missing() func(name string) {
+	if !d.settings.Several() {
+		return nil
+	}
+	return func(name string) { d.sites.Find(name) }
 }
 
 // all calls yield for each site, until it returns false.

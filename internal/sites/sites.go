@@ -37,6 +37,8 @@ type Config[T any] struct {
 	Open func(site config.Site, former T) (T, error)
 	// Close ends the work of a site.
 	Close func(T)
+	// Loaded is told once how many sites there are, when Run has read all; nil = nobody.
+	Loaded func(sites int)
 	// Logger may be nil.
 	Logger *zap.Logger
 }
@@ -49,8 +51,10 @@ type Set[T any] struct {
 	count   atomic.Int64
 	loaded  atomic.Bool // all sites were read once
 
-	mu       sync.Mutex       // held while sites change
-	settings *config.Settings // guarded by mu
+	reading  sync.Mutex       // held while settings, or files of sites, are read because they may have changed
+	mu       sync.Mutex       // held while one site changes; comes after reading
+	settings *config.Settings // guarded by mu; changed with reading held, too
+	early    map[string]bool  // guarded by mu; what Find opened before its turn
 
 	faultsMu sync.Mutex
 	faults   map[string]error // guarded by faultsMu; by the name of the site
@@ -67,7 +71,10 @@ func New[T any](c Config[T]) *Set[T] {
 	if c.Logger == nil {
 		c.Logger = zap.NewNop()
 	}
-	return &Set[T]{cfg: c, log: c.Logger.Named("sites"), settings: c.Settings, faults: map[string]error{}}
+	if c.Loaded == nil {
+		c.Loaded = func(int) {}
+	}
+	return &Set[T]{cfg: c, log: c.Logger.Named("sites"), settings: c.Settings, faults: map[string]error{}, early: map[string]bool{}}
 }
 
 // Get returns the site of a domain. It takes no lock and makes no garbage.
@@ -76,6 +83,25 @@ func (s *Set[T]) Get(domain string) (site T, ok bool) {
 		return e.(*entry[T]).value, true
 	}
 	return site, false
+}
+
+// Find is Get for whoever has a visitor: until all sites were read once, one that
+// is not there yet is read at once, before those whose turn it is. It waits for
+// one site that is being opened, at most.
+func (s *Set[T]) Find(domain string) (site T, ok bool) {
+	if site, ok = s.Get(domain); ok || s.Loaded() {
+		return site, ok
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if site, ok = s.Get(domain); ok || s.Loaded() {
+		return site, ok
+	}
+	if read, err := s.settings.FindSite(domain); err != nil || s.set(read) != nil {
+		return site, false // reported when it is read in its turn
+	}
+	s.early[domain] = true
+	return s.Get(domain)
 }
 
 // Len returns how many sites there are.
@@ -99,22 +125,25 @@ func (s *Set[T]) Faults() map[string]error {
 // Reload reads the settings and all sites. An error tells all that is wrong; what
 // was good before goes on as it was.
 func (s *Set[T]) Reload(ctx context.Context) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	s.reading.Lock()
+	defer s.reading.Unlock()
 	if s.cfg.Load != nil {
 		settings, err := s.cfg.Load()
 		s.note(s.cfg.Settings.File, err)
 		if err != nil {
 			return err
 		}
+		s.mu.Lock()
 		s.settings = settings
+		s.mu.Unlock()
 	}
 	return s.readAll(ctx)
 }
 
-// readAll is called with mu held.
+// readAll is called with reading held.
 func (s *Set[T]) readAll(ctx context.Context) error {
 	listed := map[string]bool{}
+	var again []string // in their order: those that came before their turn, and those that were refused
 	faults := map[string]error{}
 	for site, err := range s.settings.Sites() {
 		if ctx.Err() != nil {
@@ -125,17 +154,28 @@ func (s *Set[T]) readAll(ctx context.Context) error {
 			name = broken.Name
 		}
 		listed[name] = true
+		early := false
 		if err == nil {
-			err = s.set(site)
+			s.mu.Lock()
+			err, early = s.set(site), s.early[name]
+			s.mu.Unlock()
 		}
 		if err != nil {
 			faults[name] = err
 		}
+		if err != nil || early {
+			again = append(again, name)
+		}
+	}
+	if len(faults) > 0 {
+		s.settle(again, faults)
 	}
 	if faults[s.settings.SitesDir] == nil { // else nobody knows what is in it
 		for domain := range s.domains() {
 			if !listed[domain] {
+				s.mu.Lock()
 				s.remove(domain)
+				s.mu.Unlock()
 			}
 		}
 	}
@@ -147,12 +187,44 @@ func (s *Set[T]) readAll(ctx context.Context) error {
 	for name, err := range faults {
 		s.note(name, err)
 	}
+	s.mu.Lock()
 	s.loaded.Store(true)
+	clear(s.early)
+	s.mu.Unlock()
 	return errors.Join(slices.Collect(maps.Values(faults))...)
+}
+
+// settle decides anew where a site that came before its turn may have what another
+// one was refused, so that who comes first does not depend on who is visited first.
+func (s *Set[T]) settle(names []string, faults map[string]error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.early) == 0 {
+		return
+	}
+	for domain := range s.early {
+		if _, there := s.current.Load(domain); there {
+			s.remove(domain)
+		}
+	}
+	for _, name := range names {
+		site, err := s.settings.FindSite(name)
+		if err == nil {
+			err = s.set(site)
+		}
+		switch {
+		case err == nil:
+			delete(faults, name)
+		case faults[name] == nil || !errors.Is(err, fs.ErrNotExist): // else it is no domain, and was told as it is
+			faults[name] = err
+		}
+	}
 }
 
 // update reads the file of one site in sites_dir again.
 func (s *Set[T]) update(domain string) {
+	s.reading.Lock()
+	defer s.reading.Unlock()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	site, err := s.settings.FindSite(domain)
@@ -236,10 +308,11 @@ func (s *Set[T]) Run(ctx context.Context) error {
 	watch, stop := s.watch() // before the first look, so that nothing is missed in between
 	defer stop()
 	began, settingsSeen := time.Now(), s.digest()
-	s.mu.Lock()
+	s.reading.Lock()
 	_ = s.readAll(ctx) // reported
-	s.mu.Unlock()
+	s.reading.Unlock()
 	if s.Loaded() {
+		s.cfg.Loaded(s.Len())
 		s.log.Info("sites loaded", zap.Int("sites", s.Len()), zap.Int("bad", len(s.Faults())), zap.Duration("duration", time.Since(began).Round(time.Millisecond)))
 	}
 	s.follow(ctx, watch, settingsSeen)

@@ -125,7 +125,7 @@ func (cfg *Config) newCAs() ([]*ca, error) {
 // newAuthorities returns what m has with each CA.
 func (m *subject) newAuthorities(cas []*ca) (all []*authority) {
 	for _, ca := range cas {
-		a := &authority{ca: ca, m: m, log: m.log, }
+		a := &authority{ca: ca, m: m, log: m.log}
 		if len(cas) > 1 { // where there is one, nobody asks which
 			a.log = logtag.With(m.log, zap.String("authority", string(ca.role)))
 		}

@@ -54,6 +54,10 @@ type Config struct {
 	Limits       Limits        // of all domains together; zero = below those of Let's Encrypt
 	OrderTimeout time.Duration // how long the CA may take over an authorization or an order; 0 = 5 minutes
 
+	// Missing is told of a name that a visitor wants and that was not added, and
+	// may Add it before it returns; nil = nobody is told.
+	Missing func(name string)
+
 	// ClockOffset tells by how much our clock was last found to be ahead of
 	// somebody else's than the CA's; false = not known. nil = nobody else.
 	ClockOffset func() (time.Duration, bool)

@@ -214,7 +214,11 @@ func (m *Manager) certificate(hello *tls.ClientHelloInfo) (*tls.Certificate, err
 	}
 	s := m.get(hello.ServerName)
 	if s == nil { // names are compared without their case, and mostly come in lower case
-		s = m.get(strings.ToLower(hello.ServerName))
+		name := strings.ToLower(hello.ServerName)
+		if s = m.get(name); s == nil && m.cfg.Missing != nil {
+			m.cfg.Missing(name)
+			s = m.get(name)
+		}
 	}
 	if s == nil {
 		return nil, fmt.Errorf("no certificate for %q", hello.ServerName)
