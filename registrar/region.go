@@ -116,7 +116,7 @@ func (s *site) ask(ctx context.Context, r *region, app Application, key keystore
 		}
 	})
 	if key.IsZero() {
-		s.host.Wake() // the answer may tell which key to restore, or that one may be made
+		s.host.Continue() // the answer may tell which key to restore, or that one may be made
 	}
 }
 

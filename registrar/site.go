@@ -71,11 +71,13 @@ func (s *site) end() {
 	}
 }
 
-// wake makes all jobs of the site due. One that Once works on has none.
+// wake makes all jobs of the site due. They go on before those of sites that began
+// later, so that one site is registered before Tesla is asked about a thousand. One
+// that Once works on has none.
 func (s *site) wake() {
-	s.host.Wake()
+	s.host.Continue()
 	for _, r := range s.regions {
-		r.job.Wake()
+		r.job.Continue()
 	}
 }
 

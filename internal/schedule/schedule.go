@@ -3,7 +3,8 @@
 //
 // Jobs that are due run in the order in which they became due, whoever they belong
 // to, so that one with much to do, or one that always fails, never starves the
-// others: it stands at the end of the line again each time it has run. A job never
+// others: it stands at the end of the line again each time it has run. One that
+// goes on with what it has begun keeps its place, a few times in a row. A job never
 // runs twice at a time.
 package schedule
 
@@ -40,8 +41,18 @@ type Job struct {
 	cancel  context.CancelFunc
 	ended   chan struct{} // not nil while it runs; closed when that run has ended
 	woken   bool          // while it ran
+	goesOn  bool          // likewise, by Continue
 	removed bool
+
+	begun       time.Time // as due and number, when the work began that it goes on with
+	begunNumber uint64
+	kept        int  // how often it has kept that place
+	continued   bool // it stands there again
 }
+
+// mostKept is how often in a row a job keeps its place: more than any work has
+// steps.
+const mostKept = 8
 
 // Job makes a job of run, which rests until it is woken. Run returns when it wants
 // to run again; the zero time = only when it is woken. Its context ends with
@@ -64,6 +75,23 @@ func (j *Job) Wake() {
 		j.woken = true
 	case j.place < 0 || j.due.After(now):
 		j.queue.put(j, now)
+	}
+}
+
+// Continue is Wake for a job that goes on with what it has begun: it comes before
+// those that became due after it, so that what was begun comes to an end before
+// more is begun. The nil job has nothing to continue.
+func (j *Job) Continue() {
+	if j == nil {
+		return
+	}
+	j.queue.mu.Lock()
+	defer j.queue.mu.Unlock()
+	switch {
+	case j.ended != nil:
+		j.woken, j.goesOn = true, true
+	case j.place < 0 || j.due.After(time.Now()):
+		j.queue.putBack(j)
 	}
 }
 
@@ -117,9 +145,12 @@ func (q *Queue) start(ctx context.Context, running *sync.WaitGroup) (next time.T
 			return j.due
 		}
 		heap.Pop(&q.line)
+		if !j.continued {
+			j.begun, j.begunNumber, j.kept = j.due, j.number, 0
+		}
 		q.running++
 		jobContext, cancel := context.WithCancel(ctx)
-		j.cancel, j.ended, j.woken = cancel, make(chan struct{}), false
+		j.cancel, j.ended, j.woken, j.goesOn = cancel, make(chan struct{}), false, false
 		running.Go(func() {
 			defer cancel()
 			q.settle(j, j.run(jobContext))
@@ -137,6 +168,8 @@ func (q *Queue) settle(j *Job, next time.Time) {
 	j.ended, j.cancel = nil, nil
 	switch {
 	case j.removed:
+	case j.goesOn:
+		q.putBack(j)
 	case j.woken:
 		q.put(j, time.Now())
 	case !next.IsZero():
@@ -147,11 +180,29 @@ func (q *Queue) settle(j *Job, next time.Time) {
 
 // put lines the job up, or moves it to another time. It is called with mu held.
 func (q *Queue) put(j *Job, due time.Time) {
+	q.number++
+	j.continued = false
+	q.place(j, due, q.number)
+}
+
+// putBack lines the job up where it stood when its work began. It is called with
+// mu held.
+func (q *Queue) putBack(j *Job) {
+	if j.begun.IsZero() || j.kept == mostKept {
+		q.put(j, time.Now())
+		return
+	}
+	j.kept++
+	j.continued = true
+	q.place(j, j.begun, j.begunNumber)
+}
+
+// place is called with mu held.
+func (q *Queue) place(j *Job, due time.Time, number uint64) {
 	if j.removed {
 		return
 	}
-	q.number++
-	j.due, j.number = due, q.number
+	j.due, j.number = due, number
 	if j.place < 0 {
 		heap.Push(&q.line, j)
 	} else {

@@ -201,3 +201,81 @@ func BenchmarkAddToMany(b *testing.B) {
 		add(q, never).Remove()
 	}
 }
+
+// TestBegunWorkComesToItsEnd: with one worker, jobs of several steps run one after
+// the other, and not the first step of each first.
+func TestBegunWorkComesToItsEnd(t *testing.T) {
+	bubble(t, 1, func(q *schedule.Queue) {
+		var ran []string
+		free := make(chan struct{})
+		add(q, func(context.Context) time.Time { <-free; return time.Time{} })
+		for _, name := range []string{"a", "b", "c"} {
+			steps := 0
+			var j *schedule.Job
+			j = add(q, func(context.Context) time.Time {
+				ran = append(ran, name)
+				if steps++; steps < 3 {
+					j.Continue()
+				}
+				return time.Time{}
+			})
+		}
+		close(free)
+		synctest.Wait()
+		if want := []string{"a", "a", "a", "b", "b", "b", "c", "c", "c"}; !slices.Equal(ran, want) {
+			t.Errorf("ran %v, want %v", ran, want)
+		}
+	})
+}
+
+// TestEndlessWorkStarvesNobody: a job that always goes on does not keep the others
+// from running.
+func TestEndlessWorkStarvesNobody(t *testing.T) {
+	bubble(t, 1, func(q *schedule.Queue) {
+		endless, others, over := 0, 0, false
+		free := make(chan struct{})
+		add(q, func(context.Context) time.Time { <-free; return time.Time{} })
+		var j *schedule.Job
+		j = add(q, func(context.Context) time.Time {
+			if endless++; !over {
+				j.Continue()
+			}
+			return time.Time{}
+		})
+		for range 10 {
+			add(q, func(context.Context) time.Time {
+				if others++; others == 10 {
+					over = true
+				}
+				return time.Time{}
+			})
+		}
+		close(free)
+		synctest.Wait()
+		if others != 10 || endless < 2 || endless > 20 {
+			t.Errorf("the endless job ran %d times, the others %d times", endless, others)
+		}
+	})
+}
+
+// TestContinueAfterARest: a job whose time is to come goes on at once, and so does
+// one that never ran.
+func TestContinueAfterARest(t *testing.T) {
+	bubble(t, 1, func(q *schedule.Queue) {
+		ran := 0
+		j := q.Job(func(context.Context) time.Time { ran++; return time.Now().Add(time.Hour) })
+		for want := 1; want <= 3; want++ {
+			j.Continue()
+			synctest.Wait()
+			if ran != want {
+				t.Errorf("ran %d times, want %d", ran, want)
+			}
+		}
+		j.Remove()
+		j.Continue()
+		synctest.Wait()
+		if ran != 3 {
+			t.Error("a removed job ran")
+		}
+	})
+}
