@@ -130,6 +130,10 @@ func (s *Settings) SiteDir(domain string) string { return filepath.Join(s.DataDi
 // error is fs.ErrNotExist; else it is a *SiteError.
 func (s *Settings) FindSite(domain string) (Site, error) { return newSiteReader(s).find(domain) }
 
+// SiteFinder returns FindSite for whoever calls it again and again: what is the same
+// for all sites is made once.
+func (s *Settings) SiteFinder() func(domain string) (Site, error) { return newSiteReader(s).find }
+
 func (r siteReader) find(domain string) (Site, error) {
 	for _, text := range r.settings.listed {
 		if text.domain == domain {

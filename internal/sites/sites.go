@@ -51,10 +51,11 @@ type Set[T any] struct {
 	count   atomic.Int64
 	loaded  atomic.Bool // all sites were read once
 
-	reading  sync.Mutex       // held while settings, or files of sites, are read because they may have changed
-	mu       sync.Mutex       // held while one site changes; comes after reading
-	settings *config.Settings // guarded by mu; changed with reading held, too
-	early    map[string]bool  // guarded by mu; what Find opened before its turn
+	reading  sync.Mutex                               // held while settings, or files of sites, are read because they may have changed
+	mu       sync.Mutex                               // held while one site changes; comes after reading
+	settings *config.Settings                         // guarded by mu; changed with reading held, too
+	find     func(domain string) (config.Site, error) // likewise; of settings
+	early    map[string]bool                          // guarded by mu; what Find opened before its turn
 
 	faultsMu sync.Mutex
 	faults   map[string]error // guarded by faultsMu; by the name of the site
@@ -74,7 +75,7 @@ func New[T any](c Config[T]) *Set[T] {
 	if c.Loaded == nil {
 		c.Loaded = func(int) {}
 	}
-	return &Set[T]{cfg: c, log: c.Logger.Named("sites"), settings: c.Settings, faults: map[string]error{}, early: map[string]bool{}}
+	return &Set[T]{cfg: c, log: c.Logger.Named("sites"), settings: c.Settings, faults: map[string]error{}, early: map[string]bool{}, find: c.Settings.SiteFinder()}
 }
 
 // Get returns the site of a domain. It takes no lock and makes no garbage.
@@ -97,7 +98,7 @@ func (s *Set[T]) Find(domain string) (site T, ok bool) {
 	if site, ok = s.Get(domain); ok || s.Loaded() {
 		return site, ok
 	}
-	if read, err := s.settings.FindSite(domain); err != nil || s.set(read) != nil {
+	if read, err := s.find(domain); err != nil || s.set(read) != nil {
 		return site, false // reported when it is read in its turn
 	}
 	s.early[domain] = true
@@ -134,7 +135,7 @@ func (s *Set[T]) Reload(ctx context.Context) error {
 			return err
 		}
 		s.mu.Lock()
-		s.settings = settings
+		s.settings, s.find = settings, settings.SiteFinder()
 		s.mu.Unlock()
 	}
 	return s.readAll(ctx)
@@ -208,7 +209,7 @@ func (s *Set[T]) settle(names []string, faults map[string]error) {
 		}
 	}
 	for _, name := range names {
-		site, err := s.settings.FindSite(name)
+		site, err := s.find(name)
 		if err == nil {
 			err = s.set(site)
 		}
@@ -227,7 +228,7 @@ func (s *Set[T]) update(domain string) {
 	defer s.reading.Unlock()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	site, err := s.settings.FindSite(domain)
+	site, err := s.find(domain)
 	if errors.Is(err, fs.ErrNotExist) {
 		s.remove(domain)
 		err = nil
