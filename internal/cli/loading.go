@@ -18,9 +18,12 @@ const (
 // hostSites reads the sites and follows them until ctx is done.
 func (d *daemon) hostSites(ctx context.Context) error {
 	if d.settings.Listed() >= manySites {
-		usual := debug.SetGCPercent(loadingPercent)
-		d.usualGC.Store(int64(usual))
-		defer d.slimDown(0)
+		if usual := debug.SetGCPercent(loadingPercent); usual > loadingPercent {
+			d.usualGC.Store(int64(usual))
+			defer d.slimDown(0)
+		} else {
+			debug.SetGCPercent(usual) // GOGC is lower, or off
+		}
 	}
 	return d.sites.Run(ctx)
 }
