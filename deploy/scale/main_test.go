@@ -24,8 +24,8 @@ func TestMeasures(t *testing.T) {
 		t.Fatalf("got %d\n%s%s", code, &stdout, &stderr)
 	}
 	for _, row := range []string{
-		`\| 1 \| \d+ ms \| \d+ ms \| \d+ ms \| [1-9]\d* MiB \| - \| [1-9]\d* \| \S+ % \| \d+ ms \(\d+ ms\) \| \d+ ms \| \d+ ms, \S+ MB \|`,
-		`\| 4 \| \d+ ms \| \d+ ms \| \d+ ms \| [1-9]\d* MiB \| - \| [1-9]\d* \| \S+ % \| \d+ ms \(\d+ ms\) \| \d+ ms \| \d+ ms, \S+ MB \|`,
+		`\| 1 \| \d+ ms \| \d+ ms \| \d+ ms \| [1-9]\d* MiB \| [1-9]\d* MiB \| [1-9]\d* MiB \| - \| [1-9]\d* \| \S+ % \| \d+ ms \(\d+ ms\) \| \d+ ms \| \d+ ms, \S+ MB \|`,
+		`\| 4 \| \d+ ms \| \d+ ms \| \d+ ms \| [1-9]\d* MiB \| [1-9]\d* MiB \| [1-9]\d* MiB \| - \| [1-9]\d* \| \S+ % \| \d+ ms \(\d+ ms\) \| \d+ ms \| \d+ ms, \S+ MB \|`,
 		`\| 4 \| [1-9]\d*/s \| [1-9]\d* µs \| [1-9]\d*/s \| [1-9]\d* µs \| \d+\.\d\d \| [1-9]\d*/s \| [1-9]\d* µs \| \d+\.\d\d \|`,
 		`\| 2 \| \d+ ms \| \d+ ms, \S+/s \| \d+ ms, \S+/s \| 16 \|`,
 	} {

@@ -92,6 +92,22 @@ func (p *process) memory() (float64, error) {
 	return 0, errors.New("the kernel does not say how much memory it is")
 }
 
+// share returns how much memory of the process is its own, in bytes, with its part of
+// what it shares with others: its PSS.
+func (p *process) share() (float64, error) {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/smaps_rollup", p.cmd.Process.Pid))
+	if err != nil {
+		return 0, err
+	}
+	for line := range bytes.Lines(text) {
+		if words := strings.Fields(string(line)); len(words) == 3 && words[0] == "Pss:" {
+			kib, err := strconv.ParseFloat(words[1], 64)
+			return kib * 1024, err
+		}
+	}
+	return 0, errors.New("the kernel does not say what the part of the process is")
+}
+
 // ticksPerSecond is the unit of /proc/PID/stat, on every platform of Linux's today.
 const ticksPerSecond = 100
 

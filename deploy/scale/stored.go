@@ -26,7 +26,8 @@ type count struct {
 	loaded         time.Duration // from exec to the last site read
 	looked         time.Duration // from exec to the last first look from outside; 0 = not within patience
 	looks          int           // how many were made
-	memory         float64       // bytes resident, then
+	loadedShare    float64       // bytes of memory of its own (PSS), when all were read
+	memory, share  float64       // bytes resident, and of its own, when all were looked at
 	scraped        scrape
 	idle           float64       // part of a processor, then
 	add, worstAdd  time.Duration // from a file in the directory to the first 200
@@ -98,6 +99,9 @@ func measureCount(ctx context.Context, o options, w *testworld.World, l *testsit
 		return c, err
 	}
 	c.loaded = p.log.loaded().Sub(p.began)
+	if c.loadedShare, err = p.share(); err != nil {
+		return c, err
+	}
 	say("%d sites: the first after %v, all after %v", n, c.first.Round(time.Millisecond), c.loaded.Round(time.Millisecond))
 	if until(ctx, o.patience, "all looks", func() bool { return int(p.log.seen.Load()) >= n }) == nil {
 		c.looked = time.Since(p.began)
@@ -105,6 +109,9 @@ func measureCount(ctx context.Context, o options, w *testworld.World, l *testsit
 	c.looks = int(p.log.seen.Load())
 	say("%d sites: %d looked at from outside after %v", n, c.looks, time.Since(p.began).Round(time.Millisecond))
 	if c.memory, err = p.memory(); err != nil {
+		return c, err
+	}
+	if c.share, err = p.share(); err != nil {
 		return c, err
 	}
 	if c.idle, err = p.idle(ctx, min(5*time.Second, o.handshaking)); err != nil {

@@ -51,8 +51,8 @@ func processor() string {
 // many prints the row of a number of sites; nil = the heading.
 func (t *tables) many(c *count) {
 	if c == nil {
-		t.line("\n| sites | first 200 | all loaded | all looked at | memory | a site | goroutines | idle | one more | stop | a scrape |")
-		t.line("|---|---|---|---|---|---|---|---|---|---|---|")
+		t.line("\n| sites | first 200 | all loaded | all looked at | PSS loaded | PSS looked at | resident | a site | goroutines | idle | one more | stop | a scrape |")
+		t.line("|---|---|---|---|---|---|---|---|---|---|---|---|---|")
 		return
 	}
 	looked := duration(c.looked)
@@ -67,12 +67,12 @@ func (t *tables) many(c *count) {
 	if c.sites >= 1000 { // else it is lost in what wellkey needs for itself
 		base := 0.0
 		if len(t.counts) > 0 && t.counts[0].sites == 1 {
-			base = t.counts[0].memory
+			base = t.counts[0].share
 		}
-		site = fmt.Sprintf("%.1f KiB", (c.memory-base)/1024/float64(c.sites))
+		site = fmt.Sprintf("%.1f KiB", (c.share-base)/1024/float64(c.sites))
 	}
-	t.line("| %s | %s | %s | %s | %.0f MiB | %s | %s | %.1f %% | %s (%s) | %s | %s |", number(c.sites), duration(c.first), duration(c.loaded), looked,
-		c.memory/(1<<20), site, goroutines, 100*c.idle, duration(c.add), duration(c.worstAdd), duration(c.stopped), scraped)
+	t.line("| %s | %s | %s | %s | %.0f MiB | %.0f MiB | %.0f MiB | %s | %s | %.1f %% | %s (%s) | %s | %s |", number(c.sites), duration(c.first), duration(c.loaded), looked,
+		c.loadedShare/(1<<20), c.share/(1<<20), c.memory/(1<<20), site, goroutines, 100*c.idle, duration(c.add), duration(c.worstAdd), duration(c.stopped), scraped)
 }
 
 // handshakes prints what handshakes cost with each number of sites.

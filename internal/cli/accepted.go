@@ -18,7 +18,7 @@ const loadTimeout = 10 * time.Second
 // to replace another: the setting accept_key allows its key to replace any, and
 // "wellkey rotate" leaves word in the storage. That is read anew each time, since
 // it is given while we run; where it cannot be read, nothing is allowed.
-func accepted(site config.Site, store registrar.Storage, log *zap.Logger) func(key, over keystore.Key) bool {
+func accepted(site *config.Site, store registrar.Storage, log *zap.Logger) func(key, over keystore.Key) bool {
 	return func(key, over keystore.Key) bool {
 		if site.AcceptKey != "" && key.Fingerprint() == site.AcceptKey {
 			return true

@@ -47,7 +47,7 @@ func TestAccepted(t *testing.T) {
 	core, logs := observer.New(zapcore.ErrorLevel)
 	store := &memory{}
 	site := config.Site{Domain: "example.com"}
-	allows := accepted(site, store, zap.New(core))
+	allows := accepted(&site, store, zap.New(core))
 	want := func(name string, key, over keystore.Key, want bool) {
 		t.Helper()
 		if got := allows(key, over); got != want {
@@ -56,11 +56,11 @@ func TestAccepted(t *testing.T) {
 	}
 	want("nothing was said", one, two, false)
 	site.AcceptKey = one.Fingerprint()
-	allows = accepted(site, store, zap.New(core))
+	allows = accepted(&site, store, zap.New(core))
 	want("the setting", one, two, true)
 	want("the setting names another", two, one, false)
 	site.AcceptKey = ""
-	allows = accepted(site, store, zap.New(core))
+	allows = accepted(&site, store, zap.New(core))
 	if err := registrar.StoreAcceptance(context.Background(), store, "example.com",
 		registrar.Acceptance{Key: two.Fingerprint(), Over: []string{one.Fingerprint()}}); err != nil {
 		t.Fatal(err)

@@ -18,7 +18,7 @@ import (
 // An application follows the credentials, which may be written or changed while
 // we run, and holds the client for those that were last good.
 type application struct {
-	site     config.Site
+	site     *config.Site
 	tesla    *fleetapi.Service
 	claims   *claims
 	log      *zap.Logger
@@ -36,7 +36,7 @@ func (a *application) get() registrar.Application { return *a.current.Load() }
 
 // newApplication reads the credentials once. Faulty ones are reported: what
 // depends on them waits until they are mended, and nothing else does.
-func newApplication(site config.Site, tesla *fleetapi.Service, claims *claims, log *zap.Logger) *application {
+func newApplication(site *config.Site, tesla *fleetapi.Service, claims *claims, log *zap.Logger) *application {
 	a := &application{site: site, tesla: tesla, claims: claims, log: log.Named("credentials"), onChange: func() {}}
 	a.current.Store(&registrar.Application{})
 	if err := a.reload(true); err != nil {

@@ -17,7 +17,7 @@ import (
 // A hosted is a site at work: its key and its application. Its certificate and its
 // registrations are kept by certs and registrar, under its domain.
 type hosted struct {
-	site        config.Site
+	site        *config.Site
 	keys        *keystore.Store
 	application *application
 }
@@ -25,7 +25,7 @@ type hosted struct {
 // openSite begins the work for a site. Where it was hosted before, as former, the
 // key goes on being served until the new one stands.
 func (d *daemon) openSite(site config.Site, former *hosted) (*hosted, error) {
-	h := &hosted{site: site}
+	h := &hosted{site: &site}
 	wake := func() { d.registrar.Wake(site.Domain) }
 	log := d.log
 	if d.settings.Several() {
@@ -48,7 +48,7 @@ func (d *daemon) openSite(site config.Site, former *hosted) (*hosted, error) {
 	if err != nil {
 		return nil, err
 	}
-	h.application = newApplication(site, d.tesla, d.claims, log)
+	h.application = newApplication(&site, d.tesla, d.claims, log)
 	h.application.onChange = wake
 	if former != nil {
 		d.registrar.Remove(site.Domain)
@@ -58,7 +58,7 @@ func (d *daemon) openSite(site config.Site, former *hosted) (*hosted, error) {
 	return h, d.registrar.Add(registrar.Site{
 		Domain:      site.Domain,
 		Regions:     site.Regions,
-		Accept:      accepted(site, d.store, log),
+		Accept:      accepted(&site, d.store, log),
 		Keys:        h.keys,
 		Application: h.application.get,
 		Certificate: func() bool { return d.certificates.Has(site.Domain) },
