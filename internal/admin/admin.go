@@ -89,7 +89,7 @@ func newAdmin(c Config, now func() time.Time) (*Admin, error) {
 	if a.page, err = newPage(); err != nil {
 		return nil, fmt.Errorf("reading the embedded status page: %w", err)
 	}
-	if err := c.Registry.Register(newCollector(a.Status, c.Reloads)); err != nil {
+	if err := c.Registry.Register(newCollector(a.unjudged, c.Reloads)); err != nil {
 		return nil, fmt.Errorf("registering the metrics of the status: %w", err)
 	}
 	a.socket = listen.New("admin", c.Addr, log)
@@ -120,12 +120,12 @@ func (a *Admin) protect() {
 
 func (a *Admin) routes() http.Handler {
 	mux := http.NewServeMux()
-	mux.Handle("GET /metrics", promhttp.HandlerFor(a.config.Registry, promhttp.HandlerOpts{
+	mux.Handle("GET /metrics", plainOverLoopback(promhttp.HandlerFor(a.config.Registry, promhttp.HandlerOpts{
 		EnableOpenMetrics: true,
 		// A scrape of thousands of domains takes some 100 MB while it is made.
 		MaxRequestsInFlight: 4,
 		Registry:            a.config.Registry,
-	}))
+	})))
 	mux.HandleFunc("GET /healthz", a.health)
 	mux.HandleFunc("GET /readyz", a.ready)
 	mux.HandleFunc("GET /status", a.status)
@@ -135,6 +135,18 @@ func (a *Admin) routes() http.Handler {
 		return guard(a.config.Web.Handler(mux)) // what a page elsewhere must not read needs no password to be refused
 	}
 	return guard(mux)
+}
+
+// plainOverLoopback has next compress nothing for whoever is on this machine: that
+// would only cost it time.
+func plainOverLoopback(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if overLoopback(r) {
+			r = r.Clone(r.Context())
+			r.Header.Del("Accept-Encoding")
+		}
+		next.ServeHTTP(w, r)
+	})
 }
 
 // Listen makes the first attempt at the address; see listen.Socket.

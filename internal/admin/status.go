@@ -149,6 +149,18 @@ type Failure struct {
 
 // Status returns the present status.
 func (a *Admin) Status() Status {
+	out := a.unjudged()
+	for i := range out.Sites {
+		site := &out.Sites[i]
+		site.Checklist = checklist(*site, out.Listeners, out.Storage, out.At)
+		site.Summary = summarize(site.Checklist)
+	}
+	return out
+}
+
+// unjudged returns the present status without what a person is to make of it, which
+// is most of the work.
+func (a *Admin) unjudged() Status {
 	out := Status{
 		Version: a.config.Version, At: a.now(), Started: a.started, Ready: true,
 		Listeners: []Listener{}, Sites: []SiteView{}, KeyFetches: []Fetch{},
@@ -172,10 +184,7 @@ func (a *Admin) Status() Status {
 		if !ok { // it went since the snapshot
 			continue
 		}
-		site := viewSite(known, s)
-		site.Checklist = checklist(site, out.Listeners, out.Storage, out.At)
-		site.Summary = summarize(site.Checklist)
-		out.Sites = append(out.Sites, site)
+		out.Sites = append(out.Sites, viewSite(known, s))
 	}
 	out.BadSites = a.badSites()
 	return out

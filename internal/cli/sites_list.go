@@ -53,7 +53,7 @@ type siteList struct {
 func listSites(ctx context.Context, p Process, settings *config.Settings, asJSON bool) error {
 	list := siteList{Sites: []siteView{}}
 	bad := false
-	_, status, err := fetchStatus(ctx, settings.Admin())
+	_, status, err := fetchStatus(ctx, settings.Admin(), "")
 	if list.Running = err == nil; err != nil {
 		list.Why = err.Error()
 	}

@@ -37,7 +37,8 @@ key, certificate, reachability and every region as a checklist with cause and
 fix, and the link with which owners pair their cars, on a terminal also as a QR
 code. Of the settings only admin_addr is
 used, and admin_web_config where wellkey has one: it answers who can read that.
-Of several domains, --domain shows one.
+Of several domains, --domain shows one. Of more than some ten thousand, only those
+are shown where somebody must act.
 
 Exit status: 0 registered in every region, 1 something is wrong, or wellkey does
 not run, 2 wrong usage or settings, 3 nothing is wrong, but it is not there yet.`,
@@ -54,7 +55,11 @@ not run, 2 wrong usage or settings, 3 nothing is wrong, but it is not there yet.
 			if err != nil {
 				return &usageError{err}
 			}
-			body, status, err := fetchStatus(cmd.Context(), listener)
+			body, status, err := fetchStatus(cmd.Context(), listener, "")
+			troubled := errors.As(err, new(*tooLargeError))
+			if troubled {
+				body, status, err = fetchStatus(cmd.Context(), listener, string(admin.Action))
+			}
 			if err != nil {
 				return err
 			}
@@ -73,6 +78,10 @@ not run, 2 wrong usage or settings, 3 nothing is wrong, but it is not there yet.
 					printCode(out, site.PairingLink, terminal)
 				}
 			}
+			if troubled {
+				printOnlyTroubled(out, status)
+				return cmp.Or(out.Err(), ended(cmp.Or(statusExit(status), exitUndecided)))
+			}
 			printBadSites(out, status)
 			return cmp.Or(out.Err(), ended(statusExit(status)))
 		},
@@ -83,25 +92,54 @@ not run, 2 wrong usage or settings, 3 nothing is wrong, but it is not there yet.
 	return cmd
 }
 
-// maxStatus is far above the status of a thousand sites.
+// maxStatus is the status of some ten thousand sites.
 const maxStatus = 64 << 20
 
-// fetchStatus asks the admin listener, and returns what it says also as it is.
-func fetchStatus(ctx context.Context, listener config.Admin) ([]byte, admin.Status, error) {
+// statusPatience is longer than it takes to tell of a hundred thousand sites.
+const statusPatience = 30 * time.Second
+
+// A tooLargeError is that the status of all sites is larger than what is read.
+type tooLargeError struct{ addr string }
+
+func (e *tooLargeError) Error() string {
+	return fmt.Sprintf("the status of all sites of the wellkey at %s is larger than %d MB: name one with --domain, or open http://%s/status", e.addr, maxStatus>>20, e.addr)
+}
+
+// printOnlyTroubled says which sites are shown, where all would be too many.
+func printOnlyTroubled(out *tty.Printer, s admin.Status) {
+	if len(s.BadSites) > 0 {
+		printBadSites(out, s)
+	}
+	what := "Shown above are those where somebody must act"
+	if len(s.Sites) == 0 {
+		what = "There is none where somebody must act"
+	}
+	out.Print("\n" + out.Wrap(0, what+"; there are too many sites to show all of them. \"wellkey status --domain DOMAIN\" shows one.") + "\n")
+}
+
+// fetchStatus asks the admin listener, and returns what it says also as it is; with
+// state, of the sites in that condition only.
+func fetchStatus(ctx context.Context, listener config.Admin, state string) ([]byte, admin.Status, error) {
 	var status admin.Status
 	adminAddr := listener.Addr
 	if adminAddr == "" {
 		return nil, status, &usageError{errors.New("the admin listener is switched off, so nobody can be asked; set admin_addr")}
 	}
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, statusPatience)
 	defer cancel()
 	client, err := webconfig.NewClient(listener.WebConfig)
 	if err != nil {
 		return nil, status, err
 	}
-	path := "/status"
+	path, query := "/status", url.Values{}
 	if listener.Domain != "" {
-		path += "?domain=" + url.QueryEscape(listener.Domain)
+		query.Set("domain", listener.Domain)
+	}
+	if state != "" {
+		query.Set("state", state)
+	}
+	if len(query) > 0 {
+		path += "?" + query.Encode()
 	}
 	resp, err := client.Get(ctx, reachable(adminAddr), path, http.Header{"Accept": {"application/json"}})
 	switch {
@@ -113,9 +151,12 @@ func fetchStatus(ctx context.Context, listener config.Admin) ([]byte, admin.Stat
 		return nil, status, fmt.Errorf("asking wellkey at %s: %w; is it running with this admin_addr?", adminAddr, err)
 	}
 	defer func() { _ = resp.Body.Close() }() // nothing was written
-	body, err := io.ReadAll(io.LimitReader(resp.Body, maxStatus))
+	body, err := io.ReadAll(io.LimitReader(resp.Body, maxStatus+1))
 	if err != nil {
 		return nil, status, fmt.Errorf("reading the answer of wellkey at %s: %w", adminAddr, err)
+	}
+	if len(body) > maxStatus {
+		return nil, status, &tooLargeError{reachable(adminAddr)}
 	}
 	answered := resp.StatusCode == http.StatusOK || listener.Domain != "" && resp.StatusCode == http.StatusNotFound // which is told below
 	if err := json.Unmarshal(body, &status); !answered || err != nil || status.Version == "" {
