@@ -9,6 +9,7 @@ import (
 	"net"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 )
 
@@ -199,6 +200,24 @@ func (t *target) keep(ctx context.Context, n int) (kept, error) {
 		return nil, err
 	}
 	return conns, nil
+}
+
+// lost returns how many of them the server has closed.
+func (k kept) lost() (n int, err error) {
+	for _, conn := range k {
+		under, ok := conn.(*tls.Conn).NetConn().(syscall.Conn)
+		if !ok {
+			return 0, errors.New("a connection without a socket")
+		}
+		open, err := established(under)
+		if err != nil {
+			return 0, err
+		}
+		if !open {
+			n++
+		}
+	}
+	return n, nil
 }
 
 func (k kept) close() {

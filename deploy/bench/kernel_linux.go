@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -74,6 +75,22 @@ func pin(core int) error {
 
 // dieWithUs has the kernel stop the process of cmd when this one is killed.
 func dieWithUs(cmd *exec.Cmd) { cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM} }
+
+// established reports whether the other side of a TCP connection has not closed it.
+func established(conn syscall.Conn) (bool, error) {
+	raw, err := conn.SyscallConn()
+	if err != nil {
+		return false, err
+	}
+	const tcpEstablished = 1 // of the kernel's tcp_states.h
+	var info *unix.TCPInfo
+	var failed error
+	err = raw.Control(func(fd uintptr) { info, failed = unix.GetsockoptTCPInfo(int(fd), unix.IPPROTO_TCP, unix.TCP_INFO) })
+	if err != nil || failed != nil {
+		return false, errors.Join(err, failed)
+	}
+	return info.State == tcpEstablished, nil
+}
 
 // kernel returns the name of the kernel.
 func kernel() string {

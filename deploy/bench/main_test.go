@@ -1,6 +1,8 @@
 package main
 
 import (
+	"crypto/tls"
+	"net"
 	"net/http"
 	"path/filepath"
 	"regexp"
@@ -117,5 +119,43 @@ func TestHeaders(t *testing.T) {
 	contentType, lines := headersOf(http.Header{"Content-Type": {"application/x-pem-file"}, "Date": {"now"}, "Content-Length": {"178"}, "Etag": {`"1"`}})
 	if contentType != "application/x-pem-file" || !slices.Equal(lines, []headerLine{{"Etag", `"1"`}}) {
 		t.Errorf("got %q, %v", contentType, lines)
+	}
+}
+
+// A server that has closed connections that were to stay open makes a measurement void.
+func TestLost(t *testing.T) {
+	t.Parallel()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = l.Close() }()
+	var conns kept
+	defer func() { conns.close() }()
+	var served []net.Conn
+	for range 2 {
+		conn, err := net.Dial("tcp", l.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		conns = append(conns, tls.Client(conn, &tls.Config{ServerName: host}))
+		other, err := l.Accept()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = other.Close() }()
+		served = append(served, other)
+	}
+	if n, err := conns.lost(); n != 0 || err != nil {
+		t.Errorf("%d lost, error %v", n, err)
+	}
+	if err := served[1].Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := conns[1].(*tls.Conn).NetConn().Read(make([]byte, 1)); err == nil { // until the end has come
+		t.Error("read from a closed connection")
+	}
+	if n, err := conns.lost(); n != 1 || err != nil {
+		t.Errorf("%d lost, error %v", n, err)
 	}
 }

@@ -244,6 +244,14 @@ func memories(open, repetitions int) func(context.Context, *bench, *scenario) (*
 				return 0, err
 			}
 			bytes, err := r.pss()
+			if err != nil {
+				return 0, err
+			}
+			lost, err := conns.lost()
+			if lost > 0 { // it took so long to open them that the first were idle for too long
+				b.say("  %s has closed %d of %d connections: void", titleOf(name), lost, n)
+				return 0, err
+			}
 			return bytes / (1 << 20), err
 		})
 	}
