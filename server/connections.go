@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"wellkey/server/peer"
@@ -29,6 +30,7 @@ type connections struct {
 	refused           func(reason string) // told of each; must not block
 	displaced         func(what string)   // the same
 	began             time.Time
+	relieved          atomic.Int64 // when relieve last closed one
 
 	mu      sync.Mutex
 	open    []*held                   // guarded by mu

@@ -1,6 +1,9 @@
 package server
 
-import "time"
+import (
+	"runtime"
+	"time"
+)
 
 // A listener that is full does not turn newcomers away: it closes the connection
 // for whose client it has waited longest, so that those who open connections and
@@ -26,6 +29,38 @@ const (
 	lostIdle    = "idle"
 	lostStalled = "stalled"
 )
+
+// crowd is how many requests may wait for their clients to read the answers, over all
+// connections. In HTTP/2 a client may begin dozens on each connection and have none
+// of the answers sent; each holds a goroutine and some 12 kB.
+const crowd = 3072
+
+// relieve closes the connection on which requests have been answered for longest,
+// if there are more goroutines than connections and a crowd have. Everything that
+// one request asks of us is done in less than leastWait.
+func (c *connections) relieve() {
+	now, last := c.now(), c.relieved.Load()
+	if now-last < int64(time.Millisecond) || runtime.NumGoroutine() < crowd {
+		return // it is not that bad, or the last one is still on its way out
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if runtime.NumGoroutine() < 2*len(c.open)+crowd || !c.relieved.CompareAndSwap(last, now) {
+		return
+	}
+	var stalled *held
+	longest := int64(leastWait)
+	for _, one := range c.open {
+		if wait := now - one.since.Load(); one.active.Load() && wait > longest {
+			stalled, longest = one, wait
+		}
+	}
+	if stalled != nil {
+		c.drop(stalled, now)
+		c.displaced(lostStalled)
+		_ = stalled.Conn.Close() // whoever has it finds out
+	}
+}
 
 // longest returns whose place a newcomer may have, nil if nobody's; mu is held.
 func (c *connections) longest(now int64) *held {

@@ -94,6 +94,9 @@ func reserved(decoded string) bool {
 
 // ServeHTTP answers one request, counts it, and contains a panic.
 func (l *listener) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.ProtoMajor == 2 && l.tls == nil && l.open.stalls {
+		l.open.relieve()
+	}
 	chosen := l.routes.choose(true, r)
 	start := time.Now()
 	if l.secured && l.owner.config.HSTS && chosen.route != routeUpstream {

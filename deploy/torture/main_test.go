@@ -1,0 +1,78 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func TestUsage(t *testing.T) {
+	t.Parallel()
+	for _, args := range [][]string{{"more"}, {"-none"}} {
+		var stdout, stderr strings.Builder
+		if code := run(t.Context(), args, &stdout, &stderr); code != 2 || stderr.Len() == 0 || stdout.Len() > 0 {
+			t.Errorf("%q: got %d, %q, %q", args, code, &stdout, &stderr)
+		}
+	}
+}
+
+// What is beyond the bounds is told, whichever it is.
+func TestJudges(t *testing.T) {
+	t.Parallel()
+	good := visited{good: 100, p50: time.Millisecond, p99: 99 * time.Millisecond}
+	for want, one := range map[string]row{
+		"": {name: "a", visited: good, memory: 95_999_999},
+		"a: 1 of 101 visits failed; the first: no":                            {name: "a", visited: visited{good: 100, bad: 1, first: "no"}},
+		"a: only 4 visits were made":                                          {name: "a", visited: visited{good: 4}},
+		"a: one visit in a hundred took 101ms or more, and 100ms is the most": {name: "a", visited: visited{good: 100, p99: 101 * time.Millisecond}},
+		"a: wellkey took 97 MB, and 96 MB is the most":                        {name: "a", visited: good, memory: 97_000_000},
+	} {
+		var r report
+		r.attack(one)
+		if got := strings.Join(r.wrong, "\n"); got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+		if text := r.markdown(); strings.Contains(text, "All of it holds.") != (want == "") || !strings.Contains(text, want) {
+			t.Errorf("the report does not tell %q:\n%s", want, text)
+		}
+	}
+}
+
+// Of a hundred visits one may be slow, and no more.
+func TestPercentiles(t *testing.T) {
+	t.Parallel()
+	v := visitor{failed: []string{"first", "second"}}
+	for n := range 100 {
+		v.took = append(v.took, time.Duration(100-n))
+	}
+	if got, want := v.turn(), (visited{good: 100, bad: 2, p50: 51, p99: 99, first: "first"}); got != want {
+		t.Errorf("got %+v, want %+v", got, want)
+	}
+	if got := v.turn(); got != (visited{}) {
+		t.Errorf("after the turn: %+v", got)
+	}
+}
+
+func TestReplaces(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "a.md")
+	for before, want := range map[string]string{"a\n" + beginMark + "old\n" + endMark + "\nb\n": "a\n" + beginMark + "new\n" + endMark + "\nb\n", "a\n": ""} {
+		if err := os.WriteFile(file, []byte(before), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		err := replace(file, "new")
+		got, readErr := os.ReadFile(file)
+		if readErr != nil {
+			t.Fatal(readErr)
+		}
+		if want == "" && (err == nil || string(got) != before) || want != "" && (err != nil || string(got) != want) {
+			t.Errorf("got %q and %v, want %q", got, err, want)
+		}
+	}
+}
