@@ -30,6 +30,7 @@ type connections struct {
 	refused           func(reason string) // told of each; must not block
 	displaced         func(what string)   // the same
 	began             time.Time
+	crowd             int          // see crowd
 	relieved          atomic.Int64 // when relieve last closed one
 
 	mu      sync.Mutex
@@ -45,7 +46,7 @@ func newConnections(l limits, trusted peer.Trusted, refused, displaced func(stri
 	return &connections{
 		total: l.connections, perAddress: l.perAddress, pace: l.pace, stalls: l.stalls, trusted: trusted,
 		refused: refused, displaced: displaced, began: time.Now(),
-		from: map[netip.Prefix]*visitor{}, sweepAt: visitorsKept,
+		from: map[netip.Prefix]*visitor{}, sweepAt: visitorsKept, crowd: crowd,
 	}
 }
 

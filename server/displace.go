@@ -28,6 +28,7 @@ const (
 	lostFresh   = "unserved"
 	lostIdle    = "idle"
 	lostStalled = "stalled"
+	lostUnread  = "unread" // whoever asks more and more and reads nothing loses it at once; see held.Read
 )
 
 // crowd is how many requests may wait for their clients to read the answers, over all
@@ -40,12 +41,12 @@ const crowd = 3072
 // one request asks of us is done in less than leastWait.
 func (c *connections) relieve() {
 	now, last := c.now(), c.relieved.Load()
-	if now-last < int64(time.Millisecond) || runtime.NumGoroutine() < crowd {
+	if now-last < int64(time.Millisecond) || runtime.NumGoroutine() < c.crowd {
 		return // it is not that bad, or the last one is still on its way out
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if runtime.NumGoroutine() < 2*len(c.open)+crowd || !c.relieved.CompareAndSwap(last, now) {
+	if runtime.NumGoroutine() < 2*len(c.open)+c.crowd || !c.relieved.CompareAndSwap(last, now) {
 		return
 	}
 	var stalled *held

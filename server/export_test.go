@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"runtime"
 	"time"
 
 	"wellkey/server/peer"
@@ -45,6 +46,12 @@ func (s *Server) Open() int { return s.https.open.count() }
 
 // SetIdle sets how long an idle connection is kept.
 func (s *Server) SetIdle(d time.Duration) { s.https.server.IdleTimeout = d }
+
+// Crowd sets how many requests may wait for their clients, beside the goroutines
+// that the tests have already.
+func (s *Server) Crowd(most int) {
+	s.https.open.crowd = most + runtime.NumGoroutine()
+}
 
 // LimitHTTPClient sets how many connections of one client the HTTP listener holds
 // open.

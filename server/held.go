@@ -1,6 +1,7 @@
 package server
 
 import (
+	"errors"
 	"io"
 	"net"
 	"sync/atomic"
@@ -12,11 +13,16 @@ import (
 type held struct {
 	net.Conn
 
-	fresh  atomic.Bool  // nothing was answered on it yet
-	active atomic.Bool  // a request is being answered; else its client is waited for
-	since  atomic.Int64 // when that began, by the clock of connections
+	fresh  atomic.Bool   // nothing was answered on it yet
+	active atomic.Bool   // a request is being answered; else its client is waited for
+	since  atomic.Int64  // when that began, by the clock of connections
+	writes atomic.Uint32 // begun and ended: odd while one is under way
 	turn   atomic.Pointer[line]
 	by     atomic.Pointer[connections] // which count it; nil: none do
+
+	// These are for Read alone.
+	behind uint32 // the write that was under way
+	ahead  int    // what was read since then
 
 	// These are guarded by the mu of those.
 	place int      // in open
@@ -39,16 +45,41 @@ func heldOf(conn net.Conn) *held {
 	}
 }
 
+// mostAhead is how many bytes a client may send while one write to it hangs. Frames
+// of HTTP/2 that want an answer, such as PING, are few bytes, and net/http holds up to
+// 10,000 of the answers that nobody reads, which is a megabyte for each connection.
+const mostAhead = 4 << 10
+
+// errUnread is of a client that says more and more and reads no answer.
+var errUnread = errors.New("the client reads no answers")
+
 // Read implements net.Conn. Who waits for a client has no turn meanwhile.
 func (h *held) Read(b []byte) (int, error) {
 	h.leave()
-	return h.Conn.Read(b)
+	n, err := h.Conn.Read(b)
+	writes := h.writes.Load()
+	if writes&1 == 0 {
+		return n, err
+	}
+	if writes != h.behind {
+		h.behind, h.ahead = writes, 0
+	}
+	h.ahead += n
+	if c := h.by.Load(); h.ahead > mostAhead && c != nil && c.stalls {
+		c.displaced(lostUnread)
+		_ = h.Conn.Close() // whoever writes finds out
+		return 0, errUnread
+	}
+	return n, err
 }
 
 // Write implements net.Conn. What is written was worked out.
 func (h *held) Write(b []byte) (int, error) {
 	h.leave()
-	return h.Conn.Write(b)
+	h.writes.Add(1)
+	n, err := h.Conn.Write(b)
+	h.writes.Add(1)
+	return n, err
 }
 
 // Close implements net.Conn.

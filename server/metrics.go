@@ -126,7 +126,7 @@ func newMetrics(registerer prometheus.Registerer, on []*listener, fetched *fetch
 		}, []string{"listener", "reason"}),
 		displaced: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "wellkey_connections_displaced_total",
-			Help: "Connections closed in favour of new ones while the listener was full, by what was waited for: a first request, another one, or that an answer is read.",
+			Help: "Connections closed in favour of others where too much was held, by what was waited for: a first request (unserved), another one (idle), that an answer is read (stalled, or unread where the client went on asking).",
 		}, []string{"listener", "state"}),
 		durations: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name:    "wellkey_http_request_duration_seconds",
@@ -144,7 +144,7 @@ func newMetrics(registerer prometheus.Registerer, on []*listener, fetched *fetch
 		for _, reason := range []string{overTotal, overAddress, overRate} {
 			m.rejected.WithLabelValues(l.name, reason)
 		}
-		for _, state := range []string{lostFresh, lostIdle, lostStalled} {
+		for _, state := range []string{lostFresh, lostIdle, lostStalled, lostUnread} {
 			m.displaced.WithLabelValues(l.name, state)
 		}
 		if l.owner.config.ProxyProtocol {

@@ -94,7 +94,7 @@ func reserved(decoded string) bool {
 
 // ServeHTTP answers one request, counts it, and contains a panic.
 func (l *listener) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if r.ProtoMajor == 2 && l.tls == nil && l.open.stalls {
+	if r.ProtoMajor == 2 && l.open.stalls && l.owner.passthrough == nil {
 		l.open.relieve()
 	}
 	chosen := l.routes.choose(true, r)

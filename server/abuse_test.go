@@ -1,0 +1,180 @@
+package server_test
+
+import (
+	"bytes"
+	"crypto/tls"
+	"errors"
+	"io"
+	"net"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/net/http2"
+	"golang.org/x/net/http2/hpack"
+
+	"wellkey/server"
+)
+
+// A framed is a connection over which HTTP/2 is spoken frame by frame.
+type framed struct {
+	*http2.Framer
+	conn  *tls.Conn
+	coded bytes.Buffer
+	coder *hpack.Encoder
+}
+
+func frame(t testing.TB, s *server.Server, certs *certificates, settings ...http2.Setting) *framed {
+	t.Helper()
+	conn, err := tls.Dial("tcp", s.HTTPSAddr(), &tls.Config{RootCAs: certs.roots, ServerName: domain, NextProtos: []string{"h2"}})
+	must(t, err)
+	t.Cleanup(func() { _ = conn.Close() })
+	must(t, conn.SetDeadline(time.Now().Add(time.Minute)))
+	_, err = io.WriteString(conn, http2.ClientPreface)
+	f := &framed{Framer: http2.NewFramer(conn, conn), conn: conn}
+	f.coder = hpack.NewEncoder(&f.coded)
+	must(t, err)
+	must(t, f.WriteSettings(settings...))
+	return f
+}
+
+// fields returns the header of a request for the key, with more fields.
+func (f *framed) fields(more ...hpack.HeaderField) []byte {
+	f.coded.Reset()
+	for _, field := range append([]hpack.HeaderField{{Name: ":method", Value: "GET"}, {Name: ":scheme", Value: "https"},
+		{Name: ":authority", Value: domain}, {Name: ":path", Value: server.KeyPath}}, more...) {
+		_ = f.coder.WriteField(field) // into memory
+	}
+	return bytes.Clone(f.coded.Bytes())
+}
+
+// ask begins a request.
+func (f *framed) ask(stream uint32) error {
+	return f.WriteHeaders(http2.HeadersFrameParam{StreamID: stream, BlockFragment: f.fields(), EndHeaders: true, EndStream: true})
+}
+
+// end reads to the end of the connection and returns with which words it was ended.
+func (f *framed) end(t testing.TB) (code http2.ErrCode) {
+	t.Helper()
+	for {
+		got, err := f.ReadFrame()
+		if goaway, ok := got.(*http2.GoAwayFrame); ok {
+			code = goaway.ErrCode
+		}
+		if late, ok := errors.AsType[net.Error](err); ok && late.Timeout() {
+			t.Error("the connection stays open")
+		}
+		if err != nil {
+			return code
+		}
+	}
+}
+
+// closed reports whether err is that the other end has closed the connection.
+func closed(err error) bool {
+	return errors.Is(err, syscall.EPIPE) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, io.EOF)
+}
+
+// What abuses HTTP/2 ends its connection; a client that behaves is answered.
+func TestFloodsOfFrames(t *testing.T) {
+	for name, tc := range map[string]struct {
+		flood func(f *framed) error
+		want  http2.ErrCode
+	}{
+		"requests taken back": {func(f *framed) error {
+			for n := range uint32(10_000) {
+				if err := errors.Join(f.ask(2*n+1), f.WriteRSTStream(2*n+1, http2.ErrCodeCancel)); err != nil {
+					return err
+				}
+			}
+			return nil
+		}, http2.ErrCodeEnhanceYourCalm},
+		"a header without end": {func(f *framed) error {
+			err := f.WriteHeaders(http2.HeadersFrameParam{StreamID: 1, BlockFragment: f.fields()})
+			more := f.fields(hpack.HeaderField{Name: "x-more", Value: strings.Repeat("a", 8<<10)})
+			for range 10_000 {
+				if err = errors.Join(err, f.WriteContinuation(1, false, more)); err != nil {
+					return err
+				}
+			}
+			return nil
+		}, http2.ErrCodeProtocol},
+		"a frame that is too large": {func(f *framed) error {
+			return f.WriteRawFrame(http2.FrameHeaders, http2.FlagHeadersEndHeaders, 1, make([]byte, 16<<10+1))
+		}, http2.ErrCodeFrameSize},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			config, certs := configure(t)
+			s := start(t, config)
+			f := frame(t, s, certs)
+			var flooding sync.WaitGroup
+			flooding.Go(func() {
+				if err := tc.flood(f); err != nil && !closed(err) {
+					t.Error(err)
+				}
+			})
+			if got := f.end(t); got != tc.want && got != http2.ErrCodeNo { // its words may be lost with the connection
+				t.Errorf("ended with %v, want %v", got, tc.want)
+			}
+			flooding.Wait()
+			if got := ask(t, client(t, s.HTTPSAddr(), certs, true), "GET", "https://"+domain, server.KeyPath, nil); got.Status != 200 {
+				t.Errorf("another client got %+v", got)
+			}
+		})
+	}
+}
+
+// Questions whose answers nobody reads end the connection before many are held.
+func TestUnreadAnswers(t *testing.T) {
+	for name, question := range map[string]func(f *framed) error{
+		"PING":     func(f *framed) error { return f.WritePing(false, [8]byte{}) },
+		"SETTINGS": func(f *framed) error { return f.WriteSettings() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			config, certs := configure(t)
+			s := start(t, config)
+			f := frame(t, s, certs)
+			for { // until the buffers of both kernels are full, some megabytes
+				if err := question(f); err != nil {
+					if !closed(err) {
+						t.Error(err)
+					}
+					break
+				}
+			}
+			await(t, "that it is counted", func() bool {
+				return series(t, registryOf(config))[`wellkey_connections_displaced_total{listener=https,state=unread}`] == 1
+			})
+		})
+	}
+}
+
+// Requests whose answers nobody lets pass are held for so many connections only.
+func TestCrowd(t *testing.T) {
+	config, certs := configure(t)
+	s := start(t, config)
+	s.Crowd(200)
+	var all []*framed
+	for range 16 {
+		f := frame(t, s, certs, http2.Setting{ID: http2.SettingInitialWindowSize, Val: 1})
+		for n := range uint32(32) {
+			if err := f.ask(2*n + 1); err != nil && !closed(err) {
+				t.Fatal(err)
+			}
+		}
+		all = append(all, f)
+	}
+	await(t, "some of them to be closed", func() bool {
+		if got := ask(t, client(t, s.HTTPSAddr(), certs, true), "GET", "https://"+domain, server.KeyPath, nil); got.Status != 200 {
+			t.Fatalf("a client that behaves got %+v", got)
+		}
+		return series(t, registryOf(config))[`wellkey_connections_displaced_total{listener=https,state=stalled}`] >= 5
+	})
+	for _, f := range all {
+		_ = f.conn.Close()
+	}
+}
