@@ -1,5 +1,5 @@
 # Names for what people type; .ci/ has the work, so that a machine does the same.
-.PHONY: build test fuzz demo scale soak bench check image release clean
+.PHONY: build test fuzz demo scale soak torture bench check image release clean
 
 build: # a static binary
 	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w' -o wellkey .
@@ -19,6 +19,10 @@ scale: # measure many sites in one process, on loopback; see docs/performance.md
 
 soak: # keep wellkey busy for an hour, on loopback, and look at what that leaves behind
 	go run ./deploy/soak -report docs/reliability.md
+
+torture: # do what hostile clients do, in a network of its own, while one that behaves is served
+	@.ci/need iproute2 slowhttptest
+	go run ./deploy/torture -report docs/reliability.md
 
 bench: # compare with nginx, HAProxy and Caddy, on an idle machine; see docs/performance.md
 	@.ci/need nginx haproxy nghttp2-client strace

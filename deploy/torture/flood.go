@@ -60,7 +60,7 @@ func lie(ctx context.Context, t *target, connections int, span time.Duration, op
 		all.Go(func() error {
 			conn, err := open(n)
 			if err != nil {
-				if !ended(err) {
+				if _, alert := errors.AsType[*net.OpError](err); !ended(err) && !alert {
 					return err
 				}
 				return nil // wellkey closed it before it was secure

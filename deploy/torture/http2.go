@@ -86,24 +86,27 @@ func flood(ctx context.Context, t *target, conns int, span time.Duration, unread
 		all.Go(func() error {
 			from, to := source(n, false)
 			conn, err := t.secure(ctx, from, to, "h2")
-			if err != nil {
-				return err
+			if err != nil { // it lost its place, or did not get a turn
+				mu.Lock()
+				defer mu.Unlock()
+				ends["turned away"]++
+				return nil
 			}
 			defer func() { _ = conn.Close() }() // it is closed already, or not wanted
 			f := &flooded{conn: conn, framer: http2.NewFramer(conn, conn), until: time.Now().Add(span)}
 			f.coder = hpack.NewEncoder(&f.block2)
 			_ = conn.SetDeadline(f.until)
-			if _, err := conn.Write([]byte(http2.ClientPreface)); err != nil {
-				return err
-			}
-			if err := f.framer.WriteSettings(http2.Setting{ID: http2.SettingInitialWindowSize, Val: 1}); err != nil {
-				return err
+			_, err = conn.Write([]byte(http2.ClientPreface))
+			if err == nil {
+				err = f.framer.WriteSettings(http2.Setting{ID: http2.SettingInitialWindowSize, Val: 1})
 			}
 			said := make(chan string, 1)
 			if !unread {
 				go func() { said <- f.listen() }()
 			}
-			err = do(f)
+			if err == nil {
+				err = do(f)
+			}
 			if unread && err == nil { // the answers wait until nothing more goes in
 				go func() { said <- f.listen() }()
 			} else if unread {

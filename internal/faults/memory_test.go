@@ -1,0 +1,78 @@
+package faults_test
+
+import (
+	"crypto/tls"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+
+	"golang.org/x/sync/errgroup"
+)
+
+// TestSmallContainer: in a control group with 64 MB, which the kernel enforces, more
+// connections than are held neither end the process nor keep others from the key.
+func TestSmallContainer(t *testing.T) {
+	t.Parallel()
+	const limit = 64 << 20
+	enter := controlGroup(t, limit)
+	w := newWorld(t)
+	if enter != "" {
+		w.startAs(w.wrapper(enter, ""))
+		w.awaitLine(w.running, "memory is limited, as this container or service is")
+	} else { // where no group can be made, the runtime is told the same
+		w.start(fmt.Sprintf("GOMEMLIMIT=%d", limit/10*9))
+	}
+	w.await("a certificate", have)
+	var clients errgroup.Group
+	clients.SetLimit(16)
+	for range 1000 {
+		conn, err := new(net.Dialer).DialContext(w.ctx, "tcp", w.HTTPSAddr)
+		must(t, err)
+		t.Cleanup(func() { _ = conn.Close() })
+		clients.Go(func() error {
+			// Most of them lose their place to those that come after.
+			_ = tls.Client(conn, &tls.Config{ServerName: w.Domain, InsecureSkipVerify: true, NextProtos: []string{"h2"}}).HandshakeContext(w.ctx)
+			return nil
+		})
+	}
+	_ = clients.Wait() // none has an error
+	w.watcher.served()
+	visit, err := w.Admin(w.ctx, "/metrics")
+	must(t, err)
+	found := regexp.MustCompile(`(?m)^wellkey_connections\{listener="https"\} (\d+)$`).FindSubmatch(visit.Body)
+	if found == nil {
+		t.Fatal("the metrics do not say how many connections there are")
+	}
+	if n, err := strconv.Atoi(string(found[1])); err != nil || n < 100 || n > 340 {
+		t.Errorf("%d connections are held, %v", n, err)
+	}
+}
+
+// controlGroup makes a control group with so many bytes of memory, and returns what
+// a shell enters it with; "" where this system lets nobody make one.
+func controlGroup(t *testing.T, limit int) string {
+	t.Helper()
+	name := fmt.Sprintf("wellkey-faults-%d", os.Getpid())
+	for _, kind := range []struct{ top, file string }{{"/sys/fs/cgroup", "memory.max"}, {"/sys/fs/cgroup/memory", "memory.limit_in_bytes"}} {
+		if controllers, err := os.ReadFile(filepath.Join(kind.top, "cgroup.subtree_control")); kind.file == "memory.max" && (err != nil || !strings.Contains(string(controllers), "memory")) {
+			continue
+		}
+		dir := filepath.Join(kind.top, name)
+		if err := os.Mkdir(dir, 0o755); err != nil {
+			t.Logf("no control group: %v", err)
+			continue
+		}
+		t.Cleanup(func() { _ = os.Remove(dir) }) // after the process; an empty group costs nothing
+		if err := os.WriteFile(filepath.Join(dir, kind.file), fmt.Append(nil, limit), 0o600); err != nil {
+			t.Logf("no control group: %v", err)
+			continue
+		}
+		return "echo $$ >" + filepath.Join(dir, "cgroup.procs")
+	}
+	return ""
+}
