@@ -65,19 +65,27 @@ func compare(ctx context.Context, o options, stdout, stderr io.Writer) (err erro
 	defer func() { err = errors.Join(err, b.stage.close()) }()
 	defer b.down()
 	got := &results{Machine: look(ctx, made), Scenarios: map[string]*measured{}}
+	var failed []error
 	for _, s := range o.scenarios {
 		say("%s: %s", s.name, s.title)
 		m, err := s.run(ctx, b, s)
-		if err != nil {
-			return fmt.Errorf("%s: %w", s.name, err)
+		if err != nil { // the others are still worth their time
+			err = fmt.Errorf("%s: %w", s.name, err)
+			failed = append(failed, err)
+			say("%v", err)
+			b.down()
+			if ctx.Err() != nil {
+				break
+			}
+			m = &measured{Void: "it failed when it was measured"}
 		}
 		m.Taken = time.Now().Format(time.DateOnly)
-		if !o.short {
+		if m.Void == "" && !o.short {
 			m.Void = s.judge(m, o.repetitions)
 		}
 		got.Scenarios[s.name] = m
 		table(stdout, s, m, o.short)
-		if s.name == "x25519" {
+		if s.name == "x25519" && len(b.all) > 0 {
 			if got.Floor, err = floorHere(ctx, b.all, o.counted); err != nil {
 				return err
 			}
@@ -85,9 +93,9 @@ func compare(ctx context.Context, o options, stdout, stderr io.Writer) (err erro
 		}
 	}
 	if err := ctx.Err(); err != nil {
-		return err
+		return errors.Join(append(failed, err)...)
 	}
-	return got.tell(o, top, stdout)
+	return errors.Join(append(failed, got.tell(o, top, stdout))...)
 }
 
 // windows returns how windows are measured in a scenario with so many servers.

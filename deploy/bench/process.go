@@ -175,10 +175,10 @@ func (t *tail) Write(p []byte) (int, error) {
 	const kept = 4 << 10
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.at.IsZero() && bytes.Contains(p, []byte(`"sites loaded"`)) {
+	t.text = append(t.text, p...)
+	if t.at.IsZero() && bytes.Contains(t.text, []byte(`"sites loaded"`)) { // it may come in two pieces
 		t.at = time.Now()
 	}
-	t.text = append(t.text, p...)
 	if more := len(t.text) - kept; more > 0 {
 		t.text = append([]byte(nil), t.text[more:]...)
 	}
