@@ -1,6 +1,7 @@
 package listen
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -18,6 +19,7 @@ func passes(err error) bool {
 type bindError struct {
 	name, addr string
 	err        error
+	holder     string // who holds the port; "" where that cannot be seen
 }
 
 func (e *bindError) Unwrap() error { return e.err }
@@ -27,8 +29,12 @@ func (e *bindError) Error() string {
 	var cause, fix string
 	switch {
 	case errors.Is(e.err, syscall.EADDRINUSE):
-		cause = "another program, or another wellkey, already holds the port"
-		fix = fmt.Sprintf("stop it (\"ss -ltnp 'sport = :%s'\" names it), or choose another %s_addr", port, e.name)
+		cause = cmp.Or(e.holder, "another program, or another wellkey,") + " already holds the port"
+		fix = "stop it"
+		if e.holder == "" {
+			fix += fmt.Sprintf(" (\"ss -ltnp 'sport = :%s'\" names it)", port)
+		}
+		fix += fmt.Sprintf(", or choose another %s_addr", e.name)
 		if e.name == "http" {
 			fix += ", or leave http_addr empty: certificates can do without port 80"
 		}

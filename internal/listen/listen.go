@@ -4,6 +4,7 @@
 package listen
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -181,7 +182,7 @@ func (s *Socket) bind(ctx context.Context) error {
 		listener, err = new(net.ListenConfig).Listen(ctx, "tcp", s.addr)
 	}
 	if err != nil {
-		err = &bindError{name: s.name, addr: s.addr, err: err}
+		err = &bindError{name: s.name, addr: s.addr, err: err, holder: cmp.Or(holder(s.addr, err), s.formerHolder())}
 	}
 	again := s.State().Error != ""
 	s.mu.Lock()
@@ -196,6 +197,17 @@ func (s *Socket) bind(ctx context.Context) error {
 		s.log.Warn("address not to be had yet, trying on", zap.String("address", s.addr), zap.Error(err))
 	}
 	return err
+}
+
+// formerHolder returns who held the port when that was last seen: later the process
+// may have shut itself out of what others do.
+func (s *Socket) formerHolder() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if former, ok := errors.AsType[*bindError](s.err); ok {
+		return former.holder
+	}
+	return ""
 }
 
 func (s *Socket) bound() net.Listener {

@@ -3,6 +3,7 @@ package listen_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -29,6 +30,14 @@ func must(t *testing.T, err error) {
 	if err != nil {
 		t.Fatal(err)
 	}
+}
+
+// held is how this very process is named as the one that holds a port.
+func held(t *testing.T) string {
+	t.Helper()
+	name, err := os.ReadFile("/proc/self/comm")
+	must(t, err)
+	return fmt.Sprintf("the program %q (process %d)", strings.TrimSpace(string(name)), os.Getpid())
 }
 
 func squat(t *testing.T) net.Listener {
@@ -65,7 +74,7 @@ func TestTakenPortIsTriedUntilItIsFree(t *testing.T) {
 	waits, ticks := make(chan time.Duration), make(chan time.Time)
 	s.SetAfter(func(wait time.Duration) <-chan time.Time { waits <- wait; return ticks })
 	must(t, s.Listen(context.Background()))
-	if state := s.State(); state.Bound || s.Addr() != "" || state.Addr != squatter.Addr().String() || !strings.Contains(state.Error, "already holds the port") {
+	if state := s.State(); state.Bound || s.Addr() != "" || state.Addr != squatter.Addr().String() || !strings.Contains(state.Error, held(t)+" already holds the port; stop it, or choose another") {
 		t.Errorf("state while taken: %+v", state)
 	}
 	stop := serve(s)
