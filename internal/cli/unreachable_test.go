@@ -89,7 +89,7 @@ func obstacles() map[string]obstacle {
 // operator is told why.
 func TestUnreachable(t *testing.T) {
 	t.Parallel()
-	unsure := []string{reach.ReasonDNS, reach.ReasonRefused, reach.ReasonTimeout, reach.ReasonNoRoute,
+	unsure := []string{reach.ReasonDNS, reach.ReasonRefused, reach.ReasonTimeout, reach.ReasonPathMTU, reach.ReasonNoRoute,
 		reach.ReasonCannotConnect, reach.ReasonCanceled, reach.ReasonInternal,
 		reach.ReasonTLSName, reach.ReasonTLSHandshake} // who answers so is a stranger, see TestInconclusive
 	for _, reason := range reach.Reasons() {

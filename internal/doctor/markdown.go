@@ -169,6 +169,7 @@ var reasons = map[string]reason{
 	reach.ReasonDNS:            {"no resolver gave an answer", []string{"dns_resolves"}, true},
 	reach.ReasonRefused:        {"the connection was refused", []string{"dial"}, true},
 	reach.ReasonTimeout:        {"no answer in time", []string{"dial", "tls_handshake", "http_answer", "http_length"}, true},
+	reach.ReasonPathMTU:        {"small packets pass, and large ones are lost on the way", []string{"tls_handshake", "http_answer"}, true},
 	reach.ReasonNoRoute:        {"this machine has no way to such addresses", []string{"dial"}, true},
 	reach.ReasonCannotConnect:  {"another failure to connect", []string{"dial"}, true},
 	reach.ReasonCanceled:       {"the look was interrupted", nil, true},

@@ -34,6 +34,9 @@ func (s *Server) serve(w dns.ResponseWriter, query *dns.Msg) {
 		size = dns.MaxMsgSize
 	}
 	reply.Truncate(size)
+	if size != dns.MaxMsgSize && s.cuts(question{dns.CanonicalName(asked.Name), asked.Qtype}) {
+		reply.Answer, reply.Truncated = nil, true
+	}
 	_ = w.WriteMsg(reply) // the client has gone: nobody to tell
 }
 
@@ -44,7 +47,7 @@ func (s *Server) fill(reply *dns.Msg, q question) bool {
 	defer s.mu.Unlock()
 	s.asked[q]++
 	for range maxChain + 1 {
-		if f, ok := s.faultOf(q); ok {
+		if f, ok := s.faultOf(q); ok && !f.cut {
 			reply.Rcode = f.rcode
 			return !f.hang
 		}
@@ -64,6 +67,14 @@ func (s *Server) fill(reply *dns.Msg, q question) bool {
 	}
 	reply.Answer, reply.Rcode = nil, dns.RcodeServerFailure
 	return true
+}
+
+// cuts reports whether the answer to q is cut over UDP.
+func (s *Server) cuts(q question) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	f, _ := s.faultOf(q)
+	return f.cut
 }
 
 func (s *Server) faultOf(q question) (fault, bool) {

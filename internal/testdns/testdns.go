@@ -36,6 +36,7 @@ type question struct {
 type fault struct {
 	rcode int
 	hang  bool
+	cut   bool
 }
 
 // Start listens on a free port of 127.0.0.1 and answers until Close.
@@ -143,6 +144,10 @@ func (s *Server) Rcode(name string, rcode int, types ...uint16) {
 // Hang leaves queries for name unanswered, of the given types only if there are
 // any. Set and Remove end it.
 func (s *Server) Hang(name string, types ...uint16) { s.fail(name, fault{hang: true}, types) }
+
+// Truncate leaves nothing of answers for name over UDP but the word that TCP has the
+// whole, of the given types only if there are any. Set and Remove end it.
+func (s *Server) Truncate(name string, types ...uint16) { s.fail(name, fault{cut: true}, types) }
 
 // Queries returns how many queries came for name, of the given types only if
 // there are any.

@@ -19,6 +19,8 @@ func (h *host) answered() []result {
 		return nil
 	case v.stage > requesting:
 		return []result{ok(id, "The request was answered.")}
+	case h.onlySmall():
+		return []result{h.narrow(id, "after the request")}
 	case v.timedOut:
 		return []result{because(id, finding.Fail, ReasonTimeout,
 			"The request was taken, and no answer came in time.",

@@ -44,8 +44,12 @@ func (h *host) dialFailure() (reason, seen string) {
 		return ReasonTimeout, fmt.Sprintf("%s did not answer within %v.", at, h.look.prober.config.Timeout)
 	case errors.Is(v.err, syscall.ECONNREFUSED):
 		return ReasonRefused, fmt.Sprintf("%s refused the connection.", at)
-	case noRoute(v.err):
+	case noRoute(v.err) && !v.routed:
 		return ReasonNoRoute, fmt.Sprintf("This machine has no route to %s.", at)
+	case noRoute(v.err), errors.Is(v.err, syscall.EHOSTUNREACH):
+		return ReasonCannotConnect, fmt.Sprintf("A router on the way says that nothing leads to %s (%s).", at, familyName(h.IP))
+	case errors.Is(v.err, syscall.EACCES), errors.Is(v.err, syscall.EPERM):
+		return ReasonCannotConnect, fmt.Sprintf("A firewall, here or on the way, forbids connections to %s (%s).", at, familyName(h.IP))
 	case errors.Is(v.err, errNotVisited):
 		return ReasonInternal, fmt.Sprintf("A fault of wellkey itself kept it from looking at %s; the log says more.", at)
 	default:
@@ -87,6 +91,9 @@ func (h *host) handshake() []result {
 	}
 	if v.stage > shaking {
 		return []result{ok(id, "%s with %s.", tls.VersionName(v.tls.Version), tls.CipherSuiteName(v.tls.CipherSuite))}
+	}
+	if h.onlySmall() {
+		return []result{h.narrow(id, "during the TLS handshake")}
 	}
 	if v.timedOut {
 		return []result{because(id, finding.Fail, ReasonTimeout,

@@ -55,6 +55,8 @@ func checksOf(reason string) []string {
 		return []string{"key_match"}
 	case ReasonTimeout:
 		return []string{"dial", "tls_handshake", "http_answer", "http_length"}
+	case ReasonPathMTU:
+		return []string{"tls_handshake", "http_answer"}
 	case ReasonRefused, ReasonNoRoute, ReasonCannotConnect:
 		return []string{"dial"}
 	case ReasonInternal:

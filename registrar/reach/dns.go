@@ -92,14 +92,16 @@ func query(ctx context.Context, resolver, name string, kind uint16) (*dns.Msg, e
 	if err != nil && ctx.Err() == nil {
 		reply, err = exchange(ctx, "udp", resolver, question, 0)
 	}
+	cut := ""
 	if err == nil && reply.Truncated {
+		cut = "its answer was too long for UDP, and over TCP "
 		reply, err = exchange(ctx, "tcp", resolver, question, 0)
 	}
 	switch {
 	case err != nil && timedOut(ctx, err):
-		return nil, errors.New("it did not answer in time")
+		return nil, errors.New(cut + "it did not answer in time")
 	case err != nil:
-		return nil, fmt.Errorf("it could not be asked (%s)", quote(err.Error()))
+		return nil, fmt.Errorf("%sit could not be asked (%s)", cut, quote(err.Error()))
 	case !answers(reply, question):
 		return nil, errors.New("it answered another question than ours")
 	case reply.Rcode != dns.RcodeSuccess && reply.Rcode != dns.RcodeNameError:

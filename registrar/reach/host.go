@@ -17,6 +17,8 @@ type host struct {
 	look      look
 	challenge string
 	main      visit // the plain request for the key, from which the verdict comes
+	small     visit // where that one hangs: a handshake with small packets,
+	usual     visit // and another one without
 	extra     extra // the further visits of Examine
 	results   []result
 }
@@ -29,6 +31,8 @@ func (l look) newHost(ip netip.Addr) *host {
 		Address: Address{IP: ip, Family: family(ip), Reason: ReasonInternal},
 		look:    l,
 		main:    visit{err: errNotVisited},
+		small:   visit{err: errNotVisited},
+		usual:   visit{err: errNotVisited},
 	}
 }
 
@@ -48,13 +52,20 @@ func (h *host) examine(ctx context.Context) {
 
 // visitAll runs all errands side by side.
 func (h *host) visitAll(ctx context.Context) {
+	ended := make(chan struct{})
 	visits := []func(){func() {
-		h.main = h.look.visit(ctx, h.IP, errand{method: "GET", agent: h.look.prober.config.UserAgent, challenge: h.challenge})
-	}}
+		defer close(ended)
+		h.main = h.look.visit(ctx, h.IP, h.plainErrand())
+	}, func() { h.tryNarrow(ctx, ended) }}
 	if h.look.thorough {
 		visits = append(visits, h.extraVisits(ctx)...)
 	}
 	h.look.prober.together(len(visits), func(i int) { visits[i]() })
+}
+
+// plainErrand is the plain request for the key.
+func (h *host) plainErrand() errand {
+	return errand{method: "GET", agent: h.look.prober.config.UserAgent, challenge: h.challenge}
 }
 
 // checks returns the checks in the order in which they are told; the first

@@ -120,7 +120,7 @@ func (all names) resolves(domain string) result {
 	default:
 		return because(id, finding.Unknown, reason,
 			fmt.Sprintf("No resolver gave an answer for %s: %s.", domain, strings.Join(all.troubles(), "; ")),
-			"SERVFAIL or REFUSED from all of them means that the domain's own name servers fail or that its DNSSEC signatures do not hold; no answer in time means that this machine may not ask them (port 53 is blocked).",
+			"SERVFAIL or REFUSED from all of them means that the domain's own name servers fail or that its DNSSEC signatures do not hold; no answer in time means that this machine may not ask them (port 53 is blocked, for UDP or, where answers are long, for TCP).",
 			"Look at the domain's name servers and DS record at the registrar, or choose resolvers that this machine may ask (probe_resolvers).")
 	}
 }

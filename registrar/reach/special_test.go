@@ -38,20 +38,22 @@ func TestPublic(t *testing.T) {
 
 func TestDialFailure(t *testing.T) {
 	for _, tc := range []struct {
-		err      error
-		timedOut bool
-		want     string
+		err              error
+		timedOut, routed bool
+		reason, seen     string
 	}{
-		{os.ErrDeadlineExceeded, true, reach.ReasonTimeout},
-		{syscall.ECONNREFUSED, false, reach.ReasonRefused},
-		{syscall.ENETUNREACH, false, reach.ReasonNoRoute},
-		{syscall.EADDRNOTAVAIL, false, reach.ReasonNoRoute},
-		{syscall.EAFNOSUPPORT, false, reach.ReasonNoRoute},
-		{syscall.EHOSTUNREACH, false, reach.ReasonCannotConnect},
-		{errors.New("odd"), false, reach.ReasonCannotConnect},
+		{os.ErrDeadlineExceeded, true, true, reach.ReasonTimeout, "did not answer within"},
+		{syscall.ECONNREFUSED, false, true, reach.ReasonRefused, "refused the connection"},
+		{syscall.ENETUNREACH, false, false, reach.ReasonNoRoute, "This machine has no route"},
+		{syscall.EADDRNOTAVAIL, false, false, reach.ReasonNoRoute, "This machine has no route"},
+		{syscall.EAFNOSUPPORT, false, false, reach.ReasonNoRoute, "This machine has no route"},
+		{syscall.ENETUNREACH, false, true, reach.ReasonCannotConnect, "A router on the way says that nothing leads to 192.0.2.1:0 (IPv4)."},
+		{syscall.EHOSTUNREACH, false, true, reach.ReasonCannotConnect, "A router on the way says that nothing leads to 192.0.2.1:0 (IPv4)."},
+		{syscall.EACCES, false, true, reach.ReasonCannotConnect, "A firewall, here or on the way, forbids connections to 192.0.2.1:0 (IPv4)."},
+		{errors.New("odd"), false, true, reach.ReasonCannotConnect, "could not be connected to: "},
 	} {
-		if got := reach.DialFailure(tc.err, tc.timedOut); got != tc.want {
-			t.Errorf("%v: %q, want %q", tc.err, got, tc.want)
+		if reason, seen := reach.DialFailure(tc.err, tc.timedOut, tc.routed); reason != tc.reason || !strings.Contains(seen, tc.seen) {
+			t.Errorf("%v: %q and %q, want %q and %q", tc.err, reason, seen, tc.reason, tc.seen)
 		}
 	}
 }

@@ -49,6 +49,7 @@ const (
 	ReasonDNS           = "dns_error"      // no resolver gave an answer
 	ReasonRefused       = "refused"        // the connection was refused
 	ReasonTimeout       = "timeout"        // no answer in time, at any stage
+	ReasonPathMTU       = "path_mtu"       // small packets pass, large ones are lost on the way
 	ReasonNoRoute       = "no_route"       // this machine has no way to that family of addresses
 	ReasonCannotConnect = "cannot_connect" // another failure to connect
 	ReasonCanceled      = "canceled"       // the caller gave up
@@ -79,7 +80,7 @@ func strange() []string {
 // unsure returns the reasons that leave a verdict inconclusive.
 func unsure() []string {
 	return []string{
-		ReasonDNS, ReasonRefused, ReasonTimeout, ReasonNoRoute, ReasonCannotConnect, ReasonCanceled, ReasonInternal,
+		ReasonDNS, ReasonRefused, ReasonTimeout, ReasonPathMTU, ReasonNoRoute, ReasonCannotConnect, ReasonCanceled, ReasonInternal,
 	}
 }
 

@@ -38,13 +38,16 @@ type errand struct {
 	challenge string // for the probe token; "" = none
 	noSNI     bool   // a handshake that does not name the host
 	plain     bool   // without TLS
+	small     bool   // with packets that fit through any link; see smallSegment
 }
 
 // A visit is what was seen on one connection to one address.
 type visit struct {
 	stage    stage // where it ended; all but done with err
 	err      error
-	timedOut bool      // err is for want of time
+	timedOut bool      // err is for want of time, here or at the host
+	began    time.Time // when it was connected
+	routed   bool      // if the dial failed: this machine itself has a way to the address
 	at       time.Time // when it ended
 
 	tls    *tls.ConnectionState // nil before the handshake has ended
@@ -63,12 +66,18 @@ func (l look) visit(ctx context.Context, ip netip.Addr, e errand) visit {
 		port = l.prober.config.HTTPPort
 	}
 	v := visit{stage: dialing}
+	at := netip.AddrPortFrom(ip, uint16(port)).String()
 	var dialer net.Dialer
-	tcp, err := dialer.DialContext(ctx, "tcp", netip.AddrPortFrom(ip, uint16(port)).String())
+	if e.small {
+		dialer.Control = limitSegments
+	}
+	tcp, err := dialer.DialContext(ctx, "tcp", at)
 	if err != nil {
+		v.routed = routed(at)
 		return v.failed(ctx, err)
 	}
 	defer tcp.Close()
+	v.began = time.Now()
 	stop := context.AfterFunc(ctx, func() { _ = tcp.Close() }) // ends what is under way; there is nothing to do about its error
 	defer stop()
 	conn := tcp
@@ -90,8 +99,20 @@ func (l look) visit(ctx context.Context, ip netip.Addr, e errand) visit {
 }
 
 func (v visit) failed(ctx context.Context, err error) visit {
-	v.err, v.timedOut = err, timedOut(ctx, err)
+	v.err, v.timedOut = err, timedOut(ctx, err) || v.gaveUp(err)
 	return v
+}
+
+// hostPatience is how long a host waits at least before it gives up: none that is
+// known has a shorter deadline for a handshake or a request. Wellkey's has 5 s.
+const hostPatience = 3 * time.Second
+
+// gaveUp reports whether the host closed the connection after it had waited. What it
+// waited for was lost on the way, or we did not get what it sent: one that cuts
+// connections does so at once.
+func (v visit) gaveUp(err error) bool {
+	closed := errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET)
+	return closed && !v.began.IsZero() && time.Since(v.began) > hostPatience
 }
 
 // handshake does not verify the certificate, since its faults are findings and
@@ -152,8 +173,20 @@ func timedOut(ctx context.Context, err error) bool {
 	return ctx.Err() != nil || errors.Is(err, os.ErrDeadlineExceeded) || errors.As(err, &network) && network.Timeout()
 }
 
-// noRoute reports whether this machine has no way to the address, and so cannot
-// say anything about it.
+// routed reports whether this machine has a way to an address, be it one that ends
+// at a router further on: the kernel looks for it when a UDP socket is connected,
+// and sends nothing.
+func routed(address string) bool {
+	conn, err := net.Dial("udp", address)
+	if err == nil {
+		_ = conn.Close() // nothing was written
+	}
+	return err == nil
+}
+
+// noRoute reports whether err says that there is no way to the address. That may be
+// the word of this machine, which then cannot say anything about the address, or
+// that of a router on the way.
 func noRoute(err error) bool {
 	for _, known := range []error{syscall.ENETUNREACH, syscall.EADDRNOTAVAIL, syscall.EAFNOSUPPORT} {
 		if errors.Is(err, known) {
