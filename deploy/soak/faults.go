@@ -29,6 +29,7 @@ type faults struct {
 	active            atomic.Bool
 	tesla, ca, failed atomic.Int64 // how many there were; failed = of names
 	asked             atomic.Int64 // requests to Tesla and the CA meanwhile, good and bad
+	heldUp            atomic.Int64 // new sites that waited for the CA
 	mu                sync.Mutex   // held while the name of a site fails
 }
 

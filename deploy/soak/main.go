@@ -16,7 +16,7 @@
 // It fails when a byte is wrong; when a client that behaves gets no answer; when
 // wellkey contains a panic, writes more lines to its log than anybody reads, or
 // does not stop when told; when, a while after the load, it has more goroutines or
-// descriptors than before; and when its memory grows by more than 1 MB an hour,
+// descriptors than before, or series of sites that have gone; and when its memory grows by more than 1 MB an hour,
 // which is judged where the load lasts for half an hour and printed where it is
 // shorter.
 //

@@ -82,7 +82,7 @@ func TestWrong(t *testing.T) {
 		`"whole handshake" failed 1 times of 2; first: refused`: func(r *result) { r.s.tallies.add("whole handshake", true, 0, errors.New("refused")) },
 		"27 goroutines before the load and 28 after it":         func(r *result) { r.after.goroutines++ },
 		"14 descriptors before the load and 15 after it":        func(r *result) { r.after.descriptors++ },
-		"100 series before the load and 101 after it":           func(r *result) { r.after.series++ },
+		"2 series of sites that have gone; first: a":            func(r *result) { r.left = []string{"a", "b"} },
 		"memory grows by 2.00 MB an hour": func(r *result) {
 			r.under = samples(720, 5*time.Second, func(h float64) float64 { return 40e6 + 2e6*h })
 		},

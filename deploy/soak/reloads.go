@@ -41,7 +41,7 @@ func (s *soak) deeds() []deed {
 			if guest, err = s.guest(); err != nil {
 				return err
 			}
-			return errors.Join(guest.add(), s.served(ctx, guest))
+			return s.add(ctx, guest)
 		}},
 		{"key file replaced by the same", func(_ context.Context, of *site) error { return swap(of.keyFile, of.key) }},
 		{"credentials changed", func(_ context.Context, of *site) error { return of.credentials("ta-secret.not+the+right+one") }},
@@ -67,6 +67,23 @@ func (s *soak) reload(ctx context.Context) {
 	for _, of := range s.passing {
 		_ = of.remove() // it may be away already
 	}
+}
+
+// orderPatience is how long a new site may take until it is served.
+const orderPatience = 30 * time.Second
+
+// add adds a site and waits until it is served. One whose certificate is held up by a
+// fault of the CA, after which wellkey waits a minute and more, is not waited for.
+func (s *soak) add(ctx context.Context, guest *site) error {
+	ctx, cancel := context.WithTimeout(ctx, orderPatience)
+	defer cancel()
+	before := s.faults.ca.Load()
+	err := errors.Join(guest.add(), s.served(ctx, guest))
+	if errors.Is(err, context.DeadlineExceeded) && s.faults.ca.Load() > before {
+		s.faults.heldUp.Add(1)
+		return nil
+	}
+	return err
 }
 
 // guest returns a site to be added: mostly one that was never there, so that

@@ -28,6 +28,7 @@ type result struct {
 	before, after sample // at rest
 	under         []sample
 	panics        float64
+	left          []string // series of sites that have gone
 	exit          int
 
 	lines, mostInMinute int
@@ -45,6 +46,11 @@ func (r *result) counters(ctx context.Context) error {
 	}
 	known := false
 	for name, value := range values {
+		for _, gone := range r.s.passing {
+			if strings.Contains(name, `"`+gone.domain+`"`) {
+				r.left = append(r.left, name)
+			}
+		}
 		if strings.HasPrefix(name, "wellkey_panics_total") {
 			known = true
 			r.panics += value
@@ -99,7 +105,7 @@ func (r *result) wrong() (all []string) {
 	}
 	add(r.after.goroutines > r.before.goroutines, "%d goroutines before the load and %d after it", r.before.goroutines, r.after.goroutines)
 	add(r.after.descriptors > r.before.descriptors, "%d descriptors before the load and %d after it", r.before.descriptors, r.after.descriptors)
-	add(r.after.series > r.before.series, "%d series before the load and %d after it", r.before.series, r.after.series)
+	add(len(r.left) > 0, "%d series of sites that have gone; first: %s", len(r.left), strings.Join(r.left[:min(1, len(r.left))], ""))
 	add(r.judged() && r.growth() >= mostGrowth, "memory grows by %s an hour", megabytes(r.growth()))
 	add(r.panics > 0, "%.0f panics", r.panics)
 	add(len(r.suspicious) > 0, "%d lines of the log are not what they should be; first: %s", len(r.suspicious), strings.Join(r.suspicious[:min(1, len(r.suspicious))], ""))
