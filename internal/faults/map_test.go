@@ -47,17 +47,17 @@ func TestEveryFaultHasATest(t *testing.T) {
 			if !there[room][name] {
 				t.Errorf("row %d: there is no %s in %s", number, name, room)
 			}
-			if room == "internal/faults" {
-				mentioned[name] = true
-			}
+			mentioned[room+" "+name] = true
 		}
 	}
 	if count != rows {
 		t.Errorf("%d rows, want %d", count, rows)
 	}
-	for name := range testsOf(t, "internal/faults") {
-		if !mentioned[name] && name != t.Name() {
-			t.Errorf("docs/reliability.md does not tell of %s", name)
+	for _, room := range []string{"internal/faults", "internal/faults/network"} {
+		for name := range testsOf(t, room) {
+			if !mentioned[room+" "+name] && name != t.Name() {
+				t.Errorf("docs/reliability.md does not tell of %s in %s", name, room)
+			}
 		}
 	}
 }
