@@ -149,6 +149,9 @@ func (r *Registrar) Remove(domain string) bool {
 // last request has ended.
 func (r *Registrar) Run(ctx context.Context) error { return r.queue.Run(ctx) }
 
+// Resting reports whether there is nothing to do now.
+func (r *Registrar) Resting() bool { return r.queue.Resting() }
+
 // Wake tells that the key, the certificate or the credentials of a site may
 // have changed: the site is reconsidered at once, and looked at again if the last
 // look found a fault. It does not block.

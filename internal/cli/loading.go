@@ -3,6 +3,8 @@ package cli
 import (
 	"context"
 	"runtime/debug"
+	"sync"
+	"time"
 )
 
 const (
@@ -10,29 +12,56 @@ const (
 	// time of the garbage collector.
 	manySites = 1000
 
-	// loadingPercent is GOGC while many sites are loaded: most of what is made then
-	// is garbage at once, and would double what the process holds for good.
+	// loadingPercent is GOGC while many sites are loaded and looked at for the first
+	// time: most of what is made then is garbage at once, and would double what the
+	// process holds for good.
 	loadingPercent = 30
+
+	// longestLoading is when the usual GOGC comes back at the latest: where many sites
+	// are broken, there is always one that is tried again.
+	longestLoading = 10 * time.Minute
 )
 
 // hostSites reads the sites and follows them until ctx is done.
 func (d *daemon) hostSites(ctx context.Context) error {
-	if d.settings.Listed() >= manySites {
-		if usual := debug.SetGCPercent(loadingPercent); usual > loadingPercent {
-			d.usualGC.Store(int64(usual))
-			defer d.slimDown(0)
-		} else {
-			debug.SetGCPercent(usual) // GOGC is lower, or off
-		}
+	if d.settings.Listed() < manySites {
+		return d.sites.Run(ctx)
 	}
+	usual := debug.SetGCPercent(loadingPercent)
+	if usual < loadingPercent {
+		debug.SetGCPercent(usual) // GOGC is lower, or off
+	}
+	following, stop := context.WithCancel(ctx)
+	var settled sync.WaitGroup
+	settled.Go(func() {
+		d.settle(following)
+		debug.SetGCPercent(usual)
+		if following.Err() == nil {
+			debug.FreeOSMemory() // what loading took
+		}
+	})
+	defer settled.Wait()
+	defer stop()
 	return d.sites.Run(ctx)
 }
 
-// slimDown ends what hostSites began, and gives back to the system what loading
-// took.
-func (d *daemon) slimDown(int) {
-	if usual := d.usualGC.Swap(0); usual != 0 {
-		debug.SetGCPercent(int(usual))
-		debug.FreeOSMemory()
+// settle waits until all sites were read, and what that began is done.
+func (d *daemon) settle(ctx context.Context) {
+	select {
+	case <-ctx.Done():
+		return
+	case <-d.loaded:
 	}
+	limited, cancel := context.WithTimeout(ctx, longestLoading)
+	defer cancel()
+	ticker := time.NewTicker(time.Second)
+	defer ticker.Stop()
+	for !d.resting() && tick(limited, ticker) {
+	}
+}
+
+// resting reports whether neither certificates nor registrations are worked on.
+func (d *daemon) resting() bool {
+	certificates, works := d.certificates.(interface{ Resting() bool })
+	return d.registrar.Resting() && (!works || certificates.Resting())
 }

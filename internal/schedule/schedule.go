@@ -114,6 +114,13 @@ func (j *Job) Remove() {
 	}
 }
 
+// Resting reports whether nothing runs, and nothing is due.
+func (q *Queue) Resting() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.running == 0 && (len(q.line) == 0 || q.line[0].due.After(time.Now()))
+}
+
 // Run runs the jobs until ctx is done, and returns nil after the last one that
 // was running has ended.
 func (q *Queue) Run(ctx context.Context) error {

@@ -279,3 +279,24 @@ func TestContinueAfterARest(t *testing.T) {
 		}
 	})
 }
+
+func TestResting(t *testing.T) {
+	bubble(t, 1, func(q *schedule.Queue) {
+		if !q.Resting() {
+			t.Error("a queue without jobs does not rest")
+		}
+		free := make(chan struct{})
+		add(q, func(context.Context) time.Time { <-free; return time.Now().Add(time.Hour) })
+		synctest.Wait()
+		if q.Resting() {
+			t.Error("rests while a job runs")
+		}
+		second := q.Job(never)
+		second.Wake()
+		close(free)
+		synctest.Wait()
+		if !q.Resting() {
+			t.Error("does not rest though all that is left is due in an hour")
+		}
+	})
+}

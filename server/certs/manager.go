@@ -144,6 +144,9 @@ func (m *Manager) Has(domain string) bool {
 	return s != nil && s.served.Load() != nil
 }
 
+// Resting reports whether there is nothing to do now.
+func (m *Manager) Resting() bool { return m.queue.Resting() }
+
 // Status returns how it stands with a domain; of one that is not ours there is
 // nothing to tell.
 func (m *Manager) Status(domain string) Status {

@@ -1,0 +1,75 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime/metrics"
+	"testing"
+	"time"
+
+	"wellkey/internal/config"
+	"wellkey/internal/sites"
+	"wellkey/keystore"
+	"wellkey/registrar"
+	"wellkey/registrar/reach"
+	"wellkey/server/certs"
+)
+
+type nobody struct{}
+
+func (nobody) Check(context.Context, string, keystore.Key) reach.Report { return reach.Report{} }
+func (nobody) Load(context.Context, string) ([]byte, error)             { return nil, os.ErrNotExist }
+func (nobody) Store(context.Context, string, []byte) error              { return nil }
+
+// TestLoadingManySites: while many sites are loaded, garbage is collected early, and
+// when that is over as before. GOGC is the process's, so nothing runs beside it.
+func TestLoadingManySites(t *testing.T) {
+	dir := t.TempDir()
+	for i := range manySites {
+		if err := os.WriteFile(filepath.Join(dir, fmt.Sprintf("s%d.example.com.yaml", i)), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	settings, err := config.New([]string{"WELLKEY_DATA_DIR=" + dir + "/data", "WELLKEY_SITES_DIR=" + dir}).LoadAll(true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	usual := gogc()
+	d := &daemon{settings: settings, certificates: certs.None{}, loaded: make(chan struct{}, 1)}
+	if d.registrar, err = registrar.New(registrar.Config{Prober: nobody{}, Storage: nobody{}}); err != nil {
+		t.Fatal(err)
+	}
+	whileLoading := uint64(0)
+	d.sites = sites.New(sites.Config[*hosted]{
+		Settings: settings,
+		Open:     func(config.Site, *hosted) (*hosted, error) { whileLoading = gogc(); return &hosted{}, nil },
+		Close:    func(*hosted) {},
+		Loaded:   func(int) { d.loaded <- struct{}{} },
+	})
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	ended := make(chan error)
+	go func() { ended <- d.hostSites(ctx) }()
+	for !d.sites.Loaded() || gogc() != usual {
+		select {
+		case <-ctx.Done():
+			t.Fatalf("GOGC is %d after the sites were loaded, want %d", gogc(), usual)
+		case <-time.After(5 * time.Millisecond):
+		}
+	}
+	if whileLoading != loadingPercent || d.sites.Len() != manySites {
+		t.Errorf("GOGC was %d while %d sites were loaded", whileLoading, d.sites.Len())
+	}
+	cancel()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+}
+
+func gogc() uint64 {
+	sample := []metrics.Sample{{Name: "/gc/gogc:percent"}}
+	metrics.Read(sample)
+	return sample[0].Value.Uint64()
+}
