@@ -46,7 +46,7 @@ type daemon struct {
 	sandbox      sandboxMetrics
 	confined     atomic.Bool // by landlock
 	stopping     atomic.Bool
-	loaded       chan struct{} // holds one when all sites were read
+	loaded       chan struct{} // closed when all sites were read
 }
 
 // build makes the parts in the order in which they need each other: storage,
@@ -55,7 +55,7 @@ type daemon struct {
 // several sites, which load reads again, each may be bad by itself, and they are
 // opened once the listeners serve.
 func build(settings *config.Settings, load func() (*config.Settings, error), log *zap.Logger, more ...prometheus.Collector) (_ *daemon, err error) {
-	d := &daemon{log: log, settings: settings, claims: newClaims(), loaded: make(chan struct{}, 1)}
+	d := &daemon{log: log, settings: settings, claims: newClaims(), loaded: make(chan struct{})}
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(append(more, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))...)
 	if d.sandbox, err = newSandboxMetrics(registry); err != nil {
@@ -103,7 +103,7 @@ func build(settings *config.Settings, load func() (*config.Settings, error), log
 	if d.registrar, err = registrar.New(registrar.Config{Prober: prober, Storage: store, Shared: store.IsShared(), Logger: log}); err != nil {
 		return nil, err
 	}
-	d.sites = sites.New(sites.Config[*hosted]{Settings: settings, Load: load, Open: d.openSite, Close: d.closeSite, Loaded: func(int) { d.loaded <- struct{}{} }, Logger: log})
+	d.sites = sites.New(sites.Config[*hosted]{Settings: settings, Load: load, Open: d.openSite, Close: d.closeSite, Loaded: func(int) { close(d.loaded) }, Logger: log})
 	if !settings.Several() {
 		tellFormerDomains(store, settings.Domain, log)
 		if d.only, err = d.openSite(settings.Site, nil); err != nil {
@@ -200,7 +200,7 @@ func (d *daemon) actors() []actor {
 	actors := []actor{
 		{"public listeners", d.server.Run},
 		{"certificates", d.certificates.Run},
-		{"registrar", d.registrar.Run},
+		{"registrar", d.register},
 		{"key and credentials files", d.followSites},
 		{"reload on SIGHUP", d.reloadOnHangup},
 		{"proof of the storage", d.lookAfterStorage},

@@ -45,6 +45,19 @@ func (d *daemon) hostSites(ctx context.Context) error {
 	return d.sites.Run(ctx)
 }
 
+// register keeps the registrations true until ctx is done. Many sites are all read
+// first: looking at them from outside takes most of the time, and serves nobody.
+func (d *daemon) register(ctx context.Context) error {
+	if d.settings.Several() && d.settings.Listed() >= manySites {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-d.loaded:
+		}
+	}
+	return d.registrar.Run(ctx)
+}
+
 // settle waits until all sites were read, and what that began is done.
 func (d *daemon) settle(ctx context.Context) {
 	select {

@@ -13,6 +13,7 @@ import (
 	"wellkey/internal/sites"
 	"wellkey/keystore"
 	"wellkey/registrar"
+	"wellkey/registrar/fleetapi"
 	"wellkey/registrar/reach"
 	"wellkey/server/certs"
 )
@@ -37,7 +38,7 @@ func TestLoadingManySites(t *testing.T) {
 		t.Fatal(err)
 	}
 	usual := gogc()
-	d := &daemon{settings: settings, certificates: certs.None{}, loaded: make(chan struct{}, 1)}
+	d := &daemon{settings: settings, certificates: certs.None{}, loaded: make(chan struct{})}
 	if d.registrar, err = registrar.New(registrar.Config{Prober: nobody{}, Storage: nobody{}}); err != nil {
 		t.Fatal(err)
 	}
@@ -46,7 +47,7 @@ func TestLoadingManySites(t *testing.T) {
 		Settings: settings,
 		Open:     func(config.Site, *hosted) (*hosted, error) { whileLoading = gogc(); return &hosted{}, nil },
 		Close:    func(*hosted) {},
-		Loaded:   func(int) { d.loaded <- struct{}{} },
+		Loaded:   func(int) { close(d.loaded) },
 	})
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
@@ -73,3 +74,56 @@ func gogc() uint64 {
 	metrics.Read(sample)
 	return sample[0].Value.Uint64()
 }
+
+// TestManySitesAreReadFirst: nothing is registered before all of many sites are read,
+// and a stop does not wait for that.
+func TestManySitesAreReadFirst(t *testing.T) {
+	dir := t.TempDir()
+	for i := range manySites {
+		if err := os.WriteFile(filepath.Join(dir, fmt.Sprintf("s%d.example.com.yaml", i)), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	settings, err := config.New([]string{"WELLKEY_DATA_DIR=" + dir + "/data", "WELLKEY_SITES_DIR=" + dir}).LoadAll(true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, loaded := range []bool{false, true} {
+		asked := make(chan struct{}, 1)
+		d := &daemon{settings: settings, loaded: make(chan struct{})}
+		d.registrar, err = registrar.New(registrar.Config{Prober: nobody{}, Storage: nobody{}, Sites: []registrar.Site{{
+			Domain: "s0.example.com", Regions: []fleetapi.Region{fleetapi.EU}, Keys: noKeys{},
+			Application: func() registrar.Application {
+				select {
+				case asked <- struct{}{}:
+				default:
+				}
+				return registrar.Application{}
+			},
+			Certificate: func() bool { return false },
+		}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan error)
+		go func() { ended <- d.register(ctx) }()
+		if loaded {
+			close(d.loaded)
+			<-asked
+		}
+		cancel()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+		if !loaded && len(asked) > 0 {
+			t.Error("a site was worked on before all were read")
+		}
+	}
+}
+
+type noKeys struct{}
+
+func (noKeys) Key() keystore.Key               { return keystore.Key{} }
+func (noKeys) Generate() (keystore.Key, error) { return keystore.Key{}, os.ErrPermission }
+func (noKeys) Restore(keystore.Key) error      { return os.ErrPermission }
