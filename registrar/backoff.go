@@ -33,6 +33,9 @@ var (
 	waitsCheck = []time.Duration{time.Minute, 5 * time.Minute, 15 * time.Minute, time.Hour}
 	// A person must act; a changed setting or key is tried at once anyway.
 	waitsSlow = []time.Duration{time.Hour, 6 * time.Hour}
+	// Tesla refuses the credentials, and does so until others are given, which are
+	// tried at once. Only a new application is unknown at first.
+	waitsDaily = []time.Duration{time.Hour, checkAgain}
 	// Our own look from outside found a fault, or could not decide.
 	waitsLook = []time.Duration{10 * time.Second, 20 * time.Second, 40 * time.Second, time.Minute, 2 * time.Minute,
 		5 * time.Minute, lookAgain}
@@ -46,6 +49,8 @@ func waits(class fleetapi.Retry) []time.Duration {
 		return waitsLag
 	case fleetapi.RetryCheck:
 		return waitsCheck
+	case fleetapi.RetryDaily:
+		return waitsDaily
 	}
 	return waitsSlow
 }

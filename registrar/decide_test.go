@@ -238,7 +238,7 @@ func TestDecideKey(t *testing.T) {
 }
 
 func TestBackoff(t *testing.T) {
-	for _, class := range []fleetapi.Retry{fleetapi.RetrySoon, fleetapi.RetryLag, fleetapi.RetryCheck, fleetapi.RetrySlow} {
+	for _, class := range []fleetapi.Retry{fleetapi.RetrySoon, fleetapi.RetryLag, fleetapi.RetryCheck, fleetapi.RetrySlow, fleetapi.RetryDaily} {
 		row := Waits(class)
 		for count := range len(row) + 3 {
 			want := row[min(max(count, 1), len(row))-1]
@@ -249,5 +249,8 @@ func TestBackoff(t *testing.T) {
 	}
 	if row := Waits(fleetapi.RetrySlow); row[0] != time.Hour || row[1] != 6*time.Hour {
 		t.Errorf("a person is waited for %v, want 1 h, then 6 h", row)
+	}
+	if row := Waits(fleetapi.RetryDaily); row[0] != time.Hour || row[1] != 24*time.Hour || len(row) != 2 {
+		t.Errorf("other credentials are waited for %v, want 1 h, then 24 h", row)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -120,6 +121,9 @@ func (b *bubble) suffer(m mischief, op fleetapi.Operation, registered bool) {
 		b.wantRegistered()
 	}
 	b.wantFewRequests(since)
+	if m.daily() {
+		b.wantDailyRequests(since)
+	}
 	if got := b.tesla.Strays(); got != (fleetsim.Strays{}) {
 		b.t.Errorf("got %+v at another host", got)
 	}
@@ -158,6 +162,27 @@ func (b *bubble) wantFewRequests(since time.Time) {
 		first := all[0]
 		if most := busiest(b.times(r, first.Add(afterBackoff))); most.count > callsAnHour {
 			b.t.Errorf("%d requests in %s within the hour that begins %v after the first, want %d at most", most.count, r, most.begins.Sub(first), callsAnHour)
+		}
+	}
+}
+
+// daily reports whether Tesla is asked once a day while it lasts.
+func (m mischief) daily() bool {
+	return slices.ContainsFunc(fleetapi.Catalogue(), func(r fleetapi.Refusal) bool {
+		return r.Code == m.want && r.Retry == fleetapi.RetryDaily
+	})
+}
+
+// wantDailyRequests checks that no day has a second request, once a new application
+// would be known.
+func (b *bubble) wantDailyRequests(since time.Time) {
+	b.t.Helper()
+	for _, r := range bubbleRegions {
+		all := b.times(r, since)
+		for i, at := range all {
+			if i > 0 && at.Sub(all[0]) > afterBackoff && at.Sub(all[i-1]) < 24*time.Hour {
+				b.t.Errorf("in %s, request %d came %v after the one before, want a day", r, i+1, at.Sub(all[i-1]))
+			}
 		}
 	}
 }

@@ -115,13 +115,13 @@ var catalogue = []Refusal{
 	{
 		Code: UnauthorizedClient, Operations: forToken, Statuses: []int{400, 401},
 		Pattern: regexp.MustCompile(`unauthorized_client|invalid_client|We don't recognize this client_id`),
-		Actor:   ActorOperator, Retry: RetrySlow,
+		Actor:   ActorOperator, Retry: RetryDaily,
 		Summary: "Tesla does not recognize the client id and secret",
 		Cause: "The secret is not the one of client id {client_id}, is incomplete, or was replaced; or the application was deleted. " +
 			"An application of developer.tesla.com does not work in China, nor one of developer.tesla.cn elsewhere. " +
 			"A new application is unknown for up to some hours.",
 		Fix: "Compare client_id and client_secret with the application's page on " + portal + ", and copy the secret again, " +
-			"all of it. If the application is new, wait.",
+			"all of it. If the application is new, wait: wellkey asks again after an hour, and then once a day.",
 		Source: vc + " #21, #100, #134; " + docs + "/support/faq",
 		Examples: []Example{
 			{Status: 400, Body: oldOAuth("unauthorized_client", "We don't recognize this client_id and client_secret combination")},
@@ -131,7 +131,7 @@ var catalogue = []Refusal{
 	},
 	{
 		Code: ClientNotFound, Operations: forToken, Statuses: []int{400}, Pattern: regexp.MustCompile(`client_not_found`),
-		Actor: ActorOperator, Retry: RetrySlow,
+		Actor: ActorOperator, Retry: RetryDaily,
 		Summary: "Tesla knows no such client id",
 		Cause: "The application {client_id} does not exist at {auth_url}. China has applications of its own: those of " +
 			"developer.tesla.com are not known there.",
@@ -392,7 +392,7 @@ var catalogue = []Refusal{
 	},
 	{
 		Code: Unauthorized, Operations: forToken, Statuses: []int{401},
-		Actor: ActorOperator, Retry: RetrySlow,
+		Actor: ActorOperator, Retry: RetryDaily,
 		Summary: "Tesla does not accept the application's credentials",
 		Cause:   "Tesla gave no reason that is known. Most likely the secret does not belong to client id {client_id}.",
 		Fix:     "Compare client_id and client_secret with the application's page on " + portal + ".",

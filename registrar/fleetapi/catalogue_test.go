@@ -34,7 +34,7 @@ func TestCatalogueIsWellFormed(t *testing.T) {
 			if !slices.Contains([]fleetapi.Actor{fleetapi.ActorOperator, fleetapi.ActorTesla, fleetapi.ActorNobody}, r.Actor) {
 				t.Errorf("unknown actor %q", r.Actor)
 			}
-			if !slices.Contains([]fleetapi.Retry{fleetapi.RetrySoon, fleetapi.RetryLag, fleetapi.RetryCheck, fleetapi.RetrySlow}, r.Retry) {
+			if !slices.Contains([]fleetapi.Retry{fleetapi.RetrySoon, fleetapi.RetryLag, fleetapi.RetryCheck, fleetapi.RetrySlow, fleetapi.RetryDaily}, r.Retry) {
 				t.Errorf("unknown retry class %q", r.Retry)
 			}
 			if r.Summary == "" || strings.HasSuffix(r.Summary, ".") {

@@ -24,8 +24,8 @@ This page is made from the table in ` + "`registrar/fleetapi/catalogue.go`" + `:
 
 **Who acts**: the operator (whoever runs wellkey), Tesla, or nobody, since it passes or wellkey deals with it.
 **Tried again**: *soon*: after seconds, growing; *lag*: every 10 to 15 minutes, for hours; *check*: after 1, 5 and 15
-minutes, then every hour, each time after a look at the key from outside; *slow*: after an hour, then every 6 hours.
-A time that Tesla names is waited for in any case.
+minutes, then every hour, each time after a look at the key from outside; *slow*: after an hour, then every 6 hours;
+*daily*: after an hour, then once a day. Credentials or a key that change are tried at once, whatever was waited for. A time that Tesla names is waited for in any case.
 
 | code | what happened | who acts | tried again |
 |---|---|---|---|

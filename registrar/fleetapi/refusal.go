@@ -39,6 +39,7 @@ const (
 	RetryLag   Retry = "lag"   // a new application or a portal edit has to spread: every 10 to 15 minutes, for hours
 	RetryCheck Retry = "check" // after a look at the key from outside: 1, 5, 15 minutes, then every hour
 	RetrySlow  Retry = "slow"  // a person must act: after an hour, then every 6 hours
+	RetryDaily Retry = "daily" // the credentials are refused: after an hour, for a new application, then once a day
 )
 
 // A Body is what an answer's body turned out to be.
