@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+
+	"wellkey/internal/smallfile"
 )
 
 // A snapshot is what one look at the key file gave.
@@ -24,22 +26,16 @@ type snapshot struct {
 // Kubernetes mounts a Secret.
 func takeSnapshot(path string) snapshot {
 	s := snapshot{path: path}
-	// Asked before opening: a named pipe would block until somebody writes.
-	info, err := os.Stat(path)
+	s.data, s.mode, s.err = read(path)
 	switch {
-	case err != nil:
-		s.err = unreadable(path, err)
-		return s
-	case info.IsDir():
+	case errors.Is(s.err, smallfile.ErrDirectory):
 		s.err = errors.New("is a directory; Docker makes one where the file of a bind mount is missing on the host:" +
 			" remove the directory there, put the key file in its place, and start again")
-		return s
-	case !info.Mode().IsRegular():
+	case errors.Is(s.err, smallfile.ErrNotRegular):
 		s.err = errors.New("is not a regular file; name the file that holds the key")
-		return s
+	default:
+		s.err = unreadable(path, s.err)
 	}
-	s.data, s.mode, err = read(path)
-	s.err = unreadable(path, err)
 	return s
 }
 
@@ -57,15 +53,11 @@ func unreadable(path string, err error) error {
 }
 
 func read(path string) ([]byte, fs.FileMode, error) {
-	f, err := os.Open(path)
+	f, info, err := smallfile.Open(path)
 	if err != nil {
 		return nil, 0, err
 	}
 	defer func() { _ = f.Close() }() // Nothing was written.
-	info, err := f.Stat()
-	if err != nil {
-		return nil, 0, err
-	}
 	// A buffer of full size at once: growing would leave unwiped copies behind.
 	data := make([]byte, MaxSize+1)
 	n, err := io.ReadFull(f, data)

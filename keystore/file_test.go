@@ -56,7 +56,7 @@ func TestOpenRefuses(t *testing.T) {
 			if err := os.Symlink("key.pem", s.key); err != nil {
 				t.Fatal(err)
 			}
-		}, "cannot be read: stat KEY: too many levels of symbolic links"},
+		}, "cannot be read: open KEY: too many levels of symbolic links"},
 	} {
 		s := newShelf(t)
 		test.put(t, s)

@@ -3,7 +3,6 @@ package sites
 import (
 	"context"
 	"crypto/sha256"
-	"os"
 	"path/filepath"
 	"time"
 
@@ -11,6 +10,7 @@ import (
 	"go.uber.org/zap"
 
 	"wellkey/internal/config"
+	"wellkey/internal/smallfile"
 )
 
 const (
@@ -21,6 +21,9 @@ const (
 	// lookAgain is how often the settings file is looked at. It is small, and a
 	// watch would miss how Kubernetes swaps it.
 	lookAgain = 2 * time.Second
+
+	// maxSettings is the size of the largest settings file that is taken.
+	maxSettings = 1 << 20
 
 	// readAgain is how often all sites are read again, for file systems that tell
 	// nothing, such as NFS.
@@ -111,7 +114,7 @@ func (s *Set[T]) digest() [sha256.Size]byte {
 	if s.cfg.Settings.File == "" || s.cfg.Load == nil {
 		return [sha256.Size]byte{}
 	}
-	data, err := os.ReadFile(s.cfg.Settings.File)
+	data, err := smallfile.Read(s.cfg.Settings.File, maxSettings)
 	if err != nil {
 		return sha256.Sum256([]byte(err.Error()))
 	}

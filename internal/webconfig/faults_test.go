@@ -2,9 +2,11 @@ package webconfig_test
 
 import (
 	"encoding/pem"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"golang.org/x/crypto/bcrypt"
@@ -78,6 +80,18 @@ func TestFaults(t *testing.T) {
 	}
 	if err := webconfig.Check(filepath.Join(w.dir, "missing.yml")); err == nil || !strings.Contains(err.Error(), "missing.yml: cannot be read: ") {
 		t.Errorf("no such file: %v", err)
+	}
+	if err := errors.Join(syscall.Mkfifo(filepath.Join(w.dir, "pipe.pem"), 0o600), os.WriteFile(filepath.Join(w.dir, "endless.pem"), nil, 0o600),
+		os.Truncate(filepath.Join(w.dir, "endless.pem"), 1<<40)); err != nil {
+		t.Fatal(err)
+	}
+	for file, want := range map[string]string{"pipe.pem": "cannot be read: is not a regular file; check the path", "endless.pem": "cannot be read: is too large: 1048576 bytes are allowed"} {
+		if err := webconfig.Check(filepath.Join(w.dir, file)); err == nil || !strings.Contains(err.Error(), file+": "+want) {
+			t.Errorf("%s as the file: %v", file, err)
+		}
+		if err := webconfig.Check(w.web("tls_server_config:\n  cert_file: cert.pem\n  key_file: " + file)); err == nil || !strings.Contains(err.Error(), "tls_server_config.key_file: "+want) {
+			t.Errorf("%s as the key: %v", file, err)
+		}
 	}
 	for _, web := range []string{"", "# nothing\n", "{}\n", "tls_server_config:\nbasic_auth_users:\n"} {
 		if err := webconfig.Check(w.web(web)); err != nil {

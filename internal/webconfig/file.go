@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -17,6 +16,7 @@ import (
 	"golang.org/x/crypto/bcrypt"
 
 	"wellkey/internal/secret"
+	"wellkey/internal/smallfile"
 )
 
 // A file is what a file says, checked, with what it names read.
@@ -58,10 +58,7 @@ func load(path string) (*file, error) {
 // read returns the contents of a file; what names the key that leads to it.
 func (r *reader) read(key, path string) []byte {
 	r.all = append(r.all, path)
-	data, err := os.ReadFile(path)
-	if err == nil && len(data) > maxFile {
-		err = errors.New("is larger than 1 MiB, so it is another file")
-	}
+	data, err := smallfile.Read(path, maxFile)
 	sum := sha256.Sum256(data)
 	r.sum = append(r.sum, sum[:]...)
 	if err != nil {

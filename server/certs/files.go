@@ -7,13 +7,17 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"os"
 	"strings"
 	"sync"
 	"time"
 
 	"go.uber.org/zap"
+
+	"wellkey/internal/smallfile"
 )
+
+// maxFile is far above any chain or key.
+const maxFile = 1 << 20
 
 // ReasonFiles is the reason of a change of the certificate files that could not
 // be taken over.
@@ -150,11 +154,11 @@ func (f *Files) worse(cert *tls.Certificate) error {
 // tells their contents apart, or the reasons why they cannot be read.
 func (f *Files) read() (cert *tls.Certificate, sum [sha256.Size]byte, err error) {
 	const fix = "check the path, and that the user of wellkey may read it"
-	certPEM, err := os.ReadFile(f.cfg.CertFile)
+	certPEM, err := smallfile.Read(f.cfg.CertFile, maxFile)
 	if err != nil {
 		return nil, sha256.Sum256([]byte(err.Error())), &fileFault{"tls_cert_file cannot be read", fix, err}
 	}
-	keyPEM, err := os.ReadFile(f.cfg.KeyFile)
+	keyPEM, err := smallfile.Read(f.cfg.KeyFile, maxFile)
 	if err != nil {
 		return nil, sha256.Sum256([]byte(err.Error())), &fileFault{"tls_key_file cannot be read", fix, err}
 	}

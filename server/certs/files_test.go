@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -51,6 +52,10 @@ func TestFilesRefusesAtStart(t *testing.T) {
 		"no key":         {func(_ *testing.T, cfg certs.FilesConfig) error { return os.Remove(cfg.KeyFile) }, "tls_key_file cannot be read"},
 		"other key":      {func(_ *testing.T, cfg certs.FilesConfig) error { return os.WriteFile(cfg.KeyFile, other.KeyPEM, 0o600) }, "is not that of the certificate"},
 		"not PEM":        {func(_ *testing.T, cfg certs.FilesConfig) error { return os.WriteFile(cfg.CertFile, []byte("x"), 0o600) }, "are not a certificate and its key"},
+		"a pipe": {func(_ *testing.T, cfg certs.FilesConfig) error {
+			return errors.Join(os.Remove(cfg.KeyFile), syscall.Mkfifo(cfg.KeyFile, 0o600)) // nobody ever writes to it
+		}, "tls_key_file cannot be read: is not a regular file; check the path"},
+		"endless": {func(_ *testing.T, cfg certs.FilesConfig) error { return os.Truncate(cfg.CertFile, 1<<40) }, "tls_cert_file cannot be read: is too large: 1048576 bytes are allowed; "},
 		"other name": {func(t *testing.T, cfg certs.FilesConfig) error {
 			write(t, filepath.Dir(cfg.CertFile), issue(t, testca.LeafOptions{}, "other.test"))
 			return nil

@@ -5,11 +5,11 @@ import (
 	"errors"
 	"io/fs"
 	"maps"
-	"os"
 	"path/filepath"
 	"strings"
 
 	"wellkey/internal/durable"
+	"wellkey/internal/smallfile"
 )
 
 // An account at an acme-dns server, as POST /register answers it. It holds a
@@ -28,9 +28,12 @@ type account struct {
 // stays as it is.
 type accounts map[string]json.RawMessage
 
+// maxAccounts is room for tens of thousands.
+const maxAccounts = 16 << 20
+
 // readAccounts reads the file; one that is not there holds none.
 func readAccounts(path string) (accounts, error) {
-	data, err := os.ReadFile(path)
+	data, err := smallfile.Read(path, maxAccounts)
 	if errors.Is(err, fs.ErrNotExist) {
 		return accounts{}, nil
 	}
