@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"net/netip"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"wellkey/server/peer"
@@ -30,16 +29,16 @@ type connections struct {
 	refused           func(reason string) // told of each; must not block
 	displaced         func(what string)   // the same
 	began             time.Time
-	crowd             int          // see crowd
-	relieved          atomic.Int64 // when relieve last closed one
+	crowd             int // see crowd
 
-	mu      sync.Mutex
-	open    []*held                   // guarded by mu
-	hand    int                       // guarded by mu; where longest looked last
-	from    map[netip.Prefix]*visitor // guarded by mu
-	sweepAt int                       // guarded by mu; how many visitors are too many
-	fresh   int                       // guarded by mu; how many were never served
-	quiet   chan struct{}             // guarded by mu; closed when fresh is 0; nil: nobody waits
+	mu       sync.Mutex
+	open     []*held                   // guarded by mu
+	hand     int                       // guarded by mu; where longest looked last
+	from     map[netip.Prefix]*visitor // guarded by mu
+	sweepAt  int                       // guarded by mu; how many visitors are too many
+	relieved int64                     // guarded by mu; when relieve last looked
+	fresh    int                       // guarded by mu; how many were never served
+	quiet    chan struct{}             // guarded by mu; closed when fresh is 0; nil: nobody waits
 }
 
 func newConnections(l limits, trusted peer.Trusted, refused, displaced func(string)) *connections {

@@ -36,31 +36,41 @@ const (
 // of the answers sent; each holds a goroutine and some 12 kB.
 const crowd = 3072
 
-// relieve closes the connection on which requests have been answered for longest,
-// if there are more goroutines than connections and a crowd have. Everything that
-// one request asks of us is done in less than leastWait.
-func (c *connections) relieve() {
-	now, last := c.now(), c.relieved.Load()
-	if now-last < int64(time.Millisecond) || runtime.NumGoroutine() < c.crowd {
-		return // it is not that bad, or the last one is still on its way out
+// relieve closes connections on which requests have been answered for longest, if
+// there are more goroutines than connections and a crowd have. Everything that one
+// request asks of us is done in less than leastWait. It reports whether there are too
+// many now: a request that may be one of dozens is then better not begun.
+func (c *connections) relieve() (crowded bool) {
+	if runtime.NumGoroutine() < c.crowd {
+		return false
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if runtime.NumGoroutine() < 2*len(c.open)+c.crowd || !c.relieved.CompareAndSwap(last, now) {
-		return
+	over := runtime.NumGoroutine() - 2*len(c.open) - c.crowd
+	if over < 0 {
+		return false
 	}
-	var stalled *held
-	longest := int64(leastWait)
-	for _, one := range c.open {
-		if wait := now - one.since.Load(); one.active.Load() && wait > longest {
-			stalled, longest = one, wait
+	now := c.now()
+	if now-c.relieved < int64(time.Millisecond) {
+		return true // those that were closed are on their way out
+	}
+	c.relieved = now
+	for range min(over/32+1, 8) {
+		var stalled *held
+		longest := int64(leastWait)
+		for _, one := range c.open {
+			if wait := now - one.since.Load(); one.active.Load() && wait > longest {
+				stalled, longest = one, wait
+			}
 		}
-	}
-	if stalled != nil {
+		if stalled == nil {
+			break
+		}
 		c.drop(stalled, now)
 		c.displaced(lostStalled)
 		_ = stalled.Conn.Close() // whoever has it finds out
 	}
+	return true
 }
 
 // longest returns whose place a newcomer may have, nil if nobody's; mu is held.

@@ -94,8 +94,8 @@ func reserved(decoded string) bool {
 
 // ServeHTTP answers one request, counts it, and contains a panic.
 func (l *listener) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if r.ProtoMajor == 2 && l.open.stalls && l.owner.passthrough == nil {
-		l.open.relieve()
+	if l.open.stalls && l.owner.passthrough == nil && l.open.relieve() && r.ProtoMajor == 2 {
+		panic(http.ErrAbortHandler) // net/http takes back this request alone
 	}
 	chosen := l.routes.choose(true, r)
 	start := time.Now()

@@ -71,6 +71,9 @@ func underFire(ctx context.Context, o options, dir string, r *report, say func(s
 	for _, one := range attacks(o) {
 		say("%s", one.name)
 		v.turn()
+		if err := t.calm(); err != nil {
+			return err
+		}
 		saw, err := one.do(ctx, t)
 		if err != nil {
 			return fmt.Errorf("%s: %w", one.name, err)

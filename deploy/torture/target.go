@@ -124,7 +124,7 @@ func (t *target) fetch(ctx context.Context, from string) ([]byte, error) {
 	return body, err
 }
 
-// memory returns the most that wellkey has had so far, in bytes.
+// memory returns the most that wellkey has had since calm, in bytes.
 func (t *target) memory() (int, error) {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", t.process.Pid()))
 	if err != nil {
@@ -137,6 +137,11 @@ func (t *target) memory() (int, error) {
 		}
 	}
 	return 0, errors.New("the kernel does not say how much memory it is")
+}
+
+// calm has memory begin anew.
+func (t *target) calm() error {
+	return os.WriteFile(fmt.Sprintf("/proc/%d/clear_refs", t.process.Pid()), []byte("5"), 0) // see proc(5)
 }
 
 // series returns what is at /metrics, by name and labels.
