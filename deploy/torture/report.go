@@ -13,7 +13,7 @@ import (
 const (
 	mostMemory = 96_000_000
 	mostWait   = 100 * time.Millisecond
-	fastWait   = time.Second // where the machine may be busy with other things
+	fastWait   = 5 * time.Second // where the machine may be busy with other things
 )
 
 // The markers between which the report lies in a document.
