@@ -82,6 +82,10 @@ func (c *crowd) nginx(s *stage) (*running, error) {
 // manyPatience is how long all sites may take to be loaded, and looked at.
 const manyPatience = 2 * time.Minute
 
+// manyLook is for how long a process with all sites must be quiet until it is taken
+// for done: what it does after its start comes in several parts.
+const manyLook = 3 * time.Second
+
 // awaitLoaded waits until wellkey says that it has read all sites, and returns when.
 func (p *process) awaitLoaded(ctx context.Context) (time.Time, error) {
 	ctx, cancel := context.WithTimeout(ctx, manyPatience)
@@ -142,7 +146,7 @@ func (b *bench) oneOfMany(ctx context.Context, c *crowd, name string) (took time
 			at = loaded
 		}
 	}
-	if err := r.settle(ctx, manyPatience); err != nil {
+	if err := r.settle(ctx, manyLook, manyPatience); err != nil {
 		return 0, 0, err
 	}
 	bytes, err = r.pss()

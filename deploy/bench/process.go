@@ -134,10 +134,13 @@ func pssOf(text []byte) (kib float64, err error) {
 	return 0, errors.New("the kernel does not say how much memory it is")
 }
 
-// settle waits until the server has nothing to do any more, or has had enough time
-// for it.
-func (p *process) settle(ctx context.Context, patience time.Duration) error {
-	const look, quiet = 250 * time.Millisecond, 5 * time.Millisecond
+// shortLook is long enough where a server does one thing after its start.
+const shortLook = 250 * time.Millisecond
+
+// settle waits until the server has had nothing to do for look, or has had enough
+// time for it.
+func (p *process) settle(ctx context.Context, look, patience time.Duration) error {
+	quiet := look / 50
 	limit := time.Now().Add(patience)
 	last, err := p.cpu()
 	for err == nil && time.Now().Before(limit) {

@@ -227,10 +227,13 @@ func (s *stage) launchAll(ctx context.Context, names []string) (all []*running, 
 			if _, err := r.awaitLoaded(ctx); err != nil {
 				return all, err
 			}
+			if err := r.settle(ctx, manyLook, manyPatience); err != nil {
+				return all, err
+			}
 		}
 	}
 	for _, r := range all {
-		if err := r.settle(ctx, time.Minute); err != nil {
+		if err := r.settle(ctx, shortLook, time.Minute); err != nil {
 			return all, err
 		}
 	}
