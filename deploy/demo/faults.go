@@ -32,6 +32,8 @@ var kinds = map[fleetsim.Kind]string{
 	fleetsim.Redirect:      "a redirect to another host, which must not see the secret",
 	fleetsim.DuplicateKeys: "JSON that says two things under one name",
 	fleetsim.WrongToken:    "the token of a user instead of the application's",
+	fleetsim.OtherAudience: "the token of another region",
+	fleetsim.OldToken:      "a token that is over",
 	fleetsim.Garbage:       "bytes that are not HTTP",
 }
 

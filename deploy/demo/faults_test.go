@@ -79,7 +79,8 @@ func TestEveryKind(t *testing.T) {
 		fleetsim.Hang: fleetapi.Timeout, fleetsim.Drip: fleetapi.Timeout, fleetsim.Reset: fleetapi.ConnectionReset,
 		fleetsim.Cut: fleetapi.BadAnswer, fleetsim.Huge: fleetapi.BadAnswer, fleetsim.HTML: fleetapi.NotJSON,
 		fleetsim.Redirect: fleetapi.Redirected, fleetsim.DuplicateKeys: fleetapi.BadAnswer,
-		fleetsim.WrongToken: fleetapi.UserToken, fleetsim.Garbage: fleetapi.Network,
+		fleetsim.WrongToken: fleetapi.UserToken, fleetsim.OldToken: fleetapi.TokenExpired, fleetsim.Garbage: fleetapi.Network,
+		fleetsim.OtherAudience: "(bad_answer|out_of_region)", // by whether it is a region that we know
 	}
 	for _, kind := range fleetsim.Kinds() {
 		t.Run(string(kind), func(t *testing.T) {
