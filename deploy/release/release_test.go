@@ -151,9 +151,10 @@ func testArchive(t *testing.T, path string) {
 	for _, name := range []string{"README.md", "LICENSE", "CHANGELOG.md", "docs/releasing.md", "docs/operating.md", "systemd/wellkey.service"} {
 		deploytest.ReadFile(t, filepath.Join(root, name))
 	}
-	// The documents find each other there.
+	// The documents find each other there; what else they name is in the source.
+	source := regexp.MustCompile(`^(deploy|internal|server|\.ci)/`)
 	for _, m := range regexp.MustCompile(`\]\(([^)#:]+)[)#]`).FindAllStringSubmatch(string(deploytest.ReadFile(t, filepath.Join(root, "README.md"))), -1) {
-		if _, err := os.Stat(filepath.Join(root, m[1])); err != nil && !strings.HasPrefix(m[1], "deploy/") {
+		if _, err := os.Stat(filepath.Join(root, m[1])); err != nil && !source.MatchString(m[1]) {
 			t.Errorf("README.md leads to %s, which is not in the archive", m[1])
 		}
 	}
