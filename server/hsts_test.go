@@ -32,6 +32,7 @@ func TestHSTS(t *testing.T) {
 	}{
 		{"the key", true, false, false, server.KeyPath, ours},
 		{"something else", true, false, false, "/", ours},
+		{"a host that is not ours", true, false, false, server.KeyPath, ours},
 		{"switched off", false, false, false, server.KeyPath, ""},
 		{"in the clear", true, false, true, "/", ""},
 		{"an application", true, true, false, "/", ours},
@@ -44,6 +45,9 @@ func TestHSTS(t *testing.T) {
 		t.Run(row.name, func(t *testing.T) {
 			config, certs := configure(t)
 			config.HSTS = row.on
+			if row.name == "a host that is not ours" {
+				config.Ours = func(string) bool { return false }
+			}
 			config.PlainHTTP = row.plain && row.app
 			if row.app {
 				config.Upstream = a.config()

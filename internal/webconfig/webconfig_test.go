@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -12,6 +13,7 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest/observer"
 
+	"wellkey/internal/guideline"
 	"wellkey/internal/testca"
 	"wellkey/internal/webconfig"
 )
@@ -147,6 +149,44 @@ func TestVersions(t *testing.T) {
 			t.Errorf("%s: got version %x, protocol %s", row.web, s.Version, s.NegotiatedProtocol)
 		}
 		_ = conn.Close() // nothing was written
+	}
+}
+
+// TestGuideline: where the file says nothing of it, versions, suites and curves are
+// those of the guideline, as on the listener for the key. Each is tried alone.
+func TestGuideline(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	addr := w.serve(w.follow(tlsPart), true)
+	takes := func(client *tls.Config) bool {
+		client.RootCAs, client.ServerName = w.signer.Roots(), "wellkey.monitoring.example"
+		conn, err := tls.Dial("tcp", addr, client)
+		if err != nil {
+			return false
+		}
+		_ = conn.Close() // nothing was written
+		return true
+	}
+	var want tls.Config
+	guideline.Apply(&want)
+	for version := uint16(tls.VersionTLS10); version <= tls.VersionTLS13; version++ {
+		if got := takes(&tls.Config{MinVersion: version, MaxVersion: version}); got != (version >= want.MinVersion && version <= want.MaxVersion) {
+			t.Errorf("%s: accepted is %v", tls.VersionName(version), got)
+		}
+	}
+	for _, suite := range slices.Concat(tls.CipherSuites(), tls.InsecureCipherSuites()) {
+		if slices.Contains(suite.SupportedVersions, tls.VersionTLS13) {
+			continue
+		}
+		fits := slices.Contains(want.CipherSuites, suite.ID) && strings.Contains(suite.Name, "_ECDSA_") // as the certificate does
+		if got := takes(&tls.Config{MaxVersion: tls.VersionTLS12, CipherSuites: []uint16{suite.ID}}); got != fits {
+			t.Errorf("%s: accepted is %v", suite.Name, got)
+		}
+	}
+	for _, curve := range []tls.CurveID{tls.X25519MLKEM768, tls.X25519, tls.CurveP256, tls.CurveP384, tls.CurveP521} {
+		if got := takes(&tls.Config{CurvePreferences: []tls.CurveID{curve}}); got != slices.Contains(want.CurvePreferences, curve) {
+			t.Errorf("%s: accepted is %v", curve, got)
+		}
 	}
 }
 
