@@ -5,7 +5,7 @@ build: # a static binary
 	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w' -o wellkey .
 
 test: # all tests, with the race detector, which needs cgo; Chromium opens the status page
-	@.ci/need gcc libc6-dev chromium systemd strace shellcheck dpkg apparmor redis-server postgresql prometheus nginx caddy haproxy bind9 iproute2 sslscan
+	@.ci/need gcc libc6-dev chromium systemd strace shellcheck dpkg apparmor redis-server postgresql prometheus nginx caddy haproxy bind9 iproute2 sslscan testssl.sh
 	CGO_ENABLED=1 go test -race ./...
 
 fuzz: # every fuzz target for FUZZTIME (60s); see docs/reliability.md
