@@ -56,6 +56,7 @@ func TestNoSecretIsShown(t *testing.T) {
 		{env: []string{"WELLKEY_DNS_PROVIDER=rfc2136", "WELLKEY_DNS_RFC2136_SERVER=ns", "WELLKEY_DNS_RFC2136_TSIG_NAME=k", "WELLKEY_DNS_RFC2136_TSIG_SECRET=" + canary + "!"}},
 		{args: []string{"--dns-rfc2136-tsig-secret-file=$DIR/s", "--dns-provider=rfc2136"}, files: map[string]string{"s": canary + "!"}},
 		{args: []string{"--dns-cloudflare-token=" + canary, "--dns-httpreq-password", canary}},
+		{args: []string{"--upstream=http://user:" + canary + "@127.0.0.1:1"}},
 		{args: []string{"--tesla-auth-url=https://user:" + canary + "@host.example"}},
 		{args: []string{"--acme-directory=https://user:" + canary + "@host.example"}},
 		{env: []string{"WELLKEY_KEY_FILE=/k", "WELLKEY_STORAGE=redis://u:" + canary + "@host/0"}},

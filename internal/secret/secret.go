@@ -4,8 +4,12 @@
 package secret
 
 import (
+	"encoding/base64"
+	"encoding/json"
 	"fmt"
 	"io"
+	"net/url"
+	"strings"
 	"unique"
 )
 
@@ -34,6 +38,26 @@ func (t Text) Reveal() string {
 		return ""
 	}
 	return t.handle.Value()
+}
+
+// Hide returns text without the secret, plain or encoded as in a form, a path, JSON
+// or base64: for what others say, who may repeat what they were sent. It must see
+// the whole text: a secret at the edge of a cut one is not found.
+func (t Text) Hide(text string) string {
+	if t.IsZero() {
+		return text
+	}
+	s := t.Reveal()
+	quoted, _ := json.Marshal(s) // a string always marshals
+	encoded := base64.StdEncoding.EncodeToString([]byte(s))
+	for _, form := range []string{
+		s, url.QueryEscape(s), url.PathEscape(s),
+		string(quoted[1 : len(quoted)-1]), strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(s), // with HTML escaped, and without
+		encoded, url.QueryEscape(encoded),
+	} {
+		text = strings.ReplaceAll(text, form, redacted)
+	}
+	return text
 }
 
 // IsZero reports whether there is no secret.

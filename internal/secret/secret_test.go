@@ -2,6 +2,7 @@ package secret_test
 
 import (
 	"bytes"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -71,5 +72,27 @@ func TestReveal(t *testing.T) {
 	}
 	if same := secret.New(strings.Clone(canary)); same != secret.New(canary) || same == secret.New("x") {
 		t.Error("two secrets are not equal exactly when their values are")
+	}
+}
+
+func TestHide(t *testing.T) {
+	const hard = `c@n%ary+^<&"/`
+	text := secret.New(hard)
+	for said, want := range map[string]string{
+		"":                                    "",
+		"nothing of it":                       "nothing of it",
+		hard + "," + hard:                     "[redacted],[redacted]",
+		"c%40n%25ary%2B%5E%3C%26%22%2F":       "[redacted]", // in a form
+		"c@n%25ary+%5E%3C&%22%2F":             "[redacted]", // in a path
+		`{"sent":"c@n%ary+^\u003c\u0026\"/"}`: `{"sent":"[redacted]"}`,
+		`{"sent":"c@n%ary+^<&\"/"}`:           `{"sent":"[redacted]"}`,
+		"Basic " + base64.StdEncoding.EncodeToString([]byte(hard)): "Basic [redacted]",
+	} {
+		if got := text.Hide(said); got != want {
+			t.Errorf("%q: got %q, want %q", said, got, want)
+		}
+	}
+	if got := secret.New("").Hide("all of it"); got != "all of it" {
+		t.Errorf("no secret: got %q", got)
 	}
 }

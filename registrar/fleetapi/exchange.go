@@ -121,8 +121,8 @@ func (c *Client) fail(a answer, row Refusal, text string, err error) *Error {
 	e := c.blank(a.request)
 	e.Refusal, e.Status, e.TxID = row, a.status, a.txid
 	for _, s := range []secret.Text{c.credentials.ClientSecret, a.request.bearer} {
-		text = hide(text, s)
-		e.TxID = hide(e.TxID, s)
+		text = s.Hide(text)
+		e.TxID = s.Hide(e.TxID)
 	}
 	if len(text) > kept {
 		text = text[:kept]

@@ -7,6 +7,8 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+
+	"wellkey/internal/secret"
 )
 
 // ACMEDNS are the settings of an acme-dns server: a name server for challenges
@@ -46,7 +48,7 @@ func (p *acmeDNS) Add(ctx context.Context, r Record) error {
 	status, answer, err := call(ctx, p.client, http.MethodPost, a.server(p.cfg.URL)+"/update", body, func(request *http.Request) {
 		request.Header.Set("X-Api-User", a.Username)
 		request.Header.Set("X-Api-Key", a.Password)
-	})
+	}, secret.New(a.Password))
 	if err != nil {
 		return wrap(KindProvider, err, "the acme-dns server cannot be asked: check dns_acmedns_url, and that it runs")
 	}
@@ -100,7 +102,7 @@ func (p *acmeDNS) register(ctx context.Context) (account, error) {
 	if err != nil {
 		return account{}, wrap(KindProvider, err, "the acme-dns server cannot be asked for an account: check dns_acmedns_url, and that it runs")
 	}
-	if status != http.StatusOK && status != http.StatusCreated {
+	if status < 200 || status > 299 {
 		return account{}, fail(KindProvider, "acme-dns gives no account (%d, %s): where registration is closed, put one into dns_acmedns_account_file", status, quote(strings.TrimSpace(string(answer))))
 	}
 	var a account

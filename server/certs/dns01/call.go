@@ -10,6 +10,8 @@ import (
 	"net/http"
 	"net/url"
 	"time"
+
+	"wellkey/internal/secret"
 )
 
 // maxAnswer is how much of an answer is read.
@@ -28,8 +30,9 @@ func newClient() *http.Client {
 }
 
 // call sends body as JSON, unless it is nil, and returns the status and the
-// answer's body. prepare sets what else the request has.
-func call(ctx context.Context, client *http.Client, method, address string, body any, prepare func(*http.Request)) (status int, answer []byte, err error) {
+// answer's body. prepare sets what else the request has; the secrets in that are
+// taken out of the answer, should it repeat them.
+func call(ctx context.Context, client *http.Client, method, address string, body any, prepare func(*http.Request), secrets ...secret.Text) (status int, answer []byte, err error) {
 	var data []byte
 	if body != nil {
 		if data, err = json.Marshal(body); err != nil {
@@ -55,7 +58,11 @@ func call(ctx context.Context, client *http.Client, method, address string, body
 	if err != nil {
 		return 0, nil, bare(err, request.URL)
 	}
-	return response.StatusCode, answer, nil
+	said := string(answer)
+	for _, s := range secrets {
+		said = s.Hide(said)
+	}
+	return response.StatusCode, []byte(said), nil
 }
 
 // bare takes the URL out of err: its path or query may hold what is nobody's

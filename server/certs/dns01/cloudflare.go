@@ -111,7 +111,7 @@ var identical = map[int]bool{81057: true, 81058: true}
 func (p *cloudflare) ask(ctx context.Context, method, path string, body, result any) error {
 	status, data, err := call(ctx, p.client, method, p.cfg.URL+path, body, func(request *http.Request) {
 		request.Header.Set("Authorization", "Bearer "+p.cfg.Token.Reveal())
-	})
+	}, p.cfg.Token)
 	if err != nil {
 		return wrap(KindProvider, err, "Cloudflare's API cannot be asked: check that this host may connect to it on port 443")
 	}

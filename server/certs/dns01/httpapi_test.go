@@ -1,11 +1,13 @@
 package dns01_test
 
 import (
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -322,5 +324,55 @@ func TestACMEDNSKeepsOthers(t *testing.T) {
 	}
 	if err != nil || got["other.test"]["x"] == nil || got["example.test"]["password"] != canary {
 		t.Errorf("got %s, %v", data, err)
+	}
+}
+
+// TestNothingIsRepeated: a server that repeats the request, as some do when they
+// fail, does not bring its secret into a failure, whichever way it is written.
+func TestNothingIsRepeated(t *testing.T) {
+	t.Parallel()
+	const hard = canary + `+"/&` // which JSON and forms write in other ways
+	account := filepath.Join(t.TempDir(), "accounts.json")
+	text, err := json.Marshal(map[string]any{"example.test": map[string]string{"fulldomain": "sub1.auth.test", "subdomain": "sub1", "username": "u1", "password": hard}})
+	if err == nil {
+		err = os.WriteFile(account, text, 0o600)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	delegated := challenge
+	delegated.Name = "sub1.auth.test"
+	for form, write := range map[string]func(string) string{
+		"plain":   func(s string) string { return s },
+		"JSON":    func(s string) string { quoted, _ := json.Marshal(map[string]string{"sent": s}); return string(quoted) },
+		"escaped": url.QueryEscape,
+	} {
+		for _, status := range []int{200, 400, 401, 403, 404, 429, 500} {
+			server := serve(t, func(w http.ResponseWriter, r *http.Request) {
+				w.WriteHeader(status)
+				for _, name := range []string{"Authorization", "X-Api-Key"} {
+					_, _ = io.WriteString(w, write(r.Header.Get(name))) // the client has gone
+				}
+			}).URL
+			for name, err := range map[string]error{
+				"cloudflare": dns01.NewCloudflare(dns01.Cloudflare{Token: secret.New(hard), URL: server}).Add(t.Context(), challenge),
+				"httpreq":    dns01.NewHTTPReq(dns01.HTTPReq{URL: server, Username: "u", Password: secret.New(hard)}).Add(t.Context(), challenge),
+				"acmedns":    dns01.NewACMEDNS(dns01.ACMEDNS{URL: server, AccountFile: account}).Add(t.Context(), delegated),
+			} {
+				if err == nil && status == 200 && name != "cloudflare" {
+					continue
+				}
+				if err == nil {
+					t.Errorf("%s, %s, %d: no error", name, form, status)
+					continue
+				}
+				encoded := base64.StdEncoding.EncodeToString([]byte("u:" + hard))
+				for _, part := range []string{canary, encoded, url.QueryEscape(encoded)} {
+					if strings.Contains(err.Error(), part) {
+						t.Errorf("%s, %s, %d: the secret is shown: %v", name, form, status, err)
+					}
+				}
+			}
+		}
 	}
 }

@@ -33,6 +33,14 @@ func NewHTTPReq(cfg HTTPReq) Provider { return &httpReq{cfg, newClient()} }
 func (p *httpReq) Add(ctx context.Context, r Record) error    { return p.post(ctx, "/present", r) }
 func (p *httpReq) Remove(ctx context.Context, r Record) error { return p.post(ctx, "/cleanup", r) }
 
+// both returns what Basic authentication encodes.
+func (p *httpReq) both() secret.Text {
+	if p.cfg.Password.IsZero() {
+		return secret.Text{}
+	}
+	return secret.New(p.cfg.Username + ":" + p.cfg.Password.Reveal())
+}
+
 func (p *httpReq) post(ctx context.Context, path string, r Record) error {
 	body := struct {
 		FQDN  string `json:"fqdn"`
@@ -42,7 +50,7 @@ func (p *httpReq) post(ctx context.Context, path string, r Record) error {
 		if p.cfg.Username != "" || !p.cfg.Password.IsZero() {
 			request.SetBasicAuth(p.cfg.Username, p.cfg.Password.Reveal())
 		}
-	})
+	}, p.cfg.Password, p.both())
 	said := quote(strings.TrimSpace(string(answer)))
 	switch {
 	case err != nil:
