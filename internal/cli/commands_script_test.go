@@ -110,6 +110,12 @@ func cmdExits(ts *testscript.TestScript, neg bool, args []string) {
 	if got != want {
 		ts.Fatalf("exit code is %d, want %d", got, want)
 	}
+	said := ts.ReadFile("stdout") + ts.ReadFile("stderr")
+	for _, s := range spellings("the client secret", testworld.ClientSecret) {
+		if strings.Contains(said, s.text) {
+			ts.Fatalf("%q prints %s:\n%s", args[1:], s.what, said)
+		}
+	}
 }
 
 // cmdJSON wants standard output to be one JSON value in which each PATH, names and

@@ -33,6 +33,7 @@ func (w *world) command(environ []string, args ...string) said {
 	if strings.Contains(s.out+s.errors, "ta-secret.") {
 		w.t.Errorf("the secret was printed:\n%s%s", s.out, s.errors)
 	}
+	w.canary.saw("wellkey "+strings.Join(args, " "), []byte(s.out+s.errors))
 	return s
 }
 

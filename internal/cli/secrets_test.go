@@ -3,6 +3,7 @@ package cli_test
 import (
 	"bytes"
 	"context"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -74,18 +75,23 @@ func TestSecretsStayOutOfMessages(t *testing.T) {
 // further. The canary of the world looks everywhere.
 func TestTeslaEchoesSecrets(t *testing.T) {
 	t.Parallel()
-	bodies := map[string]string{
-		"in the words":      `{"error":"invalid_request","error_description":"bad value ` + testworld.ClientSecret + ` given"}`,
-		"in the reference":  `{"error":"invalid_request","referenceID":"` + testworld.ClientSecret + `"}`,
-		"in another object": `{"error":{"sent":{"client_secret":"` + testworld.ClientSecret + `"}}}`,
-		"in a web page":     `<html><body>client_secret=` + testworld.ClientSecret + `</body></html>`,
+	form := "POST /oauth2/v3/token client_secret=" + url.QueryEscape(testworld.ClientSecret)
+	answers := map[string]fleetapi.Example{
+		"in the words":      {Status: 400, Body: `{"error":"invalid_request","error_description":"bad value ` + testworld.ClientSecret + ` given"}`},
+		"in the reference":  {Status: 400, Body: `{"error":"invalid_request","referenceID":"` + testworld.ClientSecret + `"}`},
+		"in another object": {Status: 400, Body: `{"error":{"sent":{"client_secret":"` + testworld.ClientSecret + `"}}}`},
+		"in a web page":     {Status: 400, Body: `<html><body>client_secret=` + testworld.ClientSecret + `</body></html>`},
+		"to a stranger":     {Status: 401, Body: `{"error":"invalid_client","error_description":"` + form + `"}`},
+		"to one of many":    {Status: 429, Body: form},
+		"in a fault":        {Status: 503, Body: "<html>" + form + "</html>"},
+		"with success":      {Status: 200, Body: `{"token":"` + form + `"}`},
 	}
-	for name, body := range bodies {
+	for name, answer := range answers {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			w := newRegistrable(t, withFiles)
 			w.writeKey()
-			w.Tesla.Answer(fleetapi.Example{Status: 400, Body: body}, fleetsim.Limit{Operations: []fleetapi.Operation{fleetapi.OpToken}})
+			w.Tesla.Answer(answer, fleetsim.Limit{Operations: []fleetapi.Operation{fleetapi.OpToken}})
 			w.run()
 			w.await("the refusal", func(s admin.Status) bool { return s.Sites[0].Registrations[0].LastFailure != nil })
 		})

@@ -57,7 +57,6 @@ func TestAdminWebConfig(t *testing.T) {
 		if out := got.out + got.errors; got.code != row.code || !strings.Contains(out, row.want) {
 			t.Errorf("%q with %q: code %d, want %d, with %q in: %s", row.args, row.more, got.code, row.code, row.want, out)
 		}
-		w.canary.saw(strings.Join(row.args, " "), []byte(got.out+got.errors))
 	}
 
 	w.replace(path, []byte("basic_auth_users:\n  prometheus: none\n"))
