@@ -18,8 +18,10 @@ import (
 	"fmt"
 	"sync"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
 
+	"wellkey/internal/contain"
 	"wellkey/internal/schedule"
 	"wellkey/keystore"
 	"wellkey/registrar/fleetapi"
@@ -77,8 +79,9 @@ type Config struct {
 	// taken under a lock and on what the record says there, so that one acts and
 	// the others see what came of it; and no key is made, since theirs would be
 	// another.
-	Shared bool
-	Logger *zap.Logger // nil logs nothing
+	Shared     bool
+	Registerer prometheus.Registerer // receives how many panics there were; nil = nobody
+	Logger     *zap.Logger           // nil logs nothing
 }
 
 // workers is how many looks and requests are made side by side. Each mostly waits
@@ -104,7 +107,13 @@ func New(c Config) (*Registrar, error) {
 		c.Logger = zap.NewNop()
 	}
 	c.Logger = c.Logger.Named("registrar")
-	r := &Registrar{config: c, queue: schedule.New(workers), sites: map[string]*site{}}
+	panics := contain.New("registrar", c.Logger)
+	if c.Registerer != nil {
+		if err := c.Registerer.Register(panics); err != nil {
+			return nil, fmt.Errorf("registering metrics: %w", err)
+		}
+	}
+	r := &Registrar{config: c, queue: schedule.New(workers, panics), sites: map[string]*site{}}
 	r.config.Sites = nil
 	for _, s := range c.Sites {
 		if err := r.Add(s); err != nil {

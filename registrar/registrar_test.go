@@ -4,10 +4,12 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/goleak"
 	"go.uber.org/zap"
 
@@ -483,5 +485,40 @@ func TestClockThatWasAhead(t *testing.T) {
 		}
 		w.wantPosts(1, 1)
 		w.stop()
+	})
+}
+
+// TestPanicInALook: it ends neither the process nor the site, which goes on later.
+func TestPanicInALook(t *testing.T) {
+	inWorld("in the first look", t, func(w *world) {
+		registry := prometheus.NewRegistry()
+		var looks atomic.Int32
+		r, err := New(Config{Sites: []Site{w.site()}, Storage: w.storage, Registerer: registry, Prober: proberFunc(func() reach.Report {
+			if looks.Add(1) == 1 {
+				panic("Canary7f3a")
+			}
+			return reach.Report{Verdict: reach.Reachable}
+		})})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(context.Background())
+		done := make(chan error)
+		go func() { done <- r.Run(ctx) }()
+		w.registrar = r
+		synctest.Wait()
+		if got := w.states(); looks.Load() != 1 || got == [2]State{Registered, Registered} {
+			t.Errorf("%d looks; the states are %v", looks.Load(), got)
+		}
+		time.Sleep(2 * time.Minute)
+		w.want(Registered)
+		families, err := registry.Gather()
+		if err != nil || len(families) != 1 || families[0].GetMetric()[0].GetCounter().GetValue() != 1 {
+			t.Errorf("gathered %v, %v, want one panic", families, err)
+		}
+		cancel()
+		if err := <-done; err != nil {
+			t.Errorf("Run: %v", err)
+		}
 	})
 }

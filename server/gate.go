@@ -144,6 +144,15 @@ func (g *gate) wait() {
 // lead takes one connection to where it belongs.
 func (g *gate) lead(base *held) {
 	defer g.pending.Done()
+	if g.listener.owner.metrics.panics.Do(func() { g.pass(base) }) {
+		g.waiting.forget(base)
+		g.listener.open.forget(base)
+		_ = base.Close()
+	}
+}
+
+// pass is lead, which survives it: what a stranger sends is taken apart here.
+func (g *gate) pass(base *held) {
 	var conn net.Conn = base
 	if g.listener.owner.config.ProxyProtocol || g.listener.owner.passthrough != nil {
 		if !g.waiting.allow(base) || g.ctx.Err() != nil {
@@ -155,7 +164,7 @@ func (g *gate) lead(base *held) {
 		conn, carry = g.identify(base)
 		g.waiting.forget(base)
 		if carry != nil {
-			g.carried.Go(carry)
+			g.carried.Go(func() { g.listener.owner.metrics.panics.Do(carry) })
 			return
 		}
 	}

@@ -135,7 +135,16 @@ func (k *kept) Close() error {
 // rest has a connection wait for its client apart from net/http. It reports false
 // where the gate is closed.
 func (g *gate) rest(k *kept) bool {
-	return g.listener.resting.add(k.Conn, func() { g.carried.Go(func() { g.await(k) }) })
+	return g.listener.resting.add(k.Conn, func() { g.carried.Go(func() { g.awake(k) }) })
+}
+
+// awake is await, which it survives.
+func (g *gate) awake(k *kept) {
+	if g.listener.owner.metrics.panics.Do(func() { g.await(k) }) {
+		g.listener.resting.remove(k.Conn)
+		g.listener.open.forget(k.Conn)
+		_ = k.Conn.Close()
+	}
 }
 
 // await waits until the client of k sends something, and gives the connection to

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"wellkey/internal/contain"
 )
 
 // Every label comes from one of these closed sets, so that no visitor can add a
@@ -101,7 +103,7 @@ type metrics struct {
 	rejected        *prometheus.CounterVec
 	displaced       *prometheus.CounterVec
 	durations       *prometheus.HistogramVec
-	panics          prometheus.Counter
+	panics          *contain.Part
 }
 
 // durationBuckets go from an answer out of memory to one that waits for a slow
@@ -110,8 +112,9 @@ var durationBuckets = []float64{.0001, .0005, .001, .005, .025, .1, .5, 2.5, 10}
 
 // newMetrics returns the metrics of the listeners, registered unless registerer
 // is nil.
-func newMetrics(registerer prometheus.Registerer, on []*listener, fetched *fetches) (*metrics, error) {
+func newMetrics(registerer prometheus.Registerer, on []*listener, fetched *fetches, panics *contain.Part) (*metrics, error) {
 	m := &metrics{
+		panics: panics,
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "wellkey_http_requests_total",
 			Help: "Requests answered by the public listeners. What is refused before it is a request, such as a malformed one, is not counted.",
@@ -133,11 +136,6 @@ func newMetrics(registerer prometheus.Registerer, on []*listener, fetched *fetch
 			Help:    "How long the public listeners took from the header of a request to the end of its answer.",
 			Buckets: durationBuckets,
 		}, []string{"listener", "route"}),
-		panics: prometheus.NewCounter(prometheus.CounterOpts{
-			Name:        "wellkey_panics_total",
-			Help:        "Panics that were contained, by the part of wellkey: each is a bug in it.",
-			ConstLabels: prometheus.Labels{"part": "server"},
-		}),
 	}
 	for _, l := range on {
 		m.resolve(l)

@@ -1,12 +1,10 @@
 package server
 
 import (
-	"fmt"
 	"net"
 	"net/http"
 	"net/url"
 	"path"
-	"runtime"
 	"strings"
 	"time"
 
@@ -121,24 +119,16 @@ func (l *listener) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// contain runs one answer. A panic in it is counted, and logged with the place
-// but without its words, which may hold what the client sent; only the runtime's
-// own are known not to. The client gets a 500, since nothing of ours calls out
-// after the first byte of an answer.
+// contain runs one answer. Where it panics the client gets a 500, since nothing of
+// ours calls out after the first byte of an answer.
 func (l *listener) contain(chosen choice, w http.ResponseWriter, r *http.Request) (code int) {
-	defer func() {
-		fault := recover()
-		if fault == nil {
-			return
-		}
-		what := fmt.Sprintf("%T", fault)
-		if runtimeError, ok := fault.(runtime.Error); ok {
-			what = quote(runtimeError.Error())
-		}
-		l.owner.metrics.panics.Inc()
-		l.logger.Error("a handler panicked: this is a bug in wellkey, please report it", zap.String("panic", what), zap.Stack("stack"))
-		code = pageInternal.answer(w, r)
-	}()
+	if l.owner.metrics.panics.Do(func() { code = l.answer(chosen, w, r) }) {
+		return pageInternal.answer(w, r)
+	}
+	return code
+}
+
+func (l *listener) answer(chosen choice, w http.ResponseWriter, r *http.Request) (code int) {
 	if len(r.TransferEncoding) > 0 && chosen.route != routeUpstream {
 		// A chunked body where none belongs is how requests are smuggled past a
 		// proxy in front of us; net/http lets it pass even with a length beside it.

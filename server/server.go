@@ -30,6 +30,7 @@ import (
 	"go.uber.org/zap"
 	"golang.org/x/sync/errgroup"
 
+	"wellkey/internal/contain"
 	"wellkey/internal/listen"
 	"wellkey/keystore"
 	"wellkey/server/passthrough"
@@ -142,6 +143,7 @@ func New(config Config) (*Server, error) {
 		s.logger = zap.NewNop()
 	}
 	s.logger = s.logger.Named("server")
+	panics := contain.New("server", s.logger)
 	if s.config.DrainTimeout == 0 {
 		s.config.DrainTimeout = 10 * time.Second
 	}
@@ -160,7 +162,7 @@ func New(config Config) (*Server, error) {
 		var err error
 		if s.passthrough, err = passthrough.New(passthrough.Config{
 			Routes: config.Passthrough, Own: config.own, ProxyProtocol: config.PassthroughProxyProtocol, Files: descriptors(),
-			Registerer: config.Registerer, Logger: s.logger,
+			Registerer: config.Registerer, Panics: panics, Logger: s.logger,
 		}); err != nil {
 			return nil, err
 		}
@@ -191,7 +193,7 @@ func New(config Config) (*Server, error) {
 		s.https.secure(tlsConfig)
 	}
 	var err error
-	if s.metrics, err = newMetrics(config.Registerer, s.listeners(), &s.fetches); err != nil {
+	if s.metrics, err = newMetrics(config.Registerer, s.listeners(), &s.fetches, panics); err != nil {
 		return nil, fmt.Errorf("registering metrics: %w", err)
 	}
 	return s, nil
@@ -257,7 +259,10 @@ func (s *Server) Listen(ctx context.Context) error {
 func (s *Server) Run(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
 	for _, l := range s.listeners() {
-		group.Go(func() error { return l.serve(ctx, s.config.DrainTimeout) })
+		// A listener that cannot accept any more serves nobody: then all of it ends.
+		group.Go(func() error {
+			return s.metrics.panics.Once(func() error { return l.serve(ctx, s.config.DrainTimeout) })
+		})
 	}
 	err := group.Wait()
 	if s.upstream != nil {

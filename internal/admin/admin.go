@@ -15,6 +15,7 @@ package admin
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -24,6 +25,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"go.uber.org/zap"
 
+	"wellkey/internal/contain"
 	"wellkey/internal/listen"
 	"wellkey/internal/webconfig"
 	"wellkey/keystore"
@@ -74,6 +76,7 @@ type Admin struct {
 	page    *page
 	socket  *listen.Socket
 	server  *http.Server
+	panics  *contain.Part
 }
 
 // New returns an Admin that does nothing yet.
@@ -84,17 +87,17 @@ func newAdmin(c Config, now func() time.Time) (*Admin, error) {
 		c.Logger = zap.NewNop()
 	}
 	log := c.Logger.Named("admin")
-	a := &Admin{config: c, now: now, started: now()}
+	a := &Admin{config: c, now: now, started: now(), panics: contain.New("admin", log)}
 	var err error
 	if a.page, err = newPage(); err != nil {
 		return nil, fmt.Errorf("reading the embedded status page: %w", err)
 	}
-	if err := c.Registry.Register(newCollector(a.unjudged, c.Reloads)); err != nil {
+	if err := errors.Join(c.Registry.Register(a.panics), c.Registry.Register(a.panics.Collector(newCollector(a.unjudged, c.Reloads)))); err != nil {
 		return nil, fmt.Errorf("registering the metrics of the status: %w", err)
 	}
 	a.socket = listen.New("admin", c.Addr, log)
 	a.server = &http.Server{
-		Handler:           a.routes(),
+		Handler:           a.contained(a.routes()),
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       10 * time.Second,
 		WriteTimeout:      30 * time.Second, // a scrape of thousands of sites over a slow link
@@ -135,6 +138,16 @@ func (a *Admin) routes() http.Handler {
 		return guard(a.config.Web.Handler(mux)) // what a page elsewhere must not read needs no password to be refused
 	}
 	return guard(mux)
+}
+
+// contained has a panic in next cost one request. net/http would survive it, too,
+// but log its words.
+func (a *Admin) contained(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if a.panics.Do(func() { next.ServeHTTP(w, r) }) {
+			panic(http.ErrAbortHandler) // part of the answer may be out, so it is cut
+		}
+	})
 }
 
 // plainOverLoopback has next compress nothing for whoever is on this machine: that

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+
+	"wellkey/internal/contain"
 )
 
 // An actor is a part of the program that runs until its context is done and
@@ -17,8 +19,9 @@ type actor struct {
 // runAll starts the actors side by side. When ctx is done, or the first of them
 // returns, it stops them one after the other in the order of the slice, each
 // only after the one before it has ended. It returns the errors of all, after
-// the last.
-func runAll(ctx context.Context, actors []actor) error {
+// the last. An actor that panics has returned; one that can go on
+// after that is wrapped, see daemon.again.
+func runAll(ctx context.Context, panics *contain.Part, actors []actor) error {
 	ended := make(chan struct{}) // closed when the first actor returns
 	var once sync.Once
 	stops := make([]context.CancelFunc, len(actors))
@@ -30,7 +33,7 @@ func runAll(ctx context.Context, actors []actor) error {
 		go func() {
 			defer close(done[i])
 			defer once.Do(func() { close(ended) })
-			if err := a.run(own); err != nil && !errors.Is(err, context.Canceled) {
+			if err := panics.Once(func() error { return a.run(own) }); err != nil && !errors.Is(err, context.Canceled) {
 				errs[i] = fmt.Errorf("running the %s: %w", a.name, err)
 			}
 		}()

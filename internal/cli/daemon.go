@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"os/signal"
+	"sync"
 	"sync/atomic"
 	"syscall"
 
@@ -14,6 +15,7 @@ import (
 
 	"wellkey/internal/admin"
 	"wellkey/internal/config"
+	"wellkey/internal/contain"
 	"wellkey/internal/probetoken"
 	"wellkey/internal/sites"
 	"wellkey/internal/skew"
@@ -44,7 +46,8 @@ type daemon struct {
 	store        *storage.Store
 	watchStorage func(context.Context) error
 	sandbox      sandboxMetrics
-	confined     atomic.Bool // by landlock
+	panics       *contain.Part // of the parts that are here
+	confined     atomic.Bool   // by landlock
 	stopping     atomic.Bool
 	loaded       chan struct{} // closed when all sites were read
 }
@@ -55,9 +58,9 @@ type daemon struct {
 // several sites, which load reads again, each may be bad by itself, and they are
 // opened once the listeners serve.
 func build(settings *config.Settings, load func() (*config.Settings, error), log *zap.Logger, more ...prometheus.Collector) (_ *daemon, err error) {
-	d := &daemon{log: log, settings: settings, claims: newClaims(), loaded: make(chan struct{})}
+	d := &daemon{log: log, settings: settings, claims: newClaims(), loaded: make(chan struct{}), panics: contain.New("daemon", log)}
 	registry := prometheus.NewRegistry()
-	registry.MustRegister(append(more, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))...)
+	registry.MustRegister(append(more, d.panics, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))...)
 	if d.sandbox, err = newSandboxMetrics(registry); err != nil {
 		return nil, err
 	}
@@ -100,10 +103,11 @@ func build(settings *config.Settings, load func() (*config.Settings, error), log
 	}); err != nil {
 		return nil, err
 	}
-	if d.registrar, err = registrar.New(registrar.Config{Prober: prober, Storage: store, Shared: store.IsShared(), Logger: log}); err != nil {
+	if d.registrar, err = registrar.New(registrar.Config{Prober: prober, Storage: store, Shared: store.IsShared(), Registerer: registry, Logger: log}); err != nil {
 		return nil, err
 	}
-	d.sites = sites.New(sites.Config[*hosted]{Settings: settings, Load: load, Open: d.openSite, Close: d.closeSite, Loaded: func(int) { close(d.loaded) }, Logger: log})
+	loaded := sync.OnceFunc(func() { close(d.loaded) })
+	d.sites = sites.New(sites.Config[*hosted]{Settings: settings, Load: load, Open: d.openSite, Close: d.closeSite, Loaded: func(int) { loaded() }, Logger: log})
 	if !settings.Several() {
 		tellFormerDomains(store, settings.Domain, log)
 		if d.only, err = d.openSite(settings.Site, nil); err != nil {
@@ -192,6 +196,11 @@ func (d *daemon) adminSite(domain string) (admin.Site, bool) {
 	return admin.Site{Key: h.keys.Status(), Certificate: d.certificates.Status(domain)}, true
 }
 
+// again has an actor go on after a panic.
+func (d *daemon) again(run func(context.Context) error) func(context.Context) error {
+	return func(ctx context.Context) error { return d.panics.Again(ctx, run) }
+}
+
 // actors returns the running parts in the order in which they stop: visitors
 // first (the readiness is gone by then), then whoever works for them, and the
 // admin listener last, so that the end can be watched. An attempt at the CA that
@@ -201,16 +210,16 @@ func (d *daemon) actors() []actor {
 		{"public listeners", d.server.Run},
 		{"certificates", d.certificates.Run},
 		{"registrar", d.register},
-		{"key and credentials files", d.followSites},
-		{"reload on SIGHUP", d.reloadOnHangup},
-		{"proof of the storage", d.lookAfterStorage},
-		{"word to the service manager", d.tellManager},
+		{"key and credentials files", d.again(d.followSites)},
+		{"reload on SIGHUP", d.again(d.reloadOnHangup)},
+		{"proof of the storage", d.again(d.lookAfterStorage)},
+		{"word to the service manager", d.again(d.tellManager)},
 	}
 	if d.settings.Several() {
-		actors = append(actors, actor{"sites", d.hostSites})
+		actors = append(actors, actor{"sites", d.again(d.hostSites)})
 	}
 	if d.web != nil {
-		actors = append(actors, actor{"web configuration", d.web.Run})
+		actors = append(actors, actor{"web configuration", d.again(d.web.Run)})
 	}
 	if d.admin != nil {
 		actors = append(actors, actor{"admin listener", d.admin.Run})

@@ -141,8 +141,10 @@ func (d *daemon) followSites(ctx context.Context) error {
 	for ctx.Err() == nil {
 		looked := 0
 		for _, h := range d.all {
-			h.keys.Look()
-			h.application.look()
+			d.panics.Do(func() { // or those after it would never have their turn
+				h.keys.Look()
+				h.application.look()
+			})
 			if looked++; looked%followAtATime == 0 && !tick(ctx, ticker) {
 				return nil
 			}

@@ -34,7 +34,7 @@ func (d *daemon) hostSites(ctx context.Context) error {
 	following, stop := context.WithCancel(ctx)
 	var settled sync.WaitGroup
 	settled.Go(func() {
-		d.settle(following)
+		d.panics.Do(func() { d.settle(following) })
 		debug.SetGCPercent(usual)
 		if following.Err() == nil {
 			debug.FreeOSMemory() // what loading took

@@ -133,7 +133,7 @@ func serve(ctx context.Context, p Process, settings *config.Settings, load func(
 		_ = systemd.Stopping() // a manager that does not hear it waits all the same
 		log.Info("stopping")
 	})
-	err = runAll(ctx, d.actors())
+	err = runAll(ctx, d.panics, d.actors())
 	if err == nil {
 		log.Info("stopped")
 	}

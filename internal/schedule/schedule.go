@@ -13,11 +13,14 @@ import (
 	"context"
 	"sync"
 	"time"
+
+	"wellkey/internal/contain"
 )
 
 // A Queue runs jobs while its Run does. Its methods are safe for concurrent use.
 type Queue struct {
 	workers int
+	panics  *contain.Part
 	changed chan struct{} // holds at most one: something is due earlier than it was, or a worker is free
 
 	mu      sync.Mutex
@@ -26,8 +29,18 @@ type Queue struct {
 	running int    // guarded by mu
 }
 
-// New returns a Queue that runs up to workers jobs at a time. It starts nothing.
-func New(workers int) *Queue { return &Queue{workers: workers, changed: make(chan struct{}, 1)} }
+// New returns a Queue that runs up to workers jobs at a time, of which panics
+// contains each by itself: one that panics runs again later. It starts nothing.
+func New(workers int, panics *contain.Part) *Queue {
+	return &Queue{workers: workers, panics: panics, changed: make(chan struct{}, 1)}
+}
+
+// A job that panicked waits, twice as long each time in a row: it may be the one of
+// a thousand that always does.
+const (
+	firstPause = time.Minute
+	lastPause  = time.Hour
+)
 
 // A Job is a recurring piece of work. Its methods are safe for concurrent use.
 type Job struct {
@@ -43,6 +56,7 @@ type Job struct {
 	woken   bool          // while it ran
 	goesOn  bool          // likewise, by Continue
 	removed bool
+	pause   time.Duration // after the last run, which panicked; 0 = it did not
 
 	begun       time.Time // as due and number, when the work began that it goes on with
 	begunNumber uint64
@@ -160,16 +174,25 @@ func (q *Queue) start(ctx context.Context, running *sync.WaitGroup) (next time.T
 		j.cancel, j.ended, j.woken, j.goesOn = cancel, make(chan struct{}), false, false
 		running.Go(func() {
 			defer cancel()
-			q.settle(j, j.run(jobContext))
+			var next time.Time
+			panicked := q.panics.Do(func() { next = j.run(jobContext) })
+			q.settle(j, next, panicked)
 		})
 	}
 	return time.Time{}
 }
 
 // settle takes back a job that has run.
-func (q *Queue) settle(j *Job, next time.Time) {
+func (q *Queue) settle(j *Job, next time.Time, panicked bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	if panicked {
+		j.pause = min(max(2*j.pause, firstPause), lastPause)
+		next = time.Now().Add(j.pause)
+		j.woken, j.goesOn = false, false // it may have woken itself
+	} else {
+		j.pause = 0
+	}
 	q.running--
 	close(j.ended)
 	j.ended, j.cancel = nil, nil

@@ -10,6 +10,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"wellkey/internal/contain"
 	"wellkey/internal/schedule"
 )
 
@@ -20,7 +21,7 @@ func bubble(t *testing.T, workers int, f func(*schedule.Queue)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
-		q := schedule.New(workers)
+		q := schedule.New(workers, nil)
 		ended := make(chan error)
 		go func() { ended <- q.Run(ctx) }()
 		f(q)
@@ -171,7 +172,7 @@ func TestRemove(t *testing.T) {
 func TestRunEndsItsJobs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
-		q := schedule.New(1)
+		q := schedule.New(1, nil)
 		var ended atomic.Bool
 		add(q, func(ctx context.Context) time.Time {
 			<-ctx.Done()
@@ -192,7 +193,7 @@ func TestRunEndsItsJobs(t *testing.T) {
 
 // Adding one job to very many costs what one costs.
 func BenchmarkAddToMany(b *testing.B) {
-	q := schedule.New(1)
+	q := schedule.New(1, nil)
 	for range 100_000 {
 		add(q, never)
 	}
@@ -297,6 +298,56 @@ func TestResting(t *testing.T) {
 		synctest.Wait()
 		if !q.Resting() {
 			t.Error("does not rest though all that is left is due in an hour")
+		}
+	})
+}
+
+// TestPanic: a job that panics runs again later, each time after a longer pause, and
+// the others run meanwhile; one that is well again is as before.
+func TestPanic(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		q := schedule.New(1, contain.New("test", nil))
+		ended := make(chan error)
+		go func() { ended <- q.Run(ctx) }()
+		began := time.Now()
+		var at []time.Duration
+		var bad *schedule.Job
+		bad = q.Job(func(context.Context) time.Time {
+			at = append(at, time.Since(began))
+			if len(at) <= 10 {
+				bad.Wake()
+			}
+			if len(at) <= 8 {
+				panic("always")
+			}
+			began = time.Now()
+			if len(at) == 10 {
+				panic("once more")
+			}
+			return time.Time{}
+		})
+		bad.Wake()
+		good := 0
+		add(q, func(context.Context) time.Time { good++; return time.Now().Add(time.Minute) })
+		time.Sleep(4 * time.Hour) // of the bubble
+		synctest.Wait()
+		minutes := func(m ...int) (all []time.Duration) {
+			for _, m := range m {
+				all = append(all, time.Duration(m)*time.Minute)
+			}
+			return all
+		}
+		// The ninth run wakes itself and is well, so the tenth follows at once.
+		if want := minutes(0, 1, 3, 7, 15, 31, 63, 123, 183, 0, 1); len(at) < len(want) || !slices.Equal(at[:len(want)], want) {
+			t.Errorf("ran at %v, want %v", at, want)
+		}
+		if good != 4*60+1 {
+			t.Errorf("the other job ran %d times", good)
+		}
+		cancel()
+		if err := <-ended; err != nil {
+			t.Errorf("Run: %v", err)
 		}
 	})
 }

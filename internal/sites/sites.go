@@ -37,7 +37,7 @@ type Config[T any] struct {
 	Open func(site config.Site, former T) (T, error)
 	// Close ends the work of a site.
 	Close func(T)
-	// Loaded is told once how many sites there are, when Run has read all; nil = nobody.
+	// Loaded is told how many sites there are, when Run has read all; nil = nobody.
 	Loaded func(sites int)
 	// Logger may be nil.
 	Logger *zap.Logger
@@ -157,9 +157,7 @@ func (s *Set[T]) readAll(ctx context.Context) error {
 		listed[name] = true
 		early := false
 		if err == nil {
-			s.mu.Lock()
-			err, early = s.set(site), s.early[name]
-			s.mu.Unlock()
+			err, early = s.take(site, name)
 		}
 		if err != nil {
 			faults[name] = err
@@ -193,6 +191,14 @@ func (s *Set[T]) readAll(ctx context.Context) error {
 	clear(s.early)
 	s.mu.Unlock()
 	return errors.Join(slices.Collect(maps.Values(faults))...)
+}
+
+// take opens or changes a site that is listed under name, and reports whether it had
+// come before its turn.
+func (s *Set[T]) take(site config.Site, name string) (err error, early bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock() // also where it panics
+	return s.set(site), s.early[name]
 }
 
 // settle decides anew where a site that came before its turn may have what another
@@ -309,9 +315,11 @@ func (s *Set[T]) Run(ctx context.Context) error {
 	watch, stop := s.watch() // before the first look, so that nothing is missed in between
 	defer stop()
 	began, settingsSeen := time.Now(), s.digest()
-	s.reading.Lock()
-	_ = s.readAll(ctx) // reported
-	s.reading.Unlock()
+	func() {
+		s.reading.Lock()
+		defer s.reading.Unlock() // also where it panics: then Run runs again
+		_ = s.readAll(ctx)       // reported
+	}()
 	if s.Loaded() {
 		s.cfg.Loaded(s.Len())
 		s.log.Info("sites loaded", zap.Int("sites", s.Len()), zap.Int("bad", len(s.Faults())), zap.Duration("duration", time.Since(began).Round(time.Millisecond)))

@@ -15,6 +15,7 @@ import (
 	"go.uber.org/goleak"
 
 	"wellkey/internal/config"
+	"wellkey/internal/contain"
 	"wellkey/internal/sites"
 )
 
@@ -26,6 +27,7 @@ type host struct {
 	dir    string
 	set    *sites.Set[string]
 	refuse string // a domain
+	panics string // likewise
 
 	mu    sync.Mutex
 	calls []string
@@ -51,6 +53,9 @@ func newHost(t *testing.T, text string) *host {
 		Settings: settings,
 		Load:     load,
 		Open: func(site config.Site, former string) (string, error) {
+			if site.Domain == h.panics {
+				panic("Canary7f3a")
+			}
 			if site.Domain == h.refuse {
 				return "", errors.New("no")
 			}
@@ -237,4 +242,24 @@ func TestRunFollows(t *testing.T) {
 	}
 	h.want(map[string]string{"a.example.com": "[eu]", "c.example.com": "[na eu]"},
 		`open a.example.com after ""`, `open b.example.com after ""`, `open a.example.com after "[na]"`, "close", `open c.example.com after ""`)
+}
+
+// TestRunAfterPanic: whoever contains a panic in Run may call it again.
+func TestRunAfterPanic(t *testing.T) {
+	h := newHost(t, "regions: na\nsites: [a.example.com]\n")
+	h.panics = "a.example.com"
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	if !contain.New("test", nil).Do(func() { _ = h.set.Run(ctx) }) {
+		t.Fatal("Run did not panic")
+	}
+	h.panics = ""
+	ended := make(chan error)
+	go func() { ended <- h.set.Run(ctx) }()
+	h.await(1)
+	cancel()
+	if err := <-ended; err != nil {
+		t.Errorf("Run: %v", err)
+	}
+	h.want(map[string]string{"a.example.com": "[na]"}, `open a.example.com after ""`)
 }

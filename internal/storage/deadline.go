@@ -33,7 +33,11 @@ func do[T any](ctx context.Context, d *Directory, doing string, f func(context.C
 	done, left := make(chan result), make(chan struct{})
 	go func() {
 		defer func() { <-d.slots }()
-		value, err := f(limited)
+		var value T
+		err := d.metrics.panics.Once(func() (err error) {
+			value, err = f(limited)
+			return err
+		})
 		select {
 		case done <- result{value, err}:
 		case <-left:

@@ -16,7 +16,9 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
 
+	"wellkey/internal/contain"
 	"wellkey/internal/storage"
 )
 
@@ -138,4 +140,21 @@ func TestLateLocksAreGivenBack(t *testing.T) {
 	}))
 	must(t, other.Lock(t.Context(), "l"))
 	must(t, other.Unlock(t.Context(), "l"))
+}
+
+// TestPanic: what panics in the goroutine of a call is an error of that call, and
+// ends nothing else.
+func TestPanic(t *testing.T) {
+	t.Parallel()
+	registry := prometheus.NewRegistry()
+	d := open(t, storage.Config{Path: t.TempDir(), Registerer: registry})
+	d.PanicInLocks()
+	if err := d.Lock(t.Context(), "l"); !errors.Is(err, contain.ErrPanicked) || strings.Contains(err.Error(), "Canary") {
+		t.Errorf("got %v, want that it panicked", err)
+	}
+	must(t, d.Store(t.Context(), "k", []byte("v")))
+	if err := testutil.GatherAndCompare(registry, strings.NewReader("# HELP wellkey_panics_total Panics that were contained, by the part of wellkey: each is a bug in it.\n"+
+		"# TYPE wellkey_panics_total counter\nwellkey_panics_total{part=\"storage\"} 1\n"), "wellkey_panics_total"); err != nil {
+		t.Error(err)
+	}
 }

@@ -26,6 +26,11 @@ func (d *Directory) HangLocks(release <-chan struct{}, done chan<- struct{}) {
 	}
 }
 
+// PanicInLocks makes each lock panic, just before it is done.
+func (d *Directory) PanicInLocks() {
+	d.link = func(string, string) error { panic("Canary7f3a") }
+}
+
 // OnSharedDisk makes d behave as on a file system that other machines write, too.
 func (d *Directory) OnSharedDisk() {
 	open := d.guard

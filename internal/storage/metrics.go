@@ -7,6 +7,9 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/zap"
+
+	"wellkey/internal/contain"
 )
 
 // A callName is what is asked of a store: a label of wellkey_storage_calls_total.
@@ -31,12 +34,17 @@ type metrics struct {
 	calls       *prometheus.CounterVec
 	seconds     *prometheus.HistogramVec
 	lost        prometheus.Counter
+	panics      *contain.Part // its log is that of the storage
 	copyReads   prometheus.Counter
 }
 
-func newMetrics(registerer prometheus.Registerer) *metrics {
+func newMetrics(registerer prometheus.Registerer, log *zap.Logger) *metrics {
+	if log == nil {
+		log = zap.NewNop()
+	}
 	m := &metrics{
 		registerer: registerer,
+		panics:     contain.New("storage", log.Named("storage")),
 		writable: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "wellkey_storage_writable",
 			Help: "Whether the last write to the storage succeeded.",
@@ -79,7 +87,7 @@ func newMetrics(registerer prometheus.Registerer) *metrics {
 	}
 	m.up.Set(1)
 	if registerer != nil {
-		registerer.MustRegister(m.writable, m.quarantined, m.up, m.calls, m.seconds, m.lost, m.copyReads)
+		registerer.MustRegister(m.writable, m.quarantined, m.up, m.calls, m.seconds, m.lost, m.copyReads, m.panics)
 	}
 	return m
 }

@@ -79,8 +79,8 @@ func TestMetricsAreNamedWell(t *testing.T) {
 	if err != nil || len(problems) > 0 {
 		t.Errorf("got %v, %v", problems, err)
 	}
-	if n, err := testutil.GatherAndCount(registry); err != nil || n != 28 {
-		t.Errorf("got %d series, %v, want 28: all kinds from the start", n, err)
+	if n, err := testutil.GatherAndCount(registry); err != nil || n != 29 {
+		t.Errorf("got %d series, %v, want 29: all kinds from the start", n, err)
 	}
 }
 

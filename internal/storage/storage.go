@@ -84,7 +84,9 @@ func OpenDirectory(path string, logger *zap.Logger) (*Directory, error) {
 //
 // A directory that is there and can be read, on a disk that is full, read-only,
 // slow or faulty, is no error but a line in the log: what is in it is to be served.
-func New(cfg Config) (*Directory, error) { return newDirectory(cfg, newMetrics(cfg.Registerer)) }
+func New(cfg Config) (*Directory, error) {
+	return newDirectory(cfg, newMetrics(cfg.Registerer, cfg.Logger))
+}
 
 func newDirectory(cfg Config, m *metrics) (*Directory, error) {
 	path, err := filepath.Abs(cfg.Path)

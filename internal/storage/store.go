@@ -84,7 +84,7 @@ func Open(cfg Config) (*Store, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = zap.NewNop()
 	}
-	s := &Store{timeout: cfg.Timeout, keys: cfg.Keys, metrics: newMetrics(cfg.Registerer), log: cfg.Logger.Named("storage")}
+	s := &Store{timeout: cfg.Timeout, keys: cfg.Keys, metrics: newMetrics(cfg.Registerer, cfg.Logger), log: cfg.Logger.Named("storage")}
 	if cfg.Shared.URL == "" {
 		d, err := newDirectory(cfg, s.metrics)
 		if err != nil {
@@ -111,7 +111,7 @@ func (s *Store) connect(cfg Config) error {
 	if err != nil {
 		return err
 	}
-	locks := lease.Config{TTL: cfg.Shared.TTL, Timeout: s.timeout, OnLost: s.metrics.lost.Inc, Logger: s.log}
+	locks := lease.Config{TTL: cfg.Shared.TTL, Timeout: s.timeout, OnLost: s.metrics.lost.Inc, Panics: s.metrics.panics, Logger: s.log}
 	switch scheme {
 	case "redis", "rediss":
 		s.backend, err = redis.New(redis.Config{URL: cfg.Shared.URL, Password: cfg.Shared.Password, Roots: cfg.Shared.Roots, Lease: locks})
@@ -126,7 +126,7 @@ func (s *Store) connect(cfg Config) error {
 	if cfg.Shared.Copy == "" {
 		return nil
 	}
-	if s.copied, err = newDirectory(Config{Path: cfg.Shared.Copy, Logger: cfg.Logger}, newMetrics(nil)); err != nil {
+	if s.copied, err = newDirectory(Config{Path: cfg.Shared.Copy, Logger: cfg.Logger}, newMetrics(nil, cfg.Logger)); err != nil {
 		s.log.Warn("no copy of the certificate can be kept on this disk, so that a start while the store is down serves nothing", zap.Error(err))
 	}
 	return nil
@@ -391,7 +391,7 @@ func (s *Store) Writable(ctx context.Context) error {
 	}
 	err := s.Examine(ctx)
 	if err == nil {
-		err = probe(ctx, s)
+		err = probe(ctx, s, s.metrics.panics)
 	}
 	if err != nil {
 		s.metrics.writable.Set(0)

@@ -9,6 +9,8 @@ import (
 	"io/fs"
 	"os"
 	"syscall"
+
+	"wellkey/internal/contain"
 )
 
 // Why a call failed, for errors.Is.
@@ -21,7 +23,7 @@ var (
 // Writable writes a value, reads it back and deletes it, and sets the metric
 // wellkey_storage_writable. The error is one for the operator, as of New.
 func (d *Directory) Writable(ctx context.Context) error {
-	err := probe(ctx, d)
+	err := probe(ctx, d, d.metrics.panics)
 	if err != nil {
 		d.metrics.writable.Set(0)
 	}
@@ -32,11 +34,11 @@ func (d *Directory) Writable(ctx context.Context) error {
 const probeSize = 8 << 10
 
 // probe writes a value, reads it back and deletes it.
-func probe(ctx context.Context, s backend) error {
+func probe(ctx context.Context, s backend, panics *contain.Part) error {
 	key, value := "probe/"+rand.Text(), bytes.Repeat([]byte(rand.Text()), probeSize/26)
 	err := s.Store(ctx, key, value)
 	if errors.Is(err, ErrTimeout) || ctx.Err() != nil {
-		go func() { _ = s.Delete(context.WithoutCancel(ctx), key) }() // It may be written late. The deadline of every call ends this.
+		go panics.Do(func() { _ = s.Delete(context.WithoutCancel(ctx), key) }) // It may be written late. The deadline of every call ends this.
 		return err
 	}
 	got, loadErr := s.Load(ctx, key)

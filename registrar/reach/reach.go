@@ -16,7 +16,6 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"runtime/debug"
 	"strconv"
 	"sync"
 	"time"
@@ -24,6 +23,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
 
+	"wellkey/internal/contain"
 	"wellkey/internal/finding"
 	"wellkey/internal/probetoken"
 	"wellkey/keystore"
@@ -53,7 +53,7 @@ type Config struct {
 type Prober struct {
 	config Config
 	log    *zap.Logger
-	panics prometheus.Counter
+	panics *contain.Part // what is looked at comes from strangers, and a look must never end the process
 }
 
 // A Report is what one look at a domain gave. It is not changed after it was
@@ -119,11 +119,8 @@ func New(config Config) (*Prober, error) {
 	if len(faults) > 0 {
 		return nil, errors.Join(faults...)
 	}
-	p := &Prober{config: config, log: config.Logger.Named("reach"), panics: prometheus.NewCounter(prometheus.CounterOpts{
-		Name:        "wellkey_panics_total",
-		Help:        "Panics that were contained, by the part of wellkey: each is a bug in it.", // as in package server, where the other part counts
-		ConstLabels: prometheus.Labels{"part": "reach"},
-	})}
+	p := &Prober{config: config, log: config.Logger.Named("reach")}
+	p.panics = contain.New("reach", p.log)
 	if config.Registerer != nil {
 		if err := config.Registerer.Register(p.panics); err != nil {
 			return nil, fmt.Errorf("registering metrics: %w", err)
@@ -166,7 +163,7 @@ func (p *Prober) report(ctx context.Context, l look) Report {
 	bounded, cancel := context.WithTimeout(ctx, p.config.Timeout)
 	defer cancel()
 	report.Verdict, report.Reason = Inconclusive, ReasonInternal // what stands if the look panics
-	p.contain(func() { l.into(bounded, &report) })
+	p.panics.Do(func() { l.into(bounded, &report) })
 	if errors.Is(ctx.Err(), context.Canceled) {
 		// Everything that was under way failed because of that: it says nothing about the domain.
 		report = Report{Domain: l.domain, At: report.At, Verdict: Inconclusive, Reason: ReasonCanceled}
@@ -177,24 +174,12 @@ func (p *Prober) report(ctx context.Context, l look) Report {
 	return report
 }
 
-// contain calls f and survives its panic: what is looked at comes from
-// strangers, and a look must never end the process.
-func (p *Prober) contain(f func()) {
-	defer func() {
-		if r := recover(); r != nil {
-			p.panics.Inc()
-			p.log.Error("looking from outside panicked", zap.Any("panic", r), zap.ByteString("stack", debug.Stack()))
-		}
-	}()
-	f()
-}
-
 // together calls f with 0 to n-1 side by side, each contained, and returns when
 // all have ended.
 func (p *Prober) together(n int, f func(i int)) {
 	var group sync.WaitGroup
 	for i := range n {
-		group.Go(func() { p.contain(func() { f(i) }) })
+		group.Go(func() { p.panics.Do(func() { f(i) }) })
 	}
 	group.Wait()
 }

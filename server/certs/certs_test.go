@@ -73,8 +73,8 @@ func checkMetrics(t *testing.T, registry *prometheus.Registry) {
 	if problems, err := testutil.GatherAndLint(registry); err != nil || len(problems) > 0 {
 		t.Errorf("lint: %v, %v", problems, err)
 	}
-	if n, err := testutil.GatherAndCount(registry); err != nil || n != 7+len(certs.Roles())+len(certs.Reasons()) {
-		t.Errorf("got %d metrics, %v, want 7, one a role and one a reason", n, err)
+	if n, err := testutil.GatherAndCount(registry); err != nil || n != 8+len(certs.Roles())+len(certs.Reasons()) {
+		t.Errorf("got %d metrics, %v, want 8, one a role and one a reason", n, err)
 	}
 	if err := testutil.GatherAndCompare(registry, strings.NewReader(`
 # HELP wellkey_acme_issuance_attempts_total Attempts to obtain or renew a certificate, by authority: primary or fallback.

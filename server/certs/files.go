@@ -13,6 +13,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"wellkey/internal/contain"
 	"wellkey/internal/smallfile"
 )
 
@@ -38,6 +39,8 @@ type Files struct {
 	holder
 	cfg FilesConfig
 	log *zap.Logger
+
+	panics *contain.Part
 
 	mu      sync.Mutex // guards what follows
 	seen    [sha256.Size]byte
@@ -69,7 +72,7 @@ func NewFiles(cfg FilesConfig) (*Files, error) {
 		cfg.Wait = wait
 	}
 	f := &Files{cfg: cfg, log: cfg.Logger.Named("certs").With(zap.String("domain", cfg.Domain))}
-	f.domain = cfg.Domain
+	f.domain, f.panics = cfg.Domain, contain.New("certificates", f.log)
 	cert, sum, err := f.read()
 	if err != nil {
 		return nil, err
@@ -77,7 +80,7 @@ func NewFiles(cfg FilesConfig) (*Files, error) {
 	f.seen, f.readAt = sum, cfg.Now()
 	f.serve(cert)
 	if cfg.Registerer != nil {
-		if err := registerTimes(cfg.Registerer, func(yield func(string, Status) bool) { yield(cfg.Domain, f.served()) }); err != nil {
+		if err := errors.Join(cfg.Registerer.Register(f.panics), registerTimes(cfg.Registerer, f.panics, func(yield func(string, Status) bool) { yield(cfg.Domain, f.served()) })); err != nil {
 			return nil, fmt.Errorf("registering certificate metrics: %w", err)
 		}
 	}
@@ -87,7 +90,9 @@ func NewFiles(cfg FilesConfig) (*Files, error) {
 // Run takes over changed files until ctx is done; it then returns nil. What
 // counts is the content, so a symlink that is swapped is a change. A change that
 // cannot be served leaves the last good certificate in place.
-func (f *Files) Run(ctx context.Context) error {
+func (f *Files) Run(ctx context.Context) error { return f.panics.Again(ctx, f.follow) }
+
+func (f *Files) follow(ctx context.Context) error {
 	for f.cfg.Wait(ctx, f.cfg.Poll) == nil {
 		// Two files cannot change at the same moment: a bad pair is bad only if
 		// it is still so at the next look.

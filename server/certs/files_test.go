@@ -176,8 +176,8 @@ func TestFilesMetrics(t *testing.T) {
 	if _, err := certs.NewFiles(cfg); err != nil {
 		t.Fatal(err)
 	}
-	if n, err := testutil.GatherAndCount(registry); err != nil || n != 2 {
-		t.Errorf("got %d metrics, %v, want the two dates", n, err)
+	if n, err := testutil.GatherAndCount(registry); err != nil || n != 3 {
+		t.Errorf("got %d metrics, %v, want the two dates, and the panics", n, err)
 	}
 }
 

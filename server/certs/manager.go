@@ -13,6 +13,7 @@ import (
 	"github.com/caddyserver/certmagic"
 	"go.uber.org/zap"
 
+	"wellkey/internal/contain"
 	"wellkey/internal/schedule"
 )
 
@@ -27,6 +28,7 @@ type Manager struct {
 	cfg     Config
 	log     *zap.Logger
 	metrics *metrics
+	panics  *contain.Part
 	cas     []*ca // the preferred one first; fixed
 	queue   *schedule.Queue
 	magic   *certmagic.Cache         // empty; nil unless Run runs
@@ -46,8 +48,10 @@ type Manager struct {
 // New checks cfg. It reads and starts nothing; Run does.
 func New(cfg Config) (*Manager, error) {
 	cfg.setDefaults()
-	m := &Manager{cfg: cfg, log: cfg.Logger.Named("certs"), queue: schedule.New(attemptsAtATime), former: map[string]*subject{},
+	m := &Manager{cfg: cfg, log: cfg.Logger.Named("certs"), former: map[string]*subject{},
 		certs: &cache{most: cfg.Cached}}
+	m.panics = contain.New("certificates", m.log)
+	m.queue = schedule.New(attemptsAtATime, m.panics)
 	err := cfg.check()
 	if err != nil {
 		return nil, err
@@ -100,7 +104,7 @@ func (m *Manager) Remove(domain string) {
 	}
 	m.former[domain] = s
 	m.ending.Go(func() {
-		s.end()
+		m.panics.Do(s.end)
 		m.mu.Lock()
 		defer m.mu.Unlock()
 		if m.former[domain] == s {
@@ -174,7 +178,9 @@ func (m *Manager) Run(ctx context.Context) error {
 	}()
 	watching, stop := context.WithCancel(ctx)
 	var watched sync.WaitGroup
-	watched.Go(func() { m.watch(watching) })
+	watched.Go(func() {
+		_ = m.panics.Again(watching, func(ctx context.Context) error { m.watch(ctx); return nil })
+	})
 	err := m.queue.Run(ctx)
 	stop()
 	watched.Wait()

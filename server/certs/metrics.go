@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"wellkey/internal/contain"
 )
 
 // metrics counts attempts; what the certificate is like is read when scraped.
@@ -39,7 +41,7 @@ func newMetrics(reg prometheus.Registerer, m *Manager) (*metrics, error) {
 		prometheus.NewDesc("wellkey_acme_issuance_budget_remaining", "How many certificates wellkey may still ask the authority for now, by its own limits; of several domains, for the one with the fewest.", []string{"authority"}, nil),
 		prometheus.NewDesc("wellkey_tls_certificate_authority", "Which authority issued the served certificate: 1 for the one that holds, primary, fallback, or other for one that the settings do not name any more.", []string{"domain", "authority"}, nil),
 		prometheus.NewDesc("wellkey_clock_offset_seconds", "By how much the clock of this host is ahead of that of the authority or of Tesla.", nil, nil)}
-	return v, errors.Join(reg.Register(v.attempts), reg.Register(v.failures), reg.Register(gauges), registerTimes(reg, m.statuses))
+	return v, errors.Join(reg.Register(m.panics), reg.Register(v.attempts), reg.Register(v.failures), reg.Register(m.panics.Collector(gauges)), registerTimes(reg, m.panics, m.statuses))
 }
 
 // acmeGauges is a collector of what else is in a status; what is not known is
@@ -94,15 +96,15 @@ type times struct {
 	next     *prometheus.Desc
 }
 
-func registerTimes(reg prometheus.Registerer, statuses func(yield func(string, Status) bool)) error {
+func registerTimes(reg prometheus.Registerer, panics *contain.Part, statuses func(yield func(string, Status) bool)) error {
 	desc := func(name, help string) *prometheus.Desc {
 		return prometheus.NewDesc(name, help, []string{"domain"}, nil)
 	}
-	return reg.Register(times{statuses, []*prometheus.Desc{
+	return reg.Register(panics.Collector(times{statuses, []*prometheus.Desc{
 		desc("wellkey_tls_certificate_not_before_timestamp_seconds", "When the served certificate became valid."),
 		desc("wellkey_tls_certificate_not_after_timestamp_seconds", "When the served certificate expires."),
 		desc("wellkey_tls_certificate_renewal_timestamp_seconds", "When the served certificate is planned to be renewed."),
-	}, prometheus.NewDesc("wellkey_acme_next_attempt_timestamp_seconds", "When the certificate is looked at again: the next attempt after a failure; of several, the first.", nil, nil)})
+	}, prometheus.NewDesc("wellkey_acme_next_attempt_timestamp_seconds", "When the certificate is looked at again: the next attempt after a failure; of several, the first.", nil, nil)}))
 }
 
 // Describe implements prometheus.Collector.

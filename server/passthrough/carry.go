@@ -62,7 +62,7 @@ func (p *Passthrough) join(here, there net.Conn, t *Target) {
 	defer close(stop)
 	moved := new(atomic.Int64)
 	moved.Store(time.Now().UnixNano())
-	go func() { // it ends with both copies
+	go p.config.Panics.Do(func() { // it ends with both copies
 		ticker := time.NewTicker(p.interval)
 		defer ticker.Stop()
 		for {
@@ -80,11 +80,13 @@ func (p *Passthrough) join(here, there net.Conn, t *Target) {
 				}
 			}
 		}
-	}()
+	})
 	back := make(chan struct{})
 	go func() {
 		defer close(back)
-		p.flow(here, there, &t.out, moved, end)
+		if p.config.Panics.Do(func() { p.flow(here, there, &t.out, moved, end) }) {
+			end()
+		}
 	}()
 	p.flow(there, here, &t.in, moved, end)
 	<-back

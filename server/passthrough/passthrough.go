@@ -20,6 +20,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
+
+	"wellkey/internal/contain"
 )
 
 // Limits of what is passed on.
@@ -55,6 +57,8 @@ type Config struct {
 	Files uint64
 	// Registerer receives the metrics; nil keeps them unregistered.
 	Registerer prometheus.Registerer
+	// Panics contains those of single connections; nil contains none.
+	Panics *contain.Part
 	// Logger may be nil.
 	Logger *zap.Logger
 }

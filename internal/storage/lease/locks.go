@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"go.uber.org/zap"
+
+	"wellkey/internal/contain"
 )
 
 // A Server has the steps of a lock, each atomic, by its own clock.
@@ -27,6 +29,7 @@ type Config struct {
 	TTL     time.Duration // how long a lock outlives its owner; 0 = 15 s
 	Timeout time.Duration // of every call of the server; 0 = 10 s
 	OnLost  func()        // called when a lock was lost; nil = nobody
+	Panics  *contain.Part // contains those while a lock is held; nil = nobody does
 	Logger  *zap.Logger   // nil = none
 }
 
@@ -268,7 +271,11 @@ func (l *Locks) extend(ctx context.Context, h *held) error {
 	began := time.Now()
 	limited, cancel := context.WithDeadline(ctx, began.Add(min(l.cfg.Timeout, max(h.until.Sub(began), l.cfg.TTL/10))))
 	defer cancel()
-	ok, err := l.server.Extend(limited, h.Lease, l.cfg.TTL)
+	ok := false
+	err := l.cfg.Panics.Once(func() (err error) {
+		ok, err = l.server.Extend(limited, h.Lease, l.cfg.TTL)
+		return err
+	})
 	switch {
 	case err == nil && ok:
 		h.until = began.Add(l.cfg.TTL)

@@ -4,10 +4,11 @@ import (
 	"context"
 	"fmt"
 	"strings"
-	"sync"
 
 	"github.com/miekg/dns"
 	"go.uber.org/zap"
+
+	"wellkey/internal/contain"
 )
 
 // seen blocks until the record is where the CA will find it, whichever name
@@ -44,21 +45,18 @@ func (s *Solver) look(ctx context.Context, r Record) string {
 	servers := s.nameServers(ctx, r.Name)
 	answers := make([]string, len(servers))
 	reached := make([]bool, len(servers))
-	var group sync.WaitGroup
-	for i, server := range servers {
-		group.Go(func() {
-			reply, err := ask(ctx, server.addr, r.Name, dns.TypeTXT, false)
-			switch reached[i] = err == nil; {
-			case err != nil:
-				answers[i] = ""
-			case reply.Rcode != dns.RcodeSuccess && reply.Rcode != dns.RcodeNameError:
-				answers[i] = fmt.Sprintf("%s answers %s", server, dns.RcodeToString[reply.Rcode])
-			case !holds(reply, r.Value):
-				answers[i] = server.String() + " does not have it"
-			}
-		})
-	}
-	group.Wait()
+	contain.Together(len(servers), func(i int) {
+		server := servers[i]
+		reply, err := ask(ctx, server.addr, r.Name, dns.TypeTXT, false)
+		switch reached[i] = err == nil; {
+		case err != nil:
+			answers[i] = ""
+		case reply.Rcode != dns.RcodeSuccess && reply.Rcode != dns.RcodeNameError:
+			answers[i] = fmt.Sprintf("%s answers %s", server, dns.RcodeToString[reply.Rcode])
+		case !holds(reply, r.Value):
+			answers[i] = server.String() + " does not have it"
+		}
+	})
 	var missing []string
 	reachable := false
 	for i := range servers {
