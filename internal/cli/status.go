@@ -37,8 +37,8 @@ key, certificate, reachability and every region as a checklist with cause and
 fix, and the link with which owners pair their cars, on a terminal also as a QR
 code. Of the settings only admin_addr is
 used, and admin_web_config where wellkey has one: it answers who can read that.
-Of several domains, --domain shows one. Of more than some ten thousand, only those
-are shown where somebody must act.
+Of several domains, --domain shows one. Of more than some ten thousand, only
+those are shown where somebody must act.
 
 Exit status: 0 registered in every region, 1 something is wrong, or wellkey does
 not run, 2 wrong usage or settings, 3 nothing is wrong, but it is not there yet.`,
