@@ -20,7 +20,11 @@ import (
 	"testing"
 
 	"go.yaml.in/yaml/v3"
+
+	"wellkey/internal/testleak"
 )
+
+func TestMain(m *testing.M) { testleak.Main(m.Run) }
 
 // files returns all files under deploy, but those that Go itself takes care of.
 func files(t *testing.T) []string {

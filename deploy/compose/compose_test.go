@@ -16,11 +16,12 @@ import (
 
 	"wellkey/deploy/deploytest"
 	"wellkey/internal/cli"
+	"wellkey/internal/testleak"
 	"wellkey/internal/testworld"
 	"wellkey/registrar/fleetapi"
 )
 
-func TestMain(m *testing.M) { os.Exit(deploytest.Main(m)) }
+func TestMain(m *testing.M) { testleak.Main(func() int { return deploytest.Main(m) }) }
 
 // shapes are the compose files, each with the services that it has.
 var shapes = []struct {

@@ -11,7 +11,7 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"go.uber.org/goleak"
+	"wellkey/internal/testleak"
 )
 
 func TestMain(m *testing.M) {
@@ -22,11 +22,7 @@ func TestMain(m *testing.M) {
 		// Nearly all of a demo's time is waiting: many run well side by side.
 		_ = flag.Set("test.parallel", "32")
 	}
-	goleak.VerifyTestMain(m,
-		// What certmagic and Pebble leave running; see cli.
-		goleak.IgnoreAnyFunction("github.com/caddyserver/certmagic.keepLockfileFresh"),
-		goleak.IgnoreAnyFunction("github.com/caddyserver/certmagic.(*RingBufferRateLimiter).loop"),
-		goleak.IgnoreAnyFunction("github.com/letsencrypt/pebble/v2/va.VAImpl.processTasks"))
+	testleak.Main(m.Run)
 }
 
 var places atomic.Int32

@@ -15,9 +15,12 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"wellkey/deploy/deploytest"
+	"wellkey/internal/testleak"
 	"wellkey/internal/testprometheus"
 	"wellkey/internal/testworld"
 )
+
+func TestMain(m *testing.M) { testleak.Main(m.Run) }
 
 // A dashboard is what is checked of one.
 type dashboard struct {

@@ -11,11 +11,12 @@ import (
 	"testing"
 	"time"
 
+	"wellkey/internal/testleak"
 	"wellkey/internal/testprogram"
 	"wellkey/internal/testworld"
 )
 
-func TestMain(m *testing.M) { os.Exit(testprogram.Main(m)) }
+func TestMain(m *testing.M) { testleak.Main(func() int { return testprogram.Main(m) }) }
 
 func must(t testing.TB, err error) {
 	t.Helper()

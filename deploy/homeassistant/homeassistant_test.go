@@ -14,10 +14,11 @@ import (
 	"testing"
 
 	"wellkey/deploy/deploytest"
+	"wellkey/internal/testleak"
 	"wellkey/internal/testprogram"
 )
 
-func TestMain(m *testing.M) { os.Exit(testprogram.Main(m)) }
+func TestMain(m *testing.M) { testleak.Main(func() int { return testprogram.Main(m) }) }
 
 // A manifest is what wellkey/config.yaml says. The decoder refuses what is not
 // here; all of it is in the format that the Supervisor reads.

@@ -2,7 +2,6 @@ package kubernetes_test
 
 import (
 	"encoding/json"
-	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -11,9 +10,10 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"wellkey/deploy/deploytest"
+	"wellkey/internal/testleak"
 )
 
-func TestMain(m *testing.M) { os.Exit(deploytest.Main(m)) }
+func TestMain(m *testing.M) { testleak.Main(func() int { return deploytest.Main(m) }) }
 
 // chartFiles are the files of the chart, as patterns: the tests of this package
 // render it, check what comes out, and give what it starts to the program.

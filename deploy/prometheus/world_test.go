@@ -17,11 +17,14 @@ import (
 
 	"wellkey/deploy/deploytest"
 	"wellkey/internal/admin"
+	"wellkey/internal/testleak"
 	"wellkey/internal/testworld"
 	"wellkey/keystore"
 	"wellkey/registrar"
 	"wellkey/registrar/fleetapi"
 )
+
+func TestMain(m *testing.M) { testleak.Main(m.Run) }
 
 // patience is how long a test waits for what must come.
 const patience = 60 * time.Second

@@ -23,9 +23,12 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"wellkey/deploy/deploytest"
+	"wellkey/internal/testleak"
 	"wellkey/internal/testworld"
 	"wellkey/registrar/fleetapi"
 )
+
+func TestMain(m *testing.M) { testleak.Main(m.Run) }
 
 // A proxy is a program that a recipe is for.
 type proxy struct {

@@ -19,9 +19,10 @@ import (
 	"testing"
 
 	"wellkey/deploy/deploytest"
+	"wellkey/internal/testleak"
 )
 
-func TestMain(m *testing.M) { os.Exit(deploytest.Main(m)) }
+func TestMain(m *testing.M) { testleak.Main(func() int { return deploytest.Main(m) }) }
 
 const (
 	version  = "1.2.3-rc.1"

@@ -13,10 +13,11 @@ import (
 
 	"wellkey/deploy/deploytest"
 	"wellkey/internal/config"
+	"wellkey/internal/testleak"
 	"wellkey/internal/testprogram"
 )
 
-func TestMain(m *testing.M) { os.Exit(testprogram.Main(m)) }
+func TestMain(m *testing.M) { testleak.Main(func() int { return testprogram.Main(m) }) }
 
 // units are the files that systemd reads.
 var units = []string{"wellkey.service", "wellkey-http.socket", "wellkey-https.socket"}

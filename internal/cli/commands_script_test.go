@@ -65,6 +65,7 @@ func setupScript(env *testscript.Env) error {
 	env.Setenv("HOME", env.WorkDir)
 	env.Setenv("TERM", "xterm-256color")
 	env.Setenv(actAsWellkey, "1")
+	env.Vars = append(env.Vars, coverage())
 	env.Setenv("GORACE", "atexit_sleep_ms=0") // a process of the race detector lingers for a second
 	env.Values[stageKey{}] = &stage{}
 	return nil

@@ -6,14 +6,17 @@ import (
 	"os"
 	"testing"
 
-	"go.uber.org/goleak"
-
 	"wellkey/internal/cli"
+	"wellkey/internal/testleak"
 )
 
 // actAsWellkey, set in the environment, makes the test binary a wellkey: for the
 // tests that need a process of its own, to kill it or to send it signals.
 const actAsWellkey = "TEST_BINARY_IS_WELLKEY"
+
+// coverage is the variable that says where a test binary leaves what it has reached,
+// where that is counted; without one it would say so on stderr.
+func coverage() string { return "GOCOVERDIR=" + os.Getenv("GOCOVERDIR") }
 
 func TestMain(m *testing.M) {
 	if os.Getenv(actAsWellkey) != "" {
@@ -27,12 +30,7 @@ func TestMain(m *testing.M) {
 		// more than there are processors can run side by side.
 		_ = flag.Set("test.parallel", "16")
 	}
-	goleak.VerifyTestMain(m,
-		// What certmagic and Pebble leave running, in this order: up to 5 s
-		// after a lock is released; one a CA and account, for ever; one a CA.
-		goleak.IgnoreAnyFunction("github.com/caddyserver/certmagic.keepLockfileFresh"),
-		goleak.IgnoreAnyFunction("github.com/caddyserver/certmagic.(*RingBufferRateLimiter).loop"),
-		goleak.IgnoreAnyFunction("github.com/letsencrypt/pebble/v2/va.VAImpl.processTasks"))
+	testleak.Main(m.Run)
 }
 
 func given(name string) bool {

@@ -67,7 +67,7 @@ func (m *serviceManager) start(variables ...string) *testworld.Process {
 			environ = append(environ, v)
 		}
 	}
-	environ = append(environ, actAsWellkey+"=1", "PATH="+os.Getenv("PATH"), "HOME="+m.dir, "NOTIFY_SOCKET="+m.path)
+	environ = append(environ, actAsWellkey+"=1", "PATH="+os.Getenv("PATH"), "HOME="+m.dir, coverage(), "NOTIFY_SOCKET="+m.path)
 	p, err := m.ExecWith(m.sockets, m.names, os.Args[0], environ, settings...)
 	if err != nil {
 		m.t.Fatal(err)

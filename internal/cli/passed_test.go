@@ -16,7 +16,7 @@ func TestCredentialsPassedOn(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(passed, "credentials.yaml"), []byte("#"), 0o400); err != nil {
 		t.Fatal(err)
 	}
-	environ := []string{actAsWellkey + "=1", "HOME=" + w.dir, "CREDENTIALS_DIRECTORY=" + passed}
+	environ := []string{actAsWellkey + "=1", "HOME=" + w.dir, coverage(), "CREDENTIALS_DIRECTORY=" + passed}
 	p, err := w.Exec(os.Args[0], environ, "CREDENTIALS_FILE")
 	if err != nil {
 		t.Fatal(err)

@@ -114,7 +114,7 @@ func (w *world) run(more ...string) *testworld.Run {
 // exec starts wellkey in a process of its own, and kills it after the test.
 func (w *world) exec(more ...string) *testworld.Process {
 	w.t.Helper()
-	environ := []string{actAsWellkey + "=1", "PATH=" + os.Getenv("PATH"), "HOME=" + w.dir}
+	environ := []string{actAsWellkey + "=1", "PATH=" + os.Getenv("PATH"), "HOME=" + w.dir, coverage()}
 	p, err := w.Exec(os.Args[0], environ, append([]string{"LOG_LEVEL=debug"}, more...)...)
 	if err != nil {
 		w.t.Fatal(err)

@@ -13,9 +13,8 @@ import (
 	"syscall"
 	"testing"
 
-	"go.uber.org/goleak"
-
 	"wellkey/internal/testca"
+	"wellkey/internal/testleak"
 	"wellkey/internal/testprogram"
 )
 
@@ -36,18 +35,8 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
-	goleak.VerifyTestMain(withProgram{m},
-		// What certmagic and Pebble leave running, in this order: up to 5 s
-		// after a lock is released; one a CA and account, for ever; one a CA.
-		goleak.IgnoreAnyFunction("github.com/caddyserver/certmagic.keepLockfileFresh"),
-		goleak.IgnoreAnyFunction("github.com/caddyserver/certmagic.(*RingBufferRateLimiter).loop"),
-		goleak.IgnoreAnyFunction("github.com/letsencrypt/pebble/v2/va.VAImpl.processTasks"))
+	testleak.Main(func() int { return testprogram.Main(m) })
 }
-
-// withProgram removes the program after the tests, if one of them built it.
-type withProgram struct{ m *testing.M }
-
-func (w withProgram) Run() int { return testprogram.Main(w.m) }
 
 func given(name string) bool {
 	found := false

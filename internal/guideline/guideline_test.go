@@ -4,8 +4,12 @@ import (
 	"crypto/tls"
 	"testing"
 
+	"go.uber.org/goleak"
+
 	"wellkey/internal/guideline"
 )
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // What was there before does not stay, and what Go holds to be insecure is not
 // among what is wanted. The listeners' own tests try every suite and curve.

@@ -5,11 +5,14 @@ import (
 	"runtime"
 	"testing"
 
+	"go.uber.org/goleak"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 
 	"wellkey/internal/logtag"
 )
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func newLog(out *bytes.Buffer, options ...zap.Option) *zap.Logger {
 	encoding := zap.NewProductionEncoderConfig()

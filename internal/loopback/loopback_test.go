@@ -3,8 +3,12 @@ package loopback_test
 import (
 	"testing"
 
+	"go.uber.org/goleak"
+
 	"wellkey/internal/loopback"
 )
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func TestIs(t *testing.T) {
 	for host, want := range map[string]bool{

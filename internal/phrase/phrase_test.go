@@ -3,8 +3,12 @@ package phrase_test
 import (
 	"testing"
 
+	"go.uber.org/goleak"
+
 	"wellkey/internal/phrase"
 )
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func TestSentence(t *testing.T) {
 	for text, want := range map[string]string{

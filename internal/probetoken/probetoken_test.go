@@ -6,8 +6,12 @@ import (
 	"strings"
 	"testing"
 
+	"go.uber.org/goleak"
+
 	"wellkey/internal/probetoken"
 )
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func newToken(t *testing.T) *probetoken.Token {
 	t.Helper()

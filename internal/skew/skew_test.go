@@ -6,8 +6,12 @@ import (
 	"testing/synctest"
 	"time"
 
+	"go.uber.org/goleak"
+
 	"wellkey/internal/skew"
 )
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func dated(at time.Time) http.Header {
 	return http.Header{"Date": {at.UTC().Format(http.TimeFormat)}}

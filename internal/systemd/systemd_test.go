@@ -12,8 +12,12 @@ import (
 	"testing"
 	"time"
 
+	"go.uber.org/goleak"
+
 	"wellkey/internal/systemd"
 )
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // manager listens where a service manager would, until the test ends.
 func manager(t *testing.T) *net.UnixConn {

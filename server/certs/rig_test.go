@@ -16,11 +16,11 @@ import (
 	"time"
 
 	"github.com/caddyserver/certmagic"
-	"go.uber.org/goleak"
 
 	"wellkey/internal/storage"
 	"wellkey/internal/testca"
 	"wellkey/internal/testdns"
+	"wellkey/internal/testleak"
 	"wellkey/server/certs"
 )
 
@@ -32,12 +32,7 @@ func TestMain(m *testing.M) {
 	}
 	// certmagic makes 10 orders in 10 s, so that many domains would take long.
 	certmagic.RateLimitEvents = 10_000
-	goleak.VerifyTestMain(m,
-		// What certmagic and Pebble leave running, in this order: up to 5 s
-		// after a lock is released; one a CA and account, for ever; one a CA.
-		goleak.IgnoreAnyFunction("github.com/caddyserver/certmagic.keepLockfileFresh"),
-		goleak.IgnoreAnyFunction("github.com/caddyserver/certmagic.(*RingBufferRateLimiter).loop"),
-		goleak.IgnoreAnyFunction("github.com/letsencrypt/pebble/v2/va.VAImpl.processTasks"))
+	testleak.Main(m.Run)
 }
 
 // A rig is a CA, a name and two listeners for one domain. Each test has a domain

@@ -11,8 +11,12 @@ import (
 	"testing"
 	"testing/iotest"
 
+	"go.uber.org/goleak"
+
 	"wellkey/server/framing"
 )
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // stub is a connection that reads from a reader.
 type stub struct {

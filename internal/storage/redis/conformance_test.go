@@ -5,11 +5,15 @@ import (
 	"testing"
 	"time"
 
+	"go.uber.org/goleak"
+
 	"wellkey/internal/storage/lease"
 	"wellkey/internal/storage/redis"
 	"wellkey/internal/storage/storagetest"
 	"wellkey/internal/teststore"
 )
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // ttl is that of the locks of tests: far more than a call takes.
 const ttl = time.Second
