@@ -1,12 +1,17 @@
 # Names for what people type; .ci/ has the work, so that a machine does the same.
-.PHONY: build test fuzz demo scale soak torture bench check image release clean
+.PHONY: build test cover needs fuzz demo scale soak torture bench check image release clean
 
 build: # a static binary
 	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w' -o wellkey .
 
-test: # all tests, with the race detector, which needs cgo; Chromium opens the status page
-	@.ci/need gcc libc6-dev chromium systemd strace shellcheck dpkg apparmor redis-server postgresql prometheus nginx caddy haproxy bind9 iproute2 sslscan testssl.sh
+test: needs # all tests, with the race detector, which needs cgo; Chromium opens the status page
 	CGO_ENABLED=1 go test -race ./...
+
+cover: needs # the same, and which share of the statements they reach; COVER=FILE keeps the profile
+	.ci/cover $(COVER)
+
+needs: # what tests start
+	@.ci/need gcc libc6-dev chromium systemd strace shellcheck dpkg apparmor redis-server postgresql prometheus nginx caddy haproxy bind9 iproute2 sslscan testssl.sh
 
 fuzz: # every fuzz target for FUZZTIME (60s); see docs/reliability.md
 	.ci/fuzz

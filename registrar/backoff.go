@@ -63,5 +63,5 @@ func backoff(row []time.Duration, count int) time.Duration {
 
 // jitter adds up to a tenth to d: never less than d.
 func jitter(d time.Duration) time.Duration {
-	return d + rand.N(d/10+1)
+	return d + rand.N(d/10+1) // #nosec G404 -- it spreads load; who guesses it gains nothing
 }

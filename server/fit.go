@@ -33,7 +33,7 @@ func (l limits) within(descriptors, memory uint64, set bool) limits {
 	if memory > 0 && !set {
 		room = min(room, (max(memory, base)-base)/(2*perConnection))
 	}
-	if share := int(min(room, uint64(l.connections))); share < l.connections {
+	if share := int(min(room, uint64(l.connections))); share < l.connections { // #nosec G115 -- between 0 and connections
 		l.connections = max(share, 1)
 		l.perAddress = min(l.perAddress, max(share/4, 1))
 	}

@@ -24,7 +24,7 @@ func limitMemory(environ []string, log *zap.Logger) {
 		return
 	}
 	if limit := ceiling.Of("/") / 10 * 9; limit > 0 {
-		debug.SetMemoryLimit(int64(limit))
+		debug.SetMemoryLimit(int64(limit)) // #nosec G115 -- below 1 << 60: see ceiling
 		log.Info("memory is limited, as this container or service is", zap.Uint64("limit_bytes", limit))
 	}
 }
@@ -37,5 +37,5 @@ func memoryLimit() uint64 {
 	if limit == math.MaxInt64 {
 		return 0
 	}
-	return uint64(limit)
+	return uint64(limit) // #nosec G115 -- it is never negative
 }

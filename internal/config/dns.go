@@ -272,7 +272,7 @@ func (d *draft) finishProvider(p dnsProvider) {
 	case secret && !d.given(name):
 		d.fault(d.either(key), "is set without a name", "Set "+name+" to the name of the key")
 	}
-	const user, password = "dns_httpreq_username", "dns_httpreq_password"
+	const user, password = "dns_httpreq_username", "dns_httpreq_password" // #nosec G101 -- names of settings
 	if given := d.given(password) || d.given(password+"_file"); given && !d.given(user) && d.sound(user) {
 		d.fault(d.either(password), "is set without a user", "Set "+user+" too")
 	}

@@ -17,7 +17,7 @@ const (
 	idKeyLocal   = "key_local"
 	idStorage    = "storage"
 	idStatus     = "tesla_status"
-	idToken      = "tesla_token"
+	idToken      = "tesla_token" // #nosec G101 -- the name of a check
 	idAudience   = "tesla_audience"
 	idScopes     = "tesla_scopes"
 	idRegistered = "tesla_key"

@@ -91,6 +91,7 @@ gives the key, or where wellkey itself answered.
 `
 
 // questions says what each check asks. It is only ever read.
+// #nosec G101 -- questions, some about tokens
 var questions = map[string]string{
 	idDomain:     "Is it a bare, lower-case host name, and nobody's public suffix?",
 	idDomainName: "Is there something in the name that Tesla's portal or the public DNS refuses?",

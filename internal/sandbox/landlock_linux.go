@@ -136,8 +136,8 @@ func noNewPrivileges() error {
 
 // confine makes the rules and puts every thread under them.
 func confine(handled uint64, all []rule) error {
-	attr := struct{ fs uint64 }{handled} // the first field of a struct that grows from version to version
-	fd, _, errno := unix.Syscall(unix.SYS_LANDLOCK_CREATE_RULESET, uintptr(unsafe.Pointer(&attr)), unsafe.Sizeof(attr), 0)
+	attr := struct{ fs uint64 }{handled}                                                                                   // the first field of a struct that grows from version to version
+	fd, _, errno := unix.Syscall(unix.SYS_LANDLOCK_CREATE_RULESET, uintptr(unsafe.Pointer(&attr)), unsafe.Sizeof(attr), 0) // #nosec G103 -- how a system call takes a struct
 	if errno != 0 {
 		return fmt.Errorf("making the rules of landlock: %w", errno)
 	}
@@ -169,8 +169,8 @@ func (r rule) add(rules int) error {
 	if rights == 0 {
 		return nil
 	}
-	attr := unix.LandlockPathBeneathAttr{Allowed_access: rights, Parent_fd: int32(fd)}
-	if _, _, errno := unix.Syscall6(unix.SYS_LANDLOCK_ADD_RULE, uintptr(rules), unix.LANDLOCK_RULE_PATH_BENEATH, uintptr(unsafe.Pointer(&attr)), 0, 0, 0); errno != 0 {
+	attr := unix.LandlockPathBeneathAttr{Allowed_access: rights, Parent_fd: int32(fd)}                                                                                  // #nosec G115 -- the kernel gives descriptors of 31 bits
+	if _, _, errno := unix.Syscall6(unix.SYS_LANDLOCK_ADD_RULE, uintptr(rules), unix.LANDLOCK_RULE_PATH_BENEATH, uintptr(unsafe.Pointer(&attr)), 0, 0, 0); errno != 0 { // #nosec G103 -- how a system call takes a struct
 		return fmt.Errorf("adding %q to the rules of landlock: %w", r.path, errno)
 	}
 	return nil

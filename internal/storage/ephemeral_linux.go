@@ -18,7 +18,7 @@ func look(dir string) (place, error) {
 		return place{}, &os.PathError{Op: "statfs", Path: real, Err: err}
 	}
 	p := place{dir: real, container: inContainer()}
-	switch uint32(system.Type) {
+	switch uint32(system.Type) { // #nosec G115 -- 32 bits in a type that differs between machines
 	case unix.TMPFS_MAGIC:
 		p.kind = "tmpfs"
 	case unix.RAMFS_MAGIC:

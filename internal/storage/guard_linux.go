@@ -47,7 +47,7 @@ func flock(f *os.File) (*guard, error) {
 	if err := errors.Join(unix.Fstat(int(f.Fd()), &stat), unix.Fstatfs(int(f.Fd()), &system)); err != nil {
 		return nil, &fs.PathError{Op: "stat", Path: f.Name(), Err: err}
 	}
-	return &guard{file: f, path: f.Name(), inode: stat.Ino, local: localFileSystems[uint32(system.Type)]}, nil
+	return &guard{file: f, path: f.Name(), inode: stat.Ino, local: localFileSystems[uint32(system.Type)]}, nil // #nosec G115 -- 32 bits in a type that differs between machines
 }
 
 // localFileSystems are those that one kernel mounts at a time (statfs(2), and

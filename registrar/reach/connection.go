@@ -128,7 +128,7 @@ func handshakeCause(err error) (cause, fix string) {
 
 // endpoint returns the address and port of HTTPS as one writes them.
 func (h *host) endpoint() string {
-	return netip.AddrPortFrom(h.IP, uint16(h.look.prober.config.Port)).String()
+	return netip.AddrPortFrom(h.IP, uint16(h.look.prober.config.Port)).String() // #nosec G115 -- New checked it
 }
 
 func familyName(ip netip.Addr) string {

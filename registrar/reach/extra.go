@@ -126,7 +126,7 @@ func (h *host) port80() []result {
 	if h.main.stage == dialing {
 		return nil
 	}
-	at := netip.AddrPortFrom(h.IP, uint16(h.look.prober.config.HTTPPort))
+	at := netip.AddrPortFrom(h.IP, uint16(h.look.prober.config.HTTPPort)) // #nosec G115 -- New checked it
 	if v.status == 0 {
 		return []result{because(id, finding.Warn, "", fmt.Sprintf("Plain HTTP at %s is not answered: %s.", at, h.why(v)),
 			"The port is not forwarded, or a firewall drops it.",

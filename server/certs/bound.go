@@ -56,6 +56,6 @@ func shareClient(iss *certmagic.ACMEIssuer, client *http.Client) bool {
 	if !field.IsValid() || field.Type() != reflect.TypeFor[*http.Client]() {
 		return false
 	}
-	*(**http.Client)(unsafe.Pointer(field.UnsafeAddr())) = client
+	*(**http.Client)(unsafe.Pointer(field.UnsafeAddr())) = client // #nosec G103 -- of the type that was checked above
 	return true
 }

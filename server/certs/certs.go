@@ -152,4 +152,4 @@ func wait(ctx context.Context, d time.Duration) error {
 
 // jitter returns a random part of up to a tenth of d, so that the clients of a
 // CA do not come together.
-func jitter(d time.Duration) time.Duration { return rand.N(max(d/10, 1)) }
+func jitter(d time.Duration) time.Duration { return rand.N(max(d/10, 1)) } // #nosec G404 -- it spreads load; who guesses it gains nothing

@@ -113,7 +113,7 @@ func New(c Config) (*Proxy, error) {
 	}
 	p.transport = &http.Transport{
 		DialContext:            dial,
-		TLSClientConfig:        &tls.Config{RootCAs: c.Roots, InsecureSkipVerify: c.SkipVerify, MinVersion: tls.VersionTLS12},
+		TLSClientConfig:        &tls.Config{RootCAs: c.Roots, InsecureSkipVerify: c.SkipVerify, MinVersion: tls.VersionTLS12}, // #nosec G402 -- where the setting says so
 		TLSHandshakeTimeout:    dialTimeout,
 		ResponseHeaderTimeout:  answerTimeout,
 		ExpectContinueTimeout:  time.Second,

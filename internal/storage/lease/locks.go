@@ -109,7 +109,7 @@ func (l *Locks) wait(ctx context.Context, name string) (*held, error) {
 		if h != nil || err != nil {
 			return h, err
 		}
-		timer := time.NewTimer(pause/2 + mathrand.N(pause/2+1)) // replicas shall not come together
+		timer := time.NewTimer(pause/2 + mathrand.N(pause/2+1)) // #nosec G404 -- replicas shall not come together; who guesses it gains nothing
 		select {
 		case <-timer.C:
 		case <-ctx.Done():

@@ -46,7 +46,7 @@ func scan(row [][]byte, into ...any) error {
 		return errColumns
 	}
 	for i, value := range row {
-		switch into := into[i].(type) {
+		switch into := into[i].(type) { // #nosec G602 -- as long as row: see above
 		case *string:
 			*into = string(value)
 		case *[]byte:
@@ -54,9 +54,9 @@ func scan(row [][]byte, into ...any) error {
 		case *int64:
 			switch len(value) {
 			case 8:
-				*into = int64(binary.BigEndian.Uint64(value))
+				*into = int64(binary.BigEndian.Uint64(value)) // #nosec G115 -- two's complement
 			case 4:
-				*into = int64(int32(binary.BigEndian.Uint32(value)))
+				*into = int64(int32(binary.BigEndian.Uint32(value))) // #nosec G115 -- two's complement
 			default:
 				return errColumns
 			}
