@@ -14,12 +14,11 @@ import (
 )
 
 func main() {
-	if err := run(os.Args[1:]); err != nil {
-		fmt.Fprintf(os.Stderr, "bare: %v\n", err)
-		os.Exit(1)
-	}
+	fmt.Fprintf(os.Stderr, "bare: %v\n", run(os.Args[1:]))
+	os.Exit(1)
 }
 
+// run serves until it cannot.
 func run(args []string) error {
 	if len(args) != 4 {
 		return fmt.Errorf("%d arguments, want an address and three files", len(args))
