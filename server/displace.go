@@ -34,7 +34,7 @@ const (
 // crowd is how many requests may wait for their clients to read the answers, over all
 // connections. In HTTP/2 a client may begin dozens on each connection and have none
 // of the answers sent; each holds a goroutine and some 12 kB.
-const crowd = 3072
+const crowd = 1536
 
 // relieve closes connections on which requests have been answered for longest, if
 // there are more goroutines than connections and a crowd have. Everything that one
