@@ -137,17 +137,17 @@ func TestUnreadAnswers(t *testing.T) {
 			t.Parallel()
 			config, certs := configure(t)
 			s := start(t, config)
-			f := frame(t, s, certs)
-			for { // until the buffers of both kernels are full, some megabytes
-				if err := question(f); err != nil {
-					if !closed(err) {
-						t.Error(err)
-					}
-					break
+			// net/http ends some of them before we do, where it has queued too much.
+			await(t, "that one is counted", func() bool {
+				f := frame(t, s, certs)
+				err := question(f)
+				for err == nil { // until the buffers of both kernels are full, some megabytes
+					err = question(f)
 				}
-			}
-			await(t, "that it is counted", func() bool {
-				return series(t, registryOf(config))[`wellkey_connections_displaced_total{listener=https,state=unread}`] == 1
+				if !closed(err) {
+					t.Fatal(err)
+				}
+				return series(t, registryOf(config))[`wellkey_connections_displaced_total{listener=https,state=unread}`] > 0
 			})
 		})
 	}

@@ -177,7 +177,8 @@ func restartUnderLoad(t *testing.T, environ ...string) {
 	}
 
 	var sent, refused, failed atomic.Int64
-	ctx, stop := context.WithCancel(w.ctx)
+	ctx, stop := context.WithCancel(context.Background())
+	defer stop()
 	var visitors sync.WaitGroup
 	visited := make(chan struct{}, 100_000)
 	visit := func() {
@@ -225,6 +226,7 @@ func restartUnderLoad(t *testing.T, environ ...string) {
 	more(100)
 	current := first
 	for range 3 {
+		w.goOn()
 		if err := current.Signal(syscall.SIGTERM); err != nil {
 			t.Fatal(err)
 		}
@@ -238,6 +240,7 @@ func restartUnderLoad(t *testing.T, environ ...string) {
 	if refused.Load() > 0 || failed.Load() > 0 {
 		t.Errorf("of %d visits, %d were refused and %d failed", sent.Load(), refused.Load(), failed.Load())
 	}
+	w.goOn()
 	w.kill(current)
 	m.start(environ...)
 	m.hear("READY=1")
