@@ -2,11 +2,12 @@ package main
 
 import (
 	"context"
-	"os"
 	"os/exec"
 	"regexp"
 	"runtime"
 	"strings"
+
+	"wellkey/deploy/document"
 )
 
 // A machine says where and with what it was measured.
@@ -18,7 +19,7 @@ type machine struct {
 
 // look looks at this machine.
 func look(ctx context.Context, p programs) machine {
-	m := machine{Processor: processor(), Kernel: kernel(), Go: strings.TrimPrefix(runtime.Version(), "go"), Cores: runtime.NumCPU(), Versions: map[string]string{}}
+	m := machine{Processor: document.Processor(), Kernel: kernel(), Go: strings.TrimPrefix(runtime.Version(), "go"), Cores: runtime.NumCPU(), Versions: map[string]string{}}
 	for name, command := range map[string][]string{
 		wellkey: {p.wellkey, "version"}, nginx: {program(nginx), "-v"}, haproxy: {program(haproxy), "-v"}, caddy: {p.caddy, "version"}, "openssl": {"openssl", "version"},
 	} {
@@ -34,17 +35,6 @@ var version = regexp.MustCompile(`v?[0-9]+\.[0-9]+\.[0-9]+\S*|\bdevel\S*|\(devel
 func versionIn(out string) string {
 	if v := version.FindString(out); v != "" {
 		return v
-	}
-	return "unknown"
-}
-
-// processor returns the name of the processor, as the kernel has it.
-func processor() string {
-	text, _ := os.ReadFile("/proc/cpuinfo") // "" where there is none
-	for line := range strings.Lines(string(text)) {
-		if name, value, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(name) == "model name" {
-			return strings.TrimSpace(value)
-		}
 	}
 	return "unknown"
 }

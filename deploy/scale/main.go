@@ -31,13 +31,14 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"os/signal"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"syscall"
 	"time"
+
+	"wellkey/internal/testprogram"
 )
 
 func main() {
@@ -111,7 +112,7 @@ func measure(ctx context.Context, o options, stdout, stderr io.Writer) (err erro
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	if o.binary == "" {
 		o.binary = filepath.Join(dir, "wellkey")
-		if err := build(ctx, o.binary); err != nil {
+		if err := testprogram.Build(ctx, o.binary); err != nil {
 			return err
 		}
 	}
@@ -130,14 +131,4 @@ func measure(ctx context.Context, o options, stdout, stderr io.Writer) (err erro
 		}
 	}
 	return t.err
-}
-
-// build makes the binary as it is shipped.
-func build(ctx context.Context, path string) error {
-	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags=-s -w", "-o", path, "wellkey")
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("building wellkey: %w\n%s", err, out)
-	}
-	return nil
 }

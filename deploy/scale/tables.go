@@ -9,6 +9,8 @@ import (
 	"runtime"
 	"strings"
 	"time"
+
+	"wellkey/deploy/document"
 )
 
 // tables prints what was measured, in Markdown.
@@ -29,23 +31,12 @@ func (t *tables) machine(ctx context.Context, binary string) {
 	version, _ := exec.CommandContext(ctx, binary, "version").Output() // it is said below that it is not known
 	load, _ := os.ReadFile("/proc/loadavg")
 	t.line("%s, %s/%s, %d processors (%s), Go %s; load before: %s.", strings.TrimSpace(first(string(version), "\n")), runtime.GOOS, runtime.GOARCH,
-		runtime.NumCPU(), processor(), strings.TrimPrefix(runtime.Version(), "go"), first(string(load), " "))
+		runtime.NumCPU(), document.Processor(), strings.TrimPrefix(runtime.Version(), "go"), first(string(load), " "))
 }
 
 func first(text, separator string) string {
 	word, _, _ := strings.Cut(text, separator)
 	return word
-}
-
-// processor returns the name of the processor, as the kernel has it.
-func processor() string {
-	text, _ := os.ReadFile("/proc/cpuinfo") // "" where there is none
-	for line := range strings.Lines(string(text)) {
-		if name, value, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(name) == "model name" {
-			return strings.TrimSpace(value)
-		}
-	}
-	return "unknown"
 }
 
 // many prints the row of a number of sites; nil = the heading.

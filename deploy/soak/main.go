@@ -30,11 +30,13 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"os/signal"
 	"path/filepath"
 	"syscall"
 	"time"
+
+	"wellkey/deploy/document"
+	"wellkey/internal/testprogram"
 )
 
 func main() {
@@ -86,7 +88,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	text := r.markdown()
 	fmt.Fprintln(stdout, text)
 	if o.report != "" {
-		if err := replace(o.report, text); err != nil {
+		if err := document.Put(o.report, "soak", text); err != nil {
 			fmt.Fprintf(stderr, "soak: %v\n", err)
 			return 1
 		}
@@ -109,7 +111,7 @@ func soaked(ctx context.Context, o options, stderr io.Writer) (r *result, err er
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	if o.binary == "" {
 		o.binary = filepath.Join(dir, "wellkey")
-		if err := build(ctx, o.binary); err != nil {
+		if err := testprogram.Build(ctx, o.binary); err != nil {
 			return nil, err
 		}
 	}
@@ -119,14 +121,4 @@ func soaked(ctx context.Context, o options, stderr io.Writer) (r *result, err er
 	}
 	defer func() { err = errors.Join(err, s.w.Close()) }()
 	return s.run(ctx)
-}
-
-// build makes the binary as it is shipped.
-func build(ctx context.Context, path string) error {
-	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags=-s -w", "-o", path, "wellkey")
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("building wellkey: %w\n%s", err, out)
-	}
-	return nil
 }

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+
+	"wellkey/deploy/document"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -123,19 +125,19 @@ func TestReport(t *testing.T) {
 		}
 	}
 	path := filepath.Join(t.TempDir(), "doc.md")
-	if err := replace(path, text); err == nil {
+	if err := document.Put(path, "soak", text); err == nil {
 		t.Error("a file that is not there was written")
 	}
 	for before, want := range map[string]string{
-		"# A\n":                             "",
-		"# A\n" + beginMark:                 "",
-		"# A\n" + beginMark + endMark:       "# A\n" + beginMark + text + "\n" + endMark,
-		beginMark + "old\n" + endMark + "B": beginMark + text + "\n" + endMark + "B",
+		"# A\n":                     "",
+		"# A\n" + "<!-- soak -->\n": "",
+		"# A\n" + "<!-- soak -->\n" + "<!-- /soak -->":       "# A\n" + "<!-- soak -->\n" + text + "\n" + "<!-- /soak -->",
+		"<!-- soak -->\n" + "old\n" + "<!-- /soak -->" + "B": "<!-- soak -->\n" + text + "\n" + "<!-- /soak -->" + "B",
 	} {
 		if err := os.WriteFile(path, []byte(before), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		err := replace(path, text)
+		err := document.Put(path, "soak", text)
 		after, _ := os.ReadFile(path) // it differs if it cannot be read
 		if want == "" && (err == nil || string(after) != before) || want != "" && (err != nil || string(after) != want) {
 			t.Errorf("%q: got %v and %q", before, err, after)

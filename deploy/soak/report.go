@@ -1,18 +1,13 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"runtime"
 	"strings"
 	"time"
-)
 
-// The markers between which the report stands in a document.
-const (
-	beginMark = "<!-- soak -->\n"
-	endMark   = "<!-- /soak -->"
+	"wellkey/deploy/document"
 )
 
 // markdown tells what was seen, as a section of a document has it.
@@ -29,7 +24,7 @@ func (r *result) markdown() string {
 	}
 	faults := r.s.faults
 	line("Taken on %s on %s/%s with %d processors (%s), Go %s; load of the machine before: %s.", r.s.start.UTC().Format(time.DateOnly),
-		runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), processor(), strings.TrimPrefix(runtime.Version(), "go"), r.load)
+		runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), document.Processor(), strings.TrimPrefix(runtime.Version(), "go"), r.load)
 	line("%v, %s operations, of which %d failed that should not have, and %d had a wrong byte. Of %s requests to Tesla and the CA %s got a",
 		r.s.o.long, number(done), failed, wrong, number(int(faults.asked.Load())), number(int(faults.tesla.Load()+faults.ca.Load())))
 	line("fault, which held up %d new sites, and the names of the sites did not resolve %d times for a second. %d panics; %s lines in the log,",
@@ -71,20 +66,6 @@ func (r *result) markdown() string {
 	return strings.TrimSuffix(b.String(), "\n")
 }
 
-// replace puts text between the markers in a file.
-func replace(path, text string) error {
-	data, err := os.ReadFile(path)
-	if err != nil {
-		return err
-	}
-	before, rest, found := strings.Cut(string(data), beginMark)
-	_, after, ended := strings.Cut(rest, endMark)
-	if !found || !ended {
-		return errors.New(path + " has no lines " + strings.TrimSpace(beginMark) + " and " + endMark)
-	}
-	return os.WriteFile(path, []byte(before+beginMark+text+"\n"+endMark+after), 0o644)
-}
-
 func mebibytes(bytes float64) string { return fmt.Sprintf("%.1f MiB", bytes/(1<<20)) }
 func megabytes(bytes float64) string { return fmt.Sprintf("%.2f MB", bytes/1e6) }
 
@@ -97,17 +78,6 @@ func number(n int) string {
 		text = text[:i] + "," + text[i:]
 	}
 	return text
-}
-
-// processor returns the name of the processor, as the kernel has it.
-func processor() string {
-	text, _ := os.ReadFile("/proc/cpuinfo") // "" where there is none
-	for line := range strings.Lines(string(text)) {
-		if name, value, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(name) == "model name" {
-			return strings.TrimSpace(value)
-		}
-	}
-	return "unknown"
 }
 
 // loadAverage returns how busy the machine was in the last minute.

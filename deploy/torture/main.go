@@ -29,6 +29,9 @@ import (
 	"os/signal"
 	"path/filepath"
 	"syscall"
+
+	"wellkey/deploy/document"
+	"wellkey/internal/testprogram"
 )
 
 func main() {
@@ -90,7 +93,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	text := r.markdown()
 	fmt.Fprintln(stdout, text)
 	if o.report != "" {
-		if err := replace(o.report, text); err != nil {
+		if err := document.Put(o.report, "torture", text); err != nil {
 			fmt.Fprintf(stderr, "torture: %v\n", err)
 			return 1
 		}
@@ -116,7 +119,7 @@ func torture(ctx context.Context, o options, r *report, stderr io.Writer) (err e
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	if o.binary == "" {
 		o.binary = filepath.Join(dir, "wellkey")
-		if err := build(ctx, o.binary); err != nil {
+		if err := testprogram.Build(ctx, o.binary); err != nil {
 			return err
 		}
 	}
@@ -125,14 +128,4 @@ func torture(ctx context.Context, o options, r *report, stderr io.Writer) (err e
 		return err
 	}
 	return atRandom(ctx, o, filepath.Join(dir, "random"), r, say)
-}
-
-// build makes the binary as it is shipped.
-func build(ctx context.Context, path string) error {
-	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags=-s -w", "-o", path, "wellkey")
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("building wellkey: %w\n%s", err, out)
-	}
-	return nil
 }

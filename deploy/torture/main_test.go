@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+
+	"wellkey/deploy/document"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -62,11 +64,11 @@ func TestPercentiles(t *testing.T) {
 func TestReplaces(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(t.TempDir(), "a.md")
-	for before, want := range map[string]string{"a\n" + beginMark + "old\n" + endMark + "\nb\n": "a\n" + beginMark + "new\n" + endMark + "\nb\n", "a\n": ""} {
+	for before, want := range map[string]string{"a\n" + "<!-- torture -->\n" + "old\n" + "<!-- /torture -->" + "\nb\n": "a\n" + "<!-- torture -->\n" + "new\n" + "<!-- /torture -->" + "\nb\n", "a\n": ""} {
 		if err := os.WriteFile(file, []byte(before), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		err := replace(file, "new")
+		err := document.Put(file, "torture", "new")
 		got, readErr := os.ReadFile(file)
 		if readErr != nil {
 			t.Fatal(readErr)

@@ -1,12 +1,12 @@
 package main
 
 import (
-	"errors"
 	"fmt"
-	"os"
 	"runtime"
 	"strings"
 	"time"
+
+	"wellkey/deploy/document"
 )
 
 // The bounds.
@@ -14,12 +14,6 @@ const (
 	mostMemory = 96_000_000
 	mostWait   = 100 * time.Millisecond
 	fastWait   = 5 * time.Second // where the machine may be busy with other things
-)
-
-// The markers between which the report lies in a document.
-const (
-	beginMark = "<!-- torture -->\n"
-	endMark   = "<!-- /torture -->"
 )
 
 // A report is what was seen.
@@ -69,7 +63,7 @@ func (r *report) say(format string, args ...any) {
 // markdown returns the report as it stands in docs/reliability.md.
 func (r *report) markdown() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s, %s, %d processors, %s; attackers and visitor on the same.\n\n", time.Now().UTC().Format("2006-01-02"), processor(), runtime.NumCPU(), runtime.Version())
+	fmt.Fprintf(&b, "%s, %s, %d processors, %s; attackers and visitor on the same.\n\n", time.Now().UTC().Format("2006-01-02"), document.Processor(), runtime.NumCPU(), runtime.Version())
 	b.WriteString("| attack | right answers | p50 | p99 | most memory | what became of it |\n|---|---|---|---|---|---|\n")
 	for _, one := range r.rows {
 		fmt.Fprintf(&b, "| %s | %d of %d | %s | %s | %s | %s |\n", one.name, one.visited.good, one.visited.good+one.visited.bad,
@@ -85,33 +79,6 @@ func (r *report) markdown() string {
 	return b.String() + "\n" + verdict
 }
 
-// replace puts text between the markers in a file.
-func replace(path, text string) error {
-	data, err := os.ReadFile(path)
-	if err != nil {
-		return err
-	}
-	before, rest, found := strings.Cut(string(data), beginMark)
-	_, after, ended := strings.Cut(rest, endMark)
-	if !found || !ended {
-		return errors.New(path + " has no lines " + strings.TrimSpace(beginMark) + " and " + endMark)
-	}
-	return os.WriteFile(path, []byte(before+beginMark+text+"\n"+endMark+after), 0o644)
-}
-
 func megabytes(bytes int) string { return fmt.Sprintf("%.0f MB", float64(bytes)/1e6) }
 
 func milliseconds(d time.Duration) string { return fmt.Sprintf("%.1f ms", d.Seconds()*1000) }
-
-// processor returns what the kernel calls the processor.
-func processor() string {
-	text, err := os.ReadFile("/proc/cpuinfo")
-	if err == nil {
-		for line := range strings.Lines(string(text)) {
-			if name, value, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(name) == "model name" {
-				return strings.TrimSpace(value)
-			}
-		}
-	}
-	return runtime.GOARCH
-}

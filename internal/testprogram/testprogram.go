@@ -3,6 +3,8 @@
 package testprogram
 
 import (
+	"context"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -26,7 +28,6 @@ var (
 	once sync.Once
 	dir  string
 	fail error
-	said []byte
 )
 
 // Path returns the path of the program. It is static, stripped and without the
@@ -38,12 +39,21 @@ func Path(t testing.TB) string {
 		if dir, fail = os.MkdirTemp("", "wellkey-program-"); fail != nil {
 			return
 		}
-		build := exec.Command("go", "build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w", "-o", filepath.Join(dir, "wellkey"), "wellkey")
-		build.Env = append(os.Environ(), "CGO_ENABLED=0")
-		said, fail = build.CombinedOutput()
+		fail = Build(context.Background(), filepath.Join(dir, "wellkey"))
 	})
 	if fail != nil {
-		t.Fatalf("building the program: %v\n%s", fail, said)
+		t.Fatal(fail)
 	}
 	return filepath.Join(dir, "wellkey")
+}
+
+// Build makes the program at path, for whoever is no test. The error holds what the
+// compiler said.
+func Build(ctx context.Context, path string) error {
+	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w", "-o", path, "wellkey")
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("building wellkey: %w\n%s", err, out)
+	}
+	return nil
 }
