@@ -24,8 +24,8 @@ type bench struct {
 // longest bounds the whole run, so that nothing hangs.
 const longest = 25 * time.Minute
 
-// compare measures what is asked for, and tells it.
-func compare(ctx context.Context, o options, stdout, stderr io.Writer) (err error) {
+// perform does what is asked for, and leaves nothing behind but the documents.
+func perform(ctx context.Context, o options, stdout, stderr io.Writer) (err error) {
 	ctx, cancel := context.WithTimeout(ctx, longest)
 	defer cancel()
 	dir, err := os.MkdirTemp("", "wellkey-bench-")
@@ -37,10 +37,6 @@ func compare(ctx context.Context, o options, stdout, stderr io.Writer) (err erro
 	if err != nil {
 		return err
 	}
-	began := time.Now()
-	say := func(format string, args ...any) {
-		fmt.Fprintf(stderr, "%6.1f s  %s\n", time.Since(began).Seconds(), fmt.Sprintf(format, args...))
-	}
 	if o.report {
 		r, err := resultsIn(filepath.Join(top, keptFile))
 		if err != nil {
@@ -48,7 +44,11 @@ func compare(ctx context.Context, o options, stdout, stderr io.Writer) (err erro
 		}
 		return r.write(top)
 	}
-	made, err := build(ctx, o, dir, say)
+	began := time.Now()
+	b := &bench{o: o, say: func(format string, args ...any) {
+		fmt.Fprintf(stderr, "%6.1f s  %s\n", time.Since(began).Seconds(), fmt.Sprintf(format, args...))
+	}}
+	made, err := build(ctx, o, top, dir, b.say)
 	if err != nil {
 		return err
 	}
@@ -58,21 +58,29 @@ func compare(ctx context.Context, o options, stdout, stderr io.Writer) (err erro
 	if err := pin(clientCore); err != nil {
 		return err
 	}
-	b := &bench{o: o, say: say}
 	if b.stage, err = newStage(ctx, dir, made); err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, b.stage.close()) }()
 	defer b.down()
-	got := &results{Machine: look(ctx, made), Scenarios: map[string]*measured{}}
+	if o.profile {
+		return b.profile(ctx, top, stdout)
+	}
+	return b.compare(ctx, top, stdout)
+}
+
+// compare measures the scenarios, and tells what came out.
+func (b *bench) compare(ctx context.Context, top string, stdout io.Writer) error {
+	o := b.o
+	got := &results{Machine: look(ctx, b.stage.deed.programs), Scenarios: map[string]*measured{}}
 	var failed []error
 	for _, s := range o.scenarios {
-		say("%s: %s", s.name, s.title)
+		b.say("%s: %s", s.name, s.title)
 		m, err := s.run(ctx, b, s)
 		if err != nil { // the others are still worth their time
 			err = fmt.Errorf("%s: %w", s.name, err)
 			failed = append(failed, err)
-			say("%v", err)
+			b.say("%v", err)
 			b.down()
 			if ctx.Err() != nil {
 				break
@@ -186,31 +194,6 @@ func table(out io.Writer, s *scenario, m *measured, short bool) {
 		r := m.ratio(s.control[0], s.control[1])
 		fmt.Fprintf(out, "  control: %.2f [%.2f-%.2f]\n", r.Mid, r.Low, r.High)
 	}
-}
-
-// build makes the programs that are compared.
-func build(ctx context.Context, o options, dir string, say func(string, ...any)) (p programs, err error) {
-	p.wellkey, p.bare = o.binary, filepath.Join(dir, "bare")
-	if err := goBuild(ctx, "wellkey/deploy/bench/bare", ".", p.bare); err != nil {
-		return p, err
-	}
-	if p.wellkey == "" {
-		p.wellkey = filepath.Join(dir, "wellkey")
-		if err := goBuild(ctx, "wellkey", ".", p.wellkey); err != nil {
-			return p, err
-		}
-	}
-	if o.short { // it must not take the minutes of a build
-		p.caddy, p.oldCaddy = program("caddy"), true
-		return p, nil
-	}
-	cache, err := os.UserCacheDir()
-	if err != nil {
-		return p, err
-	}
-	p.caddy = filepath.Join(cache, "wellkey-bench", "caddy")
-	say("building Caddy, which takes minutes the first time")
-	return p, goBuild(ctx, ".", "deploy/bench/caddy", p.caddy)
 }
 
 // own returns the wellkey of a scenario, which is its first server.

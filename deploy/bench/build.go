@@ -2,27 +2,54 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+
+	"wellkey/internal/testprogram"
 )
 
-// goBuild builds a program as the Makefile builds wellkey. The folder is one of the
-// repository.
-func goBuild(ctx context.Context, pkg, folder, into string) error {
-	top, err := repository(ctx)
+// build makes the programs that are compared, or those that are profiled.
+func build(ctx context.Context, o options, top, dir string, say func(string, ...any)) (p programs, err error) {
+	p.wellkey = o.binary
+	if p.wellkey == "" {
+		p.wellkey = filepath.Join(dir, "wellkey")
+		if err := testprogram.BuildOf(ctx, top, "wellkey", p.wellkey); err != nil {
+			return p, err
+		}
+	}
+	if o.profile {
+		p.profiled = filepath.Join(dir, "profiled")
+		return p, testprogram.BuildOf(ctx, top, "wellkey/deploy/bench/profiled", p.profiled, shippedBy(top)...)
+	}
+	p.bare = filepath.Join(dir, "bare")
+	if err := testprogram.BuildOf(ctx, top, "wellkey/deploy/bench/bare", p.bare); err != nil {
+		return p, err
+	}
+	if o.short { // it must not take the minutes of a build
+		p.caddy, p.oldCaddy = program("caddy"), true
+		return p, nil
+	}
+	cache, err := os.UserCacheDir()
 	if err != nil {
-		return err
+		return p, err
 	}
-	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w", "-o", into, pkg)
-	cmd.Dir = filepath.Join(top, folder)
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("building %s: %w\n%s", pkg, err, out)
+	p.caddy = filepath.Join(cache, "wellkey-bench", "caddy")
+	say("building Caddy, which takes minutes the first time")
+	return p, testprogram.BuildOf(ctx, filepath.Join(top, "deploy/bench/caddy"), ".", p.caddy)
+}
+
+// shippedBy returns what has the compiler go by the profile beside main.go, if there
+// is one, as it does for wellkey itself.
+func shippedBy(top string) []string {
+	profile := filepath.Join(top, "default.pgo")
+	if _, err := os.Stat(profile); errors.Is(err, os.ErrNotExist) {
+		return nil
 	}
-	return nil
+	return []string{"-pgo=" + profile}
 }
 
 // repository returns the folder of the module that this program is from.

@@ -14,6 +14,8 @@
 //	-binary FILE     the wellkey to measure; without, it is built
 //	-short           every scenario once, tiny, with no ratios: for its functioning
 //	-report          write the documents anew from docs/performance.json
+//	-profile         show what wellkey's processor time goes into, beside nobody
+//	-pgo FILE        with -profile: leave the profile in FILE, for the compiler
 //
 // The server is bound to the first core and the client to the second. All servers are
 // up; windows of one scenario lie next to each other, in an order that rotates and
@@ -50,6 +52,8 @@ type options struct {
 	scenarios   []*scenario
 	list, short bool
 	report      bool
+	profile     bool
+	pgo         string
 	repetitions int
 	window      time.Duration
 	foreign     float64
@@ -59,11 +63,13 @@ type options struct {
 	many    int           // certificates
 	counted int           // visits whose system calls are counted
 	rest    time.Duration // before memory is looked at
+
+	profiled time.Duration // how long each load is, seconds
 }
 
 // parse reads the command line. Its error is for whoever typed it.
 func parse(args []string, stderr io.Writer) (options, error) {
-	o := options{open: 9800, many: 10_000, counted: 200, rest: 2 * time.Second}
+	o := options{open: 9800, many: 10_000, counted: 200, rest: 2 * time.Second, profiled: 25 * time.Second}
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	flags.SetOutput(stderr)
 	list := flags.String("scenarios", "", "only these, separated by commas")
@@ -74,6 +80,8 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	flags.StringVar(&o.binary, "binary", "", "the wellkey to measure; without, it is built")
 	flags.BoolVar(&o.short, "short", false, "every scenario once, tiny, with no ratios")
 	flags.BoolVar(&o.report, "report", false, "write the documents anew from what was measured last")
+	flags.BoolVar(&o.profile, "profile", false, "show what wellkey's processor time goes into, beside nobody")
+	flags.StringVar(&o.pgo, "pgo", "", "with -profile: leave the profile in this file, for the compiler")
 	if err := flags.Parse(args); err != nil {
 		return o, err
 	}
@@ -88,12 +96,21 @@ func parse(args []string, stderr io.Writer) (options, error) {
 			o.scenarios = append(o.scenarios, scenarios[i])
 		}
 	}
+	if o.profile && o.binary != "" {
+		return o, errors.New("-profile builds what it profiles, so -binary has no part in it")
+	}
+	if o.profile && !slices.ContainsFunc(o.scenarios, (*scenario).profiled) {
+		return o, errors.New("-profile: none of these scenarios loads wellkey alone")
+	}
+	if o.pgo != "" && !o.profile {
+		return o, errors.New("-pgo is for what -profile finds")
+	}
 	if flags.NArg() > 0 || o.repetitions < 1 || o.window < 10*time.Millisecond || o.foreign < 0 {
 		return o, errors.New("wrong usage; see -help")
 	}
 	if o.short {
 		o.repetitions, o.window, o.foreign = 1, 100*time.Millisecond, 1000
-		o.open, o.many, o.counted, o.rest = 100, 20, 10, 100*time.Millisecond
+		o.open, o.many, o.counted, o.rest, o.profiled = 100, 20, 10, 100*time.Millisecond, time.Second
 	}
 	return o, nil
 }
@@ -114,7 +131,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		}
 		return 0
 	}
-	if err := compare(ctx, o, stdout, stderr); err != nil {
+	if err := perform(ctx, o, stdout, stderr); err != nil {
 		fmt.Fprintf(stderr, "bench: %v\n", err)
 		return 1
 	}

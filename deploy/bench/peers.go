@@ -79,7 +79,8 @@ type headerLine struct{ name, value string }
 // programs are the paths of what is compared.
 type programs struct {
 	wellkey, caddy, bare string
-	oldCaddy             bool // Debian's
+	profiled             string // wellkey with a profile; "" = nothing is profiled
+	oldCaddy             bool   // Debian's
 }
 
 // headersOf returns the headers of an answer that the peers are to give, too: all

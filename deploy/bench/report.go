@@ -7,30 +7,32 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"wellkey/deploy/document"
 )
 
-// The documents that are written, and the marks around the parts that are.
+// The documents that are written, and the names of the parts of them that are.
 const (
 	reportFile = "docs/performance.md"
 	plotFile   = "docs/performance.svg"
 	keptFile   = "docs/performance.json"
 	readmeFile = "README.md"
-	begin, end = "<!-- bench -->\n", "<!-- /bench -->\n"
+	benchPart  = "bench"
+	costsPart  = "profile"
 )
+
+// A part is what stands in a document between two marks.
+type part struct{ file, name, text string }
+
+// parts are all that come from what was measured.
+func (r *results) parts() []part {
+	return []part{{reportFile, benchPart, r.report()}, {reportFile, costsPart, r.Profile.text()}, {readmeFile, benchPart, r.readme()}}
+}
 
 // write brings the documents in a folder up to date.
 func (r *results) write(top string) error {
-	for file, part := range map[string]string{reportFile: r.report(), readmeFile: r.readme()} {
-		path := filepath.Join(top, file)
-		text, err := os.ReadFile(path)
-		if err != nil {
-			return err
-		}
-		with, err := replaced(string(text), part)
-		if err != nil {
-			return fmt.Errorf("%s: %w", file, err)
-		}
-		if err := os.WriteFile(path, []byte(with), 0o644); err != nil {
+	for _, p := range r.parts() {
+		if err := document.Put(filepath.Join(top, p.file), p.name, p.text); err != nil {
 			return err
 		}
 	}
@@ -40,23 +42,12 @@ func (r *results) write(top string) error {
 	return os.WriteFile(filepath.Join(top, plotFile), []byte(r.plot()), 0o644)
 }
 
-// replaced returns text with another part between the marks.
-func replaced(text, part string) (string, error) {
-	before, rest, ok1 := strings.Cut(text, begin)
-	_, after, ok2 := strings.Cut(rest, end)
-	if !ok1 || !ok2 {
-		return "", fmt.Errorf("the marks %q and %q are gone", strings.TrimSpace(begin), strings.TrimSpace(end))
-	}
-	return before + begin + part + end + after, nil
-}
-
 // report returns the part of docs/performance.md.
 func (r *results) report() string {
 	var b strings.Builder
 	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
 	if len(r.Scenarios) == 0 {
-		line("Not measured yet.")
-		return b.String()
+		return "Not measured yet."
 	}
 	m := r.Machine
 	line("Taken on %s on a machine with %d cores (%s, %s), with Go %s: wellkey %s, nginx %s on OpenSSL %s, HAProxy %s, Caddy %s.",
@@ -103,7 +94,7 @@ func (r *results) report() string {
 	if r.Floor != nil {
 		line("\n%s", r.Floor.text())
 	}
-	return b.String()
+	return strings.TrimSuffix(b.String(), "\n")
 }
 
 // text tells the arithmetic of the floor.
@@ -165,7 +156,7 @@ func (r *results) readme() string {
 		told = append(told, fmt.Sprintf(q.text, fmt.Sprintf("%.2f×", got.ratio(wellkey, q.peer).Mid)))
 	}
 	if len(told) == 0 {
-		return "`make bench` compares it with nginx, HAProxy and Caddy on your machine.\n"
+		return "`make bench` compares it with nginx, HAProxy and Caddy on your machine."
 	}
-	return fmt.Sprintf("Beside its peers on one core: %s.\n`make bench` measures it on your machine; what is met and what is not: [docs/performance.md](docs/performance.md).\n", strings.Join(told, ";\n"))
+	return fmt.Sprintf("Beside its peers on one core: %s.\n`make bench` measures it on your machine; what is met and what is not: [docs/performance.md](docs/performance.md).", strings.Join(told, ";\n"))
 }

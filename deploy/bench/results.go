@@ -11,6 +11,7 @@ import (
 type results struct {
 	Machine   machine
 	Floor     *floor `json:",omitempty"`
+	Profile   *costs `json:",omitempty"`
 	Scenarios map[string]*measured
 }
 

@@ -20,6 +20,7 @@ type scenario struct {
 	peers   []string
 	control [2]string // who is to come out like whom; "" = none
 	run     func(ctx context.Context, b *bench, s *scenario) (*measured, error)
+	prepare func(ctx context.Context, r *running) (prepared, error) // of windowed; nil = it is none
 }
 
 // The units of samples.
@@ -35,17 +36,17 @@ var atNginx = [2]string{nginx, nginxAgain}
 
 // scenarios are all that can be measured, in the order of the report.
 var scenarios = []*scenario{
-	{name: "x25519", title: "full handshake + GET, X25519", unit: unitCPU, control: atNginx, run: windowed(handshakes(tls.X25519)),
+	{name: "x25519", title: "full handshake + GET, X25519", unit: unitCPU, control: atNginx, run: windowed, prepare: handshakes(tls.X25519),
 		peers: []string{wellkey, nginx, nginxAgain, haproxy, caddy, bare}},
-	{name: "mlkem", title: "full handshake + GET, X25519MLKEM768 offered", unit: unitCPU, control: atNginx, run: windowed(handshakes(tls.X25519MLKEM768, tls.X25519)),
+	{name: "mlkem", title: "full handshake + GET, X25519MLKEM768 offered", unit: unitCPU, control: atNginx, run: windowed, prepare: handshakes(tls.X25519MLKEM768, tls.X25519),
 		peers: []string{wellkey, nginx, nginxAgain, haproxy, caddy, bare}},
-	{name: "resumed", title: "resumed handshake + GET", unit: unitCPU, control: atNginx, run: windowed(resumptions),
+	{name: "resumed", title: "resumed handshake + GET", unit: unitCPU, control: atNginx, run: windowed, prepare: resumptions,
 		peers: []string{wellkey, nginx, nginxAgain, haproxy, caddy, bare}},
-	{name: "h1", title: "keep-alive, HTTP/1.1", unit: unitCPU, control: atNginx, run: windowed(keepAlive),
+	{name: "h1", title: "keep-alive, HTTP/1.1", unit: unitCPU, control: atNginx, run: windowed, prepare: keepAlive,
 		peers: []string{wellkey, nginx, nginxAgain, nginxFile, haproxy, caddy, caddyFile, bare}},
-	{name: "h2", title: "multiplexed, HTTP/2", unit: unitCPU, control: atNginx, run: windowed(multiplexed),
+	{name: "h2", title: "multiplexed, HTTP/2", unit: unitCPU, control: atNginx, run: windowed, prepare: multiplexed,
 		peers: []string{wellkey, nginx, nginxAgain, haproxy, caddy}},
-	{name: "arrivals", title: "median of a visit at 1,000 new connections/s", unit: unitTime, control: atNginx, run: windowed(arrivals),
+	{name: "arrivals", title: "median of a visit at 1,000 new connections/s", unit: unitTime, control: atNginx, run: windowed, prepare: arrivals,
 		peers: []string{wellkey, nginx, nginxAgain, caddy}},
 	{name: "start", title: "exec to the first 200, stored certificate", unit: unitTime, control: atNginx, run: starts,
 		peers: []string{wellkey, nginx, nginxAgain, haproxy, caddy}},
@@ -57,7 +58,7 @@ var scenarios = []*scenario{
 		peers: []string{wellkeyMany, nginx}},
 	{name: "many-memory", title: "10,000 certificates: memory (PSS)", unit: unitMiB, run: manyMemory,
 		peers: []string{wellkeyMany, nginx}},
-	{name: "many-cpu", title: "full handshake + GET with 10,000 certificates", unit: unitCPU, control: [2]string{wellkey, oneAgain}, run: windowed(handshakes(tls.X25519)),
+	{name: "many-cpu", title: "full handshake + GET with 10,000 certificates", unit: unitCPU, control: [2]string{wellkey, oneAgain}, run: windowed, prepare: handshakes(tls.X25519),
 		peers: []string{wellkeyMany, wellkey, oneAgain}},
 	{name: "size", title: "size of the stripped program", unit: unitMB, run: sizes,
 		peers: []string{wellkey, caddy}},
@@ -71,36 +72,31 @@ type prepared struct {
 }
 
 // windowed runs a scenario in windows, with all servers up.
-func windowed(prepare func(ctx context.Context, r *running) (prepared, error)) func(context.Context, *bench, *scenario) (*measured, error) {
-	return func(ctx context.Context, b *bench, s *scenario) (m *measured, err error) {
-		all, err := b.up(ctx, s.peers)
-		if err != nil {
-			return nil, err
-		}
-		ready := map[string]prepared{}
-		defer func() {
-			for _, p := range ready {
-				if p.close != nil {
-					p.close()
-				}
-			}
-		}()
-		var those []*running
-		for _, r := range all {
-			if ready[r.name], err = prepare(ctx, r); err != nil {
-				return nil, fmt.Errorf("%s: %w", r.name, r.ended(err))
-			}
-			if _, err := ready[r.name].window(ctx, r, b.o.window/4); err != nil { // what is slow the first time
-				return nil, fmt.Errorf("%s: %w", r.name, r.ended(err))
-			}
-			those = append(those, r)
-		}
-		w := b.windows(len(those))
-		samples, err := w.measure(ctx, those, func(ctx context.Context, r *running, during time.Duration) (sample, error) {
-			return ready[r.name].window(ctx, r, during)
-		}, b.say)
-		return &measured{Samples: samples}, err
+func windowed(ctx context.Context, b *bench, s *scenario) (m *measured, err error) {
+	all, err := b.up(ctx, s.peers)
+	if err != nil {
+		return nil, err
 	}
+	ready := map[string]prepared{}
+	defer func() {
+		for _, p := range ready {
+			if p.close != nil {
+				p.close()
+			}
+		}
+	}()
+	for _, r := range all {
+		if ready[r.name], err = s.prepare(ctx, r); err != nil {
+			return nil, fmt.Errorf("%s: %w", r.name, r.ended(err))
+		}
+		if _, err := ready[r.name].window(ctx, r, b.o.window/4); err != nil { // what is slow the first time
+			return nil, fmt.Errorf("%s: %w", r.name, r.ended(err))
+		}
+	}
+	samples, err := b.windows(len(all)).measure(ctx, all, func(ctx context.Context, r *running, during time.Duration) (sample, error) {
+		return ready[r.name].window(ctx, r, during)
+	}, b.say)
+	return &measured{Samples: samples}, err
 }
 
 // handshakes prepares whole handshakes with these key exchanges offered. Servers of

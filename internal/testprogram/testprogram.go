@@ -49,11 +49,17 @@ func Path(t testing.TB) string {
 
 // Build makes the program at path, for whoever is no test. The error holds what the
 // compiler said.
-func Build(ctx context.Context, path string) error {
-	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w", "-o", path, "wellkey")
+func Build(ctx context.Context, path string) error { return BuildOf(ctx, "", "wellkey", path) }
+
+// BuildOf makes another program as Build makes wellkey: one of a package, as it is
+// named in a folder; "" is the current one. More are flags of "go build".
+func BuildOf(ctx context.Context, folder, pkg, path string, more ...string) error {
+	args := append([]string{"build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w", "-o", path}, more...)
+	cmd := exec.CommandContext(ctx, "go", append(args, pkg)...)
+	cmd.Dir = folder
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("building wellkey: %w\n%s", err, out)
+		return fmt.Errorf("building %s: %w\n%s", pkg, err, out)
 	}
 	return nil
 }
