@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
@@ -40,6 +41,9 @@ type gate struct {
 	pending sync.WaitGroup // connections on their way
 	carried sync.WaitGroup // connections that are passed on, for hours perhaps, or at rest
 	ended   chan struct{}  // closed when no more are taken
+	workers sync.WaitGroup // see hands
+	next    chan *held     // to one of them that waits
+	idle    atomic.Int32   // how many wait
 
 	mu     sync.Mutex
 	drains bool // guarded by mu
@@ -53,7 +57,7 @@ type accepted struct {
 
 // newGate returns a gate that works until Close.
 func newGate(l net.Listener, of *listener) *gate {
-	g := &gate{Listener: l, listener: of, out: make(chan accepted), ended: make(chan struct{})}
+	g := &gate{Listener: l, listener: of, out: make(chan accepted), next: make(chan *held), ended: make(chan struct{})}
 	g.ctx, g.cancel = context.WithCancel(context.Background())
 	g.waiting = newConnections(waitingLimits, of.owner.trusted, of.refuse, of.displace)
 	go g.run()
@@ -65,8 +69,7 @@ func (g *gate) run() {
 	for {
 		conn, err := g.Listener.Accept()
 		if err == nil {
-			g.pending.Add(1)
-			go g.lead(hold(conn))
+			g.begin(hold(conn))
 			continue
 		}
 		g.mu.Lock()
@@ -138,6 +141,7 @@ func (g *gate) Close() error {
 func (g *gate) wait() {
 	<-g.ended
 	g.pending.Wait()
+	g.workers.Wait()
 	g.carried.Wait()
 }
 

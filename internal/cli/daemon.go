@@ -50,6 +50,8 @@ type daemon struct {
 	confined     atomic.Bool   // by landlock
 	stopping     atomic.Bool
 	loaded       chan struct{} // closed when all sites were read
+	settled      chan struct{} // closed when all that began is done, where they are many
+	headroom     bool          // the collector is ours to tune
 }
 
 // build makes the parts in the order in which they need each other: storage,
@@ -58,7 +60,7 @@ type daemon struct {
 // several sites, which load reads again, each may be bad by itself, and they are
 // opened once the listeners serve.
 func build(settings *config.Settings, load func() (*config.Settings, error), log *zap.Logger, more ...prometheus.Collector) (_ *daemon, err error) {
-	d := &daemon{log: log, settings: settings, claims: newClaims(), loaded: make(chan struct{}), panics: contain.New("daemon", log)}
+	d := &daemon{log: log, settings: settings, claims: newClaims(), loaded: make(chan struct{}), settled: make(chan struct{}), panics: contain.New("daemon", log)}
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(append(more, d.panics, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))...)
 	if d.sandbox, err = newSandboxMetrics(registry); err != nil {
@@ -214,6 +216,7 @@ func (d *daemon) actors() []actor {
 		{"reload on SIGHUP", d.again(d.reloadOnHangup)},
 		{"proof of the storage", d.again(d.lookAfterStorage)},
 		{"word to the service manager", d.again(d.tellManager)},
+		{"headroom of the collector", d.again(d.keepHeadroom)},
 	}
 	if d.settings.Several() {
 		actors = append(actors, actor{"sites", d.again(d.hostSites)})

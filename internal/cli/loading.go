@@ -36,6 +36,11 @@ func (d *daemon) hostSites(ctx context.Context) error {
 	settled.Go(func() {
 		d.panics.Do(func() { d.settle(following) })
 		debug.SetGCPercent(usual)
+		select {
+		case <-d.settled: // it panicked, and this is again
+		default:
+			close(d.settled)
+		}
 		if following.Err() == nil {
 			debug.FreeOSMemory() // what loading took
 		}

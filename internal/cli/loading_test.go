@@ -38,7 +38,7 @@ func TestLoadingManySites(t *testing.T) {
 		t.Fatal(err)
 	}
 	usual := gogc()
-	d := &daemon{settings: settings, certificates: certs.None{}, loaded: make(chan struct{})}
+	d := &daemon{settings: settings, certificates: certs.None{}, loaded: make(chan struct{}), settled: make(chan struct{})}
 	if d.registrar, err = registrar.New(registrar.Config{Prober: nobody{}, Storage: nobody{}}); err != nil {
 		t.Fatal(err)
 	}

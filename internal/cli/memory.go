@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"math"
 	"runtime/debug"
 	"slices"
@@ -9,6 +10,7 @@ import (
 	"go.uber.org/zap"
 
 	"wellkey/internal/ceiling"
+	"wellkey/internal/headroom"
 )
 
 // limitMemory has the collector of garbage keep below what the control groups around
@@ -16,17 +18,38 @@ import (
 // is set, the runtime has read it, and it wins. Without either the collector goes by
 // GOGC alone.
 func limitMemory(environ []string, log *zap.Logger) {
-	given := func(variable string) bool {
-		value, ok := strings.CutPrefix(variable, "GOMEMLIMIT=")
-		return ok && value != ""
-	}
-	if slices.ContainsFunc(environ, given) {
+	if given(environ, "GOMEMLIMIT") {
 		return
 	}
 	if limit := ceiling.Of("/") / 10 * 9; limit > 0 {
 		debug.SetMemoryLimit(int64(limit)) // #nosec G115 -- below 1 << 60: see ceiling
 		log.Info("memory is limited, as this container or service is", zap.Uint64("limit_bytes", limit))
 	}
+}
+
+// given reports whether a variable is in the environment.
+func given(environ []string, name string) bool {
+	return slices.ContainsFunc(environ, func(variable string) bool {
+		value, ok := strings.CutPrefix(variable, name+"=")
+		return ok && value != ""
+	})
+}
+
+// keepHeadroom has the collector run seldom while much is asked of a small heap, but
+// for the time in which many sites are loaded. Where GOGC is set, it wins.
+func (d *daemon) keepHeadroom(ctx context.Context) error {
+	if d.settings.Several() && d.settings.Listed() >= manySites {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-d.settled:
+		}
+	}
+	if d.headroom {
+		headroom.Keep(ctx, memoryLimit())
+	}
+	<-ctx.Done()
+	return nil
 }
 
 // memoryLimit returns how many bytes this process may have, 0 where nothing says so. A

@@ -108,6 +108,7 @@ func serve(ctx context.Context, p Process, settings *config.Settings, load func(
 	if err != nil {
 		return err
 	}
+	d.headroom = p.Own && !given(p.Environ, "GOGC")
 	defer func() { _ = d.store.Close() }() // after all who use it
 	if d.only != nil {
 		logKey(log, d.only.keys)

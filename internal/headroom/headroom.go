@@ -1,0 +1,115 @@
+// Package headroom has the collector of garbage run seldom while much is asked of a
+// process whose heap is small. GOGC lets a heap double before it is looked over
+// again: one of 3 MB is looked over every 50 visits then, which takes a tenth of
+// their processor time. So while there is work, a fixed amount may be made between
+// two collections; while there is none, GOGC alone rules, and memory is given back.
+package headroom
+
+import (
+	"context"
+	"math"
+	"runtime"
+	"runtime/debug"
+	"runtime/metrics"
+	"sync/atomic"
+	"time"
+)
+
+const (
+	// Size is how many bytes may be made between two collections. More saves little:
+	// a heap of 3 MB is looked over every 400 visits with it.
+	Size = 24 << 20
+
+	// busy is how soon after each other two collections come where there is work.
+	busy = time.Second
+
+	// calm is how long none comes where there is no work any more.
+	calm = 10 * time.Second
+)
+
+// usual is GOGC where nobody has chosen another.
+const usual = 100
+
+// Keep keeps the headroom until ctx is done: of limit, the bytes that the process may
+// have, it is an eighth at most; 0 is where that is not known. It is not for a process
+// for which somebody has set GOGC.
+func Keep(ctx context.Context, limit uint64) {
+	size := uint64(Size)
+	if limit > 0 {
+		size = min(size, limit/8)
+	}
+	k := &keeper{size: size, percent: usual, collected: make(chan struct{}, 1)}
+	k.watch()
+	defer k.set(usual)
+	defer k.ended.Store(true)
+	var pause <-chan time.Time // nil while GOGC is the usual
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-k.collected:
+			k.set(k.after(live(), time.Now()))
+		case <-pause:
+			k.set(usual)
+		}
+		pause = nil
+		if k.percent != usual {
+			pause = time.After(calm)
+		}
+	}
+}
+
+// A keeper sets GOGC.
+type keeper struct {
+	size      uint64
+	percent   int           // GOGC as it is set
+	last      time.Time     // when the last collection was
+	collected chan struct{} // has one after a collection
+	ended     atomic.Bool
+}
+
+// after returns the GOGC that follows a collection which left so many bytes alive. It
+// stays as it is where it is nearly right, since to set it stops the world.
+func (k *keeper) after(alive uint64, now time.Time) int {
+	took := now.Sub(k.last)
+	k.last = now
+	if took > calm || took > busy && k.percent == usual {
+		return usual
+	}
+	wanted := max(usual, int(min(k.size*100/max(alive, 1), math.MaxInt32))) // #nosec G115 -- bounded
+	if k.percent > usual && wanted > k.percent/4*3 && wanted < k.percent/4*5 {
+		return k.percent
+	}
+	return wanted
+}
+
+func (k *keeper) set(percent int) {
+	if percent != k.percent {
+		debug.SetGCPercent(percent)
+		k.percent = percent
+	}
+}
+
+// A cycle becomes garbage at once, which the next collection finds out.
+type cycle struct{ of *keeper }
+
+// watch has each collection told to k, until it has ended.
+func (k *keeper) watch() {
+	runtime.AddCleanup(&cycle{k}, func(k *keeper) {
+		if k.ended.Load() {
+			return
+		}
+		k.watch()
+		select {
+		case k.collected <- struct{}{}:
+		default:
+		}
+	}, k)
+}
+
+// live returns how many bytes the last collection left alive.
+func live() uint64 {
+	sample := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
+	metrics.Read(sample)
+	return sample[0].Value.Uint64()
+}
