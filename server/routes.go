@@ -151,14 +151,15 @@ func (s *Server) pass(w http.ResponseWriter, r *http.Request) int {
 	if r.TLS != nil {
 		proto = "https"
 	}
-	code := s.upstream.Serve(w, r, s.trusted.Origin(r.RemoteAddr, r.Header), proto)
-	if code == http.StatusSwitchingProtocols {
-		conn, _ := r.Context().Value(connKey{}).(net.Conn)
-		for _, l := range s.listeners() {
-			l.open.forget(conn) // it was one of theirs
-		}
+	return s.upstream.Serve(w, r, s.trusted.Origin(r.RemoteAddr, r.Header), proto)
+}
+
+// forget counts the connection of a websocket that is over no more.
+func (s *Server) forget(r *http.Request) {
+	conn, _ := r.Context().Value(connKey{}).(net.Conn)
+	for _, l := range s.listeners() {
+		l.open.forget(conn) // it was one of theirs
 	}
-	return code
 }
 
 // serveNotFound answers what is not ours.

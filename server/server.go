@@ -151,7 +151,7 @@ func New(config Config) (*Server, error) {
 	limits := keyLimits
 	if config.Upstream != nil {
 		application := *config.Upstream
-		application.Registerer, application.Logger, application.HSTS = config.Registerer, s.logger, config.HSTS
+		application.Registerer, application.Logger, application.HSTS, application.Ended = config.Registerer, s.logger, config.HSTS, s.forget
 		var err error
 		if s.upstream, err = upstream.New(application); err != nil {
 			return nil, err

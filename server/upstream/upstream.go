@@ -66,6 +66,9 @@ type Config struct {
 	Roots      *x509.CertPool // for https; nil is the system's
 	SkipVerify bool           // for https: any certificate will do
 	HSTS       bool           // answers to https say that nothing else is to be used, unless the application speaks of it
+	// Ended is told of each websocket that is over, by the request that began it, and
+	// before Close returns: nobody else knows of its connection. It may be nil.
+	Ended func(*http.Request)
 	// Registerer receives the metrics; nil keeps them unregistered.
 	Registerer prometheus.Registerer
 	// Logger may be nil.
@@ -80,6 +83,7 @@ type Proxy struct {
 	transport *http.Transport
 	proxy     *httputil.ReverseProxy
 	hsts      bool
+	ended     func(*http.Request)
 	buffers   sync.Pool // of *[]byte
 	logger    *zap.Logger
 	metrics   *metrics
@@ -101,6 +105,7 @@ func New(c Config) (*Proxy, error) {
 		token:  rand.Text(),
 		logger: c.Logger.Named("upstream"),
 		hsts:   c.HSTS,
+		ended:  c.Ended,
 	}
 	p.visits.init()
 	dialer := &net.Dialer{Timeout: dialTimeout}
@@ -175,6 +180,9 @@ func (p *Proxy) Serve(w http.ResponseWriter, r *http.Request, from peer.Origin, 
 	_ = writer.rc.SetWriteDeadline(time.Time{}) // a stream may last; each write has its own
 	defer func() {
 		_ = writer.rc.SetWriteDeadline(time.Now().Add(endTimeout))
+		if writer.code == http.StatusSwitchingProtocols && p.ended != nil {
+			p.ended(r)
+		}
 		if fault := recover(); fault != nil {
 			if fault != http.ErrAbortHandler {
 				panic(fault)
