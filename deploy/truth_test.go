@@ -163,7 +163,7 @@ func TestPathsAndMetricsExist(t *testing.T) {
 // metrics tell of it only where there is one.
 func start(t *testing.T) *testworld.World {
 	t.Helper()
-	w := deploytest.Start(t, testworld.Config{Domain: "deploy.example.com", Host: "127.0.77.2"})
+	w := deploytest.Start(t, testworld.Config{Domain: "deploy.example.com"})
 	if err := w.WriteCredentials(); err != nil {
 		t.Fatal(err)
 	}

@@ -22,6 +22,7 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest/observer"
 
+	"wellkey/internal/testhost"
 	"wellkey/server"
 	"wellkey/server/passthrough"
 )
@@ -309,10 +310,8 @@ func TestPassthroughNames(t *testing.T) {
 
 // A dead target costs its own connections and nothing else.
 func TestPassthroughDead(t *testing.T) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	dead, err := testhost.Addr()
 	must(t, err)
-	dead := l.Addr().String()
-	must(t, l.Close())
 	config, certs := configure(t)
 	core, logs := observer.New(zap.InfoLevel)
 	config.Logger = zap.New(core)
@@ -336,7 +335,7 @@ func TestPassthroughDead(t *testing.T) {
 	if status := s.Passthrough()[0]; !strings.HasPrefix(status.Trouble, "nothing listens there") {
 		t.Errorf("status %+v", status)
 	}
-	l, err = net.Listen("tcp", dead)
+	l, err := net.Listen("tcp", dead)
 	must(t, err)
 	defer func() { _ = l.Close() }()
 	go func() {

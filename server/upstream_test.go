@@ -18,6 +18,7 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest/observer"
 
+	"wellkey/internal/testhost"
 	"wellkey/server"
 	"wellkey/server/upstream"
 )
@@ -198,13 +199,12 @@ func TestUpstreamProto(t *testing.T) {
 // While the application fails, the key is served, the visitor is told, and so is
 // the log, once.
 func TestUpstreamDown(t *testing.T) {
-	a := newApp(t, nil)
+	addr, err := testhost.Addr()
+	must(t, err)
 	config, certs := configure(t)
 	core, logs := observer.New(zap.InfoLevel)
 	config.Logger = zap.New(core)
-	config.Upstream = a.config()
-	addr := a.Listener.Addr().String()
-	a.Close()
+	config.Upstream = &upstream.Config{Scheme: "http", Addr: addr}
 	s := start(t, config)
 	for _, http2 := range []bool{false, true} {
 		c := client(t, s.HTTPSAddr(), certs, http2)
@@ -325,10 +325,8 @@ func TestUpstreamTransports(t *testing.T) {
 
 // An address that leads back to us is found out at the first request.
 func TestUpstreamLoop(t *testing.T) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	addr, err := testhost.Addr()
 	must(t, err)
-	addr := l.Addr().String()
-	must(t, l.Close())
 	config, certs := configure(t)
 	config.PlainHTTP, config.HTTPAddr = true, addr
 	config.Upstream = &upstream.Config{Scheme: "http", Addr: addr}

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"wellkey/internal/testhost"
 	"wellkey/internal/testsites"
 	"wellkey/internal/testworld"
 )
@@ -57,7 +58,7 @@ func (c *crowd) wellkey(d *deed) (*running, error) {
 
 // nginx starts nginx with a server block for each site. The caller stops it.
 func (c *crowd) nginx(s *stage) (*running, error) {
-	addr, err := freeAddr()
+	addr, err := testhost.Addr()
 	if err != nil {
 		return nil, err
 	}

@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -15,6 +14,7 @@ import (
 	"time"
 
 	"wellkey/internal/testca"
+	"wellkey/internal/testhost"
 	"wellkey/internal/testsites"
 	"wellkey/internal/testworld"
 	"wellkey/server"
@@ -140,7 +140,7 @@ func (s *stage) launch(name string, more ...string) (*running, error) {
 		if p.name != name {
 			continue
 		}
-		addr, err := freeAddr()
+		addr, err := testhost.Addr()
 		if err != nil {
 			return nil, err
 		}
@@ -169,15 +169,6 @@ func launchWellkey(w *testworld.World, d *deed, more ...string) (*running, error
 
 // target returns how a server at an address is visited.
 func (d *deed) target(addr string) target { return target{addr: addr, path: d.path, want: d.body} }
-
-// freeAddr returns an address of the loopback that nobody listens on.
-func freeAddr() (string, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
-	}
-	return l.Addr().String(), l.Close()
-}
 
 // awaitFirst visits a server until it gives the key.
 func (p *process) awaitFirst(ctx context.Context, t *target, patience time.Duration) error {

@@ -289,7 +289,7 @@ func TestAlone(t *testing.T) {
 	defer cancel()
 	s := mustLoad(t, "compose.yaml").Services["wellkey"]
 	image := deploytest.ReadImage(t)
-	w := deploytest.Start(t, testworld.Config{Domain: "keys.example.com", Host: "127.0.77.1"})
+	w := deploytest.Start(t, testworld.Config{Domain: "keys.example.com"})
 
 	// Where the engine would put what is in the container.
 	places := map[string]string{image.Volume: w.DataDir}

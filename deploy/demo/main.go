@@ -3,7 +3,7 @@
 //
 // It runs a DNS server, an ACME CA (Pebble), a simulated Tesla Fleet API, and
 // wellkey itself, through the code of the real program and with its ordinary
-// settings; all of them on ports of 127.0.0.1 that are free. Nothing leaves the
+// settings; all of them on ports of loopback that are free. Nothing leaves the
 // machine. What happens is told line by line, with the seconds since the start;
 // then everything stays up to be looked at, until Ctrl-C.
 //
@@ -18,7 +18,7 @@
 //	-list-faults  print all faults with one line each
 //	-data DIR     keep all state in DIR: a second run then has nothing to do
 //	-domain NAME  the domain to host (example.com)
-//	-host ADDR    the loopback address that wellkey listens on (127.0.0.1)
+//	-host ADDR    the loopback address that wellkey listens on (one that nobody else has)
 //
 // A fault lasts as long as the demo. Those that say "nothing is registered
 // here" in answer to a question (not_registered_in_region, domain_not_set,
@@ -43,6 +43,7 @@ import (
 	"syscall"
 
 	"wellkey/internal/config"
+	"wellkey/internal/testhost"
 )
 
 func main() {
@@ -107,7 +108,7 @@ Usage: go run ./deploy/demo [flags]
   -list-faults  print all faults with one line each
   -data DIR     keep all state in DIR: a second run then has nothing to do
   -domain NAME  the domain to host (example.com)
-  -host ADDR    the loopback address that wellkey listens on (127.0.0.1)
+  -host ADDR    the loopback address that wellkey listens on (one that nobody else has)
 
 The faults not_registered_in_region, domain_not_set, domain_of_another_app and
 key_not_found are Tesla's ways to say that nothing is registered yet, so wellkey
@@ -123,7 +124,7 @@ func parse(args []string) (options, error) {
 	flags.BoolVar(&o.once, "once", false, "")
 	flags.BoolVar(&o.listFaults, "list-faults", false, "")
 	flags.StringVar(&o.data, "data", "", "")
-	flags.StringVar(&o.host, "host", "127.0.0.1", "")
+	flags.StringVar(&o.host, "host", testhost.New(), "")
 	flags.StringVar(&o.domain, "domain", defaultDomain, "")
 	code := flags.String("fault", "", "")
 	err := flags.Parse(args)

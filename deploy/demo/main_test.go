@@ -5,12 +5,12 @@ import (
 	"context"
 	"flag"
 	"fmt"
-	"runtime"
 	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
 
+	"wellkey/internal/testhost"
 	"wellkey/internal/testleak"
 )
 
@@ -27,16 +27,11 @@ func TestMain(m *testing.M) {
 
 var places atomic.Int32
 
-// place returns the arguments for a domain and a loopback address that no other
-// demo uses: certmagic keeps challenges by name for the whole process, and ports
-// that were chosen must stay free until they are bound.
+// place returns the arguments for a domain that no other demo uses, since certmagic
+// keeps challenges by name for the whole process, and a loopback address of its own.
 func place() (domain string, args []string) {
-	n := places.Add(1)
-	domain, host := fmt.Sprintf("d%d.example.com", n), fmt.Sprintf("127.7.%d.%d", n/250, n%250+1)
-	if runtime.GOOS != "linux" { // elsewhere only one address is set up
-		host = "127.0.0.1"
-	}
-	return domain, []string{"-domain", domain, "-host", host}
+	domain = fmt.Sprintf("d%d.example.com", places.Add(1))
+	return domain, []string{"-domain", domain, "-host", testhost.New()}
 }
 
 // demo runs the program at a place of its own and returns what it leaves.

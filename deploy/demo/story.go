@@ -27,8 +27,8 @@ var regions = []fleetapi.Region{fleetapi.NA, fleetapi.EU}
 
 const (
 	// decision is how long -once waits. A good run takes 3 s; the longest fault,
-	// an answer that never comes, 15 s more.
-	decision = 30 * time.Second
+	// an answer that never comes, 15 s more; and a machine may be busy.
+	decision = 3 * time.Minute
 	// moment is for the reader: a person takes longer from the portal to the file.
 	moment = 300 * time.Millisecond
 )

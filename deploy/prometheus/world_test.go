@@ -37,14 +37,14 @@ type world struct {
 	run *testworld.Run
 }
 
-// worlds counts them, since each has a loopback address and a domain of its own.
+// worlds counts them, since each has a domain of its own.
 var worlds atomic.Uint32
 
 func newWorld(t *testing.T, options ...func(*testworld.Config)) *world {
 	t.Helper()
 	n := worlds.Add(1)
 	w := &world{t: t, dir: t.TempDir()}
-	c := testworld.Config{Domain: fmt.Sprintf("prom%d.example.com", n), Dir: w.dir, Host: fmt.Sprintf("127.%d.%d.%d", 10+os.Getpid()%200, 200+n/250, 1+n%250)}
+	c := testworld.Config{Domain: fmt.Sprintf("prom%d.example.com", n), Dir: w.dir}
 	for _, o := range options {
 		o(&c)
 	}

@@ -15,7 +15,6 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
-	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -23,6 +22,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"wellkey/deploy/deploytest"
+	"wellkey/internal/testhost"
 	"wellkey/internal/testleak"
 	"wellkey/internal/testworld"
 	"wellkey/registrar/fleetapi"
@@ -133,13 +133,16 @@ func (p proxy) run(t *testing.T, name string) {
 	recipe = strings.ReplaceAll(recipe, given["DOMAIN"], domain)
 
 	// The proxy is where the world looks, and wellkey on ports that it is told.
-	w := deploytest.Start(t, testworld.Config{Domain: domain, Host: fmt.Sprintf("127.0.78.%d", place.Add(1)), Files: !p.ownTLS})
+	w := deploytest.Start(t, testworld.Config{Domain: domain, Files: !p.ownTLS})
 	application := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_, _ = fmt.Fprint(w, r.Header.Get("X-Forwarded-For"))
 	}))
 	t.Cleanup(application.Close)
 
-	inside := freeAddr(t)
+	inside, err := testhost.Addr()
+	if err != nil {
+		t.Fatal(err)
+	}
 	recipe = strings.NewReplacer(
 		"listen 443", "listen "+w.HTTPSAddr, "bind :443", "bind "+w.HTTPSAddr,
 		"127.0.0.1:8080", w.HTTPAddr, "wellkey:8080", w.HTTPAddr, "127.0.0.1:8443", inside,
@@ -187,9 +190,6 @@ func (p proxy) run(t *testing.T, name string) {
 	}
 }
 
-// place counts the worlds: each has an address of its own.
-var place atomic.Int32
-
 // alsoWho doubles the block of a recipe that sends the path of the key to wellkey,
 // for the path /who. Wellkey passes that on to an application, which says what it
 // was told of the client.
@@ -202,17 +202,6 @@ func alsoWho(recipe string) string {
 	length := strings.Index(recipe[place[0]:], end) + len(end)
 	block := recipe[place[0] : place[0]+length]
 	return strings.Replace(recipe, block, block+strings.Replace(block, fleetapi.KeyPath, "/who", 1), 1)
-}
-
-// freeAddr returns an address that nobody listens on.
-func freeAddr(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", fmt.Sprintf("127.0.78.%d:0", place.Add(1)))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
 }
 
 // start starts a proxy, waits until it listens, and ends it after the test. It

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"wellkey/internal/admin"
+	"wellkey/internal/testhost"
 	"wellkey/internal/testworld"
 	"wellkey/keystore"
 	"wellkey/registrar"
@@ -35,14 +36,13 @@ type world struct {
 	canary canary
 }
 
-// worlds counts what was given to worlds, so that each has its own: a loopback
-// address, so that ports do not collide, and a domain, since certmagic keeps
-// challenges by domain in a global.
+// worlds counts what was given to worlds, so that each has a domain of its own, since
+// certmagic keeps challenges by domain in a global. Each has a loopback address of its own, too.
 var worlds atomic.Uint32
 
 func newHost() (host string, n uint32) {
 	n = worlds.Add(1)
-	return fmt.Sprintf("127.%d.%d.%d", 10+os.Getpid()%200, n/250, 1+n%250), n
+	return testhost.New(), n
 }
 
 // withFiles has the certificate come from files, which is quicker than ACME.

@@ -4,14 +4,11 @@ import (
 	"context"
 	"crypto/ecdsa"
 	"crypto/tls"
-	"fmt"
 	"net"
 	"net/http"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -23,6 +20,7 @@ import (
 	"wellkey/internal/secret"
 	"wellkey/internal/testca"
 	"wellkey/internal/testdns"
+	"wellkey/internal/testhost"
 	"wellkey/internal/testnet"
 	"wellkey/keystore"
 	"wellkey/registrar/fleetapi"
@@ -56,8 +54,7 @@ type world struct {
 // key is the one that the good host serves.
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	block := fmt.Sprintf("127.%d.%d.", 100+os.Getpid()%100, 1+worlds.Add(1)%250)
-	w := &world{t: t, dns: testnet.DNS(t), second: testnet.DNS(t), signer: testnet.Signer(t), host: block + "2", host2: block + "3"}
+	w := &world{t: t, dns: testnet.DNS(t), second: testnet.DNS(t), signer: testnet.Signer(t), host: testhost.New(), host2: testhost.New()}
 	w.port, w.plain = testnet.Ports(t, w.host) // which nobody else uses
 	w.private, w.key = testnet.Key(t)
 	w.probe = reach.Config{
@@ -67,10 +64,6 @@ func newWorld(t *testing.T) *world {
 	w.config = doctor.Config{Domain: domain, Local: doctor.Local{Path: "/key.pem", Key: w.key}}
 	return w
 }
-
-// worlds counts the worlds, so that each has its addresses, and so its ports, to
-// itself: tests run side by side.
-var worlds atomic.Uint32
 
 // records sets the records of the domain at both resolvers.
 func (w *world) records(records ...string) {

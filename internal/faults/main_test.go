@@ -14,6 +14,7 @@ import (
 	"testing"
 
 	"wellkey/internal/testca"
+	"wellkey/internal/testhost"
 	"wellkey/internal/testleak"
 	"wellkey/internal/testprogram"
 )
@@ -85,14 +86,13 @@ func nameTheCA() error {
 	return nil
 }
 
-// hosts counts what was given to tests, so that each has a loopback address of
-// its own, where ports do not collide, and a domain of its own, since certmagic
-// keeps challenges by domain in a global.
+// hosts counts what was given to tests, so that each has a domain of its own, since
+// certmagic keeps challenges by domain in a global. Each has a loopback address of its own, too.
 var hosts atomic.Uint32
 
 func newHost() (host, domain string) {
 	n := hosts.Add(1)
-	return fmt.Sprintf("127.%d.%d.%d", 10+os.Getpid()%200, n/250, 1+n%250), fmt.Sprintf("faults%d.example.com", n)
+	return testhost.New(), fmt.Sprintf("faults%d.example.com", n)
 }
 
 func must(t *testing.T, errs ...error) {

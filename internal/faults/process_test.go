@@ -37,7 +37,8 @@ func TestTwoInstances(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	host, _ := newHost()
-	second := []string{"HTTP_ADDR=" + freeAddr(t, host), "HTTPS_ADDR=" + freeAddr(t, host), "ADMIN_ADDR=" + freeAddr(t, host)}
+	addrs := freeAddrs(t, host, 3)
+	second := []string{"HTTP_ADDR=" + addrs[0], "HTTPS_ADDR=" + addrs[1], "ADMIN_ADDR=" + addrs[2]}
 	other := watch(t, strings.TrimPrefix(second[1], "HTTPS_ADDR="), w.Domain, w.publicKey(), w.Roots, time.Now, func() bool { return false })
 	first := w.start()
 	w.start(second...)

@@ -5,7 +5,6 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -21,6 +20,7 @@ import (
 	"wellkey/internal/storage"
 	"wellkey/internal/testca"
 	"wellkey/internal/testdns"
+	"wellkey/internal/testhost"
 	"wellkey/keystore"
 	"wellkey/server"
 	"wellkey/server/certs"
@@ -55,10 +55,11 @@ func newSim(t *testing.T, options ...func(*testca.Config)) *sim {
 	names, err := testdns.Start()
 	must(t, err)
 	names.Set(domain, "A "+host)
-	s := &sim{t: t, domain: domain, names: names, dir: filepath.Join(t.TempDir(), "state"), http: freeAddr(t, host), https: freeAddr(t, host), change: func(*certs.Config) {}}
+	addrs := freeAddrs(t, host, 2)
+	s := &sim{t: t, domain: domain, names: names, dir: filepath.Join(t.TempDir(), "state"), http: addrs[0], https: addrs[1], change: func(*certs.Config) {}}
 	core, log := observer.New(zap.InfoLevel)
 	s.log, s.logger = log, zap.New(core)
-	cfg := testca.Config{DNS: names.Addr(), Date: s.now, HTTPPort: portOf(s.http), TLSPort: portOf(s.https)}
+	cfg := testca.Config{DNS: names.Addr(), Date: s.now, HTTPPort: testhost.Port(s.http), TLSPort: testhost.Port(s.https)}
 	for _, option := range options {
 		option(&cfg)
 	}
@@ -86,18 +87,12 @@ func newSim(t *testing.T, options ...func(*testca.Config)) *sim {
 	return s
 }
 
-// freeAddr returns an address of host that nobody has; only one test uses host.
-func freeAddr(t *testing.T, host string) string {
+// freeAddrs returns addresses of a host that only one test uses.
+func freeAddrs(t *testing.T, host string, n int) []string {
 	t.Helper()
-	l, err := net.Listen("tcp", net.JoinHostPort(host, "0"))
+	addrs, err := testhost.Addrs(host, n)
 	must(t, err)
-	defer l.Close()
-	return l.Addr().String()
-}
-
-func portOf(addr string) int {
-	tcp, _ := net.ResolveTCPAddr("tcp", addr) // a listener's own
-	return tcp.Port
+	return addrs
 }
 
 // now is the right time.

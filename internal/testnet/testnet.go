@@ -19,6 +19,7 @@ import (
 
 	"wellkey/internal/testca"
 	"wellkey/internal/testdns"
+	"wellkey/internal/testhost"
 	"wellkey/keystore"
 )
 
@@ -73,13 +74,9 @@ func PublicPEM(t testing.TB, public any) []byte {
 // every address.
 func Ports(t testing.TB, ip string) (one, two int) {
 	t.Helper()
-	for _, port := range []*int{&one, &two} {
-		listener, err := net.Listen("tcp", net.JoinHostPort(ip, "0"))
-		must(t, err)
-		defer listener.Close() // not before both are chosen, so that they differ
-		*port = listener.Addr().(*net.TCPAddr).Port
-	}
-	return one, two
+	addrs, err := testhost.Addrs(ip, 2)
+	must(t, err)
+	return testhost.Port(addrs[0]), testhost.Port(addrs[1])
 }
 
 // Listen listens until the end of the test.

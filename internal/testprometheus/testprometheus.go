@@ -8,7 +8,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/url"
 	"os"
@@ -22,6 +21,8 @@ import (
 	"time"
 
 	"go.yaml.in/yaml/v3"
+
+	"wellkey/internal/testhost"
 )
 
 // Interval is how often everything is scraped and every rule evaluated.
@@ -62,7 +63,10 @@ func Start(t testing.TB, rules []string, scrapes ...Scrape) *Server {
 	if err := os.WriteFile(file, config, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	addr := freeAddress(t)
+	addr, err := testhost.Addr()
+	if err != nil {
+		t.Fatal(err)
+	}
 	var said output
 	cmd := exec.Command(path, "--config.file="+file, "--storage.tsdb.path="+filepath.Join(dir, "data"), "--web.listen-address="+addr, "--log.level=warn")
 	cmd.Stdout, cmd.Stderr = &said, &said
@@ -97,17 +101,6 @@ func Start(t testing.TB, rules []string, scrapes ...Scrape) *Server {
 		return err == nil
 	})
 	return s
-}
-
-// freeAddress returns an address on loopback that is free at the moment.
-func freeAddress(t testing.TB) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = l.Close() }() // Prometheus takes it
-	return l.Addr().String()
 }
 
 // patience is how long something may take that must come.

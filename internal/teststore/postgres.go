@@ -56,10 +56,10 @@ func StartPostgres(t testing.TB, args ...string) *Postgres {
 	if out, err := initdb.CombinedOutput(); err != nil {
 		t.Fatalf("making a database: %v\n%s", err, out)
 	}
-	port := freePort(t)
-	p := &Postgres{Addr: local(port)}
+	addr, host, port := freeAddr(t)
+	p := &Postgres{Addr: addr}
 	p.process = process{t: t, attr: attr, signal: syscall.SIGINT, args: append([]string{filepath.Join(bin, "postgres"), "-D", data,
-		"-c", "listen_addresses=127.0.0.1", "-c", "port=" + strconv.Itoa(port), "-c", "unix_socket_directories=", "-c", "fsync=off", "-c", "max_connections=200"}, args...)}
+		"-c", "listen_addresses=" + host, "-c", "port=" + port, "-c", "unix_socket_directories=", "-c", "fsync=off", "-c", "max_connections=200"}, args...)}
 	p.ready = func() error {
 		conn, err := pgx.Connect(context.Background(), p.url(Admin, AdminPassword, "postgres"))
 		if err == nil {

@@ -5,7 +5,6 @@ import (
 	"net"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -22,10 +21,10 @@ type Redis struct {
 // StartRedis starts one with these arguments beside its own.
 func StartRedis(t testing.TB, args ...string) *Redis {
 	t.Helper()
-	port := freePort(t)
-	r := &Redis{Addr: local(port)}
+	addr, host, port := freeAddr(t)
+	r := &Redis{Addr: addr}
 	r.process = process{t: t, attr: attributes(), signal: syscall.SIGTERM, args: append([]string{"redis-server",
-		"--bind", "127.0.0.1", "--port", strconv.Itoa(port), "--dir", tempDir(t), "--save", "", "--appendonly", "no"}, args...)}
+		"--bind", host, "--port", port, "--dir", tempDir(t), "--save", "", "--appendonly", "no"}, args...)}
 	r.ready = func() error { return answers(r.Addr, "PING", "+PONG", "-NOAUTH", "-DENIED") }
 	r.Start()
 	t.Cleanup(r.Kill)
@@ -36,10 +35,10 @@ func StartRedis(t testing.TB, args ...string) *Redis {
 // files.
 func StartRedisTLS(t testing.TB, certFile, keyFile string) *Redis {
 	t.Helper()
-	port := freePort(t)
-	r := &Redis{Addr: local(port)}
+	addr, host, port := freeAddr(t)
+	r := &Redis{Addr: addr}
 	r.process = process{t: t, attr: attributes(), signal: syscall.SIGTERM, args: []string{"redis-server",
-		"--bind", "127.0.0.1", "--port", "0", "--tls-port", strconv.Itoa(port), "--tls-cert-file", certFile, "--tls-key-file", keyFile,
+		"--bind", host, "--port", "0", "--tls-port", port, "--tls-cert-file", certFile, "--tls-key-file", keyFile,
 		"--tls-auth-clients", "no", "--dir", tempDir(t), "--save", ""}}
 	r.ready = func() error {
 		conn, err := net.DialTimeout("tcp", r.Addr, time.Second)
@@ -83,7 +82,8 @@ func answers(addr, line string, want ...string) error {
 func StartCluster(t testing.TB) *Redis {
 	t.Helper()
 	// The bus of a Cluster has the port 10000 further on, unless it is told.
-	r := StartRedis(t, "--cluster-enabled", "yes", "--cluster-config-file", "nodes.conf", "--cluster-port", strconv.Itoa(freePort(t)))
+	_, _, bus := freeAddr(t)
+	r := StartRedis(t, "--cluster-enabled", "yes", "--cluster-config-file", "nodes.conf", "--cluster-port", bus)
 	r.Say("CLUSTER ADDSLOTSRANGE 0 16383")
 	await(t, func() error {
 		answer, err := say(r.Addr, "CLUSTER INFO")
@@ -98,14 +98,14 @@ func StartCluster(t testing.TB) *Redis {
 // StartSentinel starts a Sentinel that watches master under the name "primary".
 func StartSentinel(t testing.TB, master *Redis) *Redis {
 	t.Helper()
-	port := freePort(t)
+	addr, host, port := freeAddr(t)
 	file := filepath.Join(tempDir(t), "sentinel.conf")
-	host, masterPort, _ := strings.Cut(master.Addr, ":")
-	text := fmt.Sprintf("bind 127.0.0.1\nport %d\nsentinel monitor primary %s %s 1\nsentinel down-after-milliseconds primary 1000\n", port, host, masterPort)
+	masterHost, masterPort, _ := strings.Cut(master.Addr, ":")
+	text := fmt.Sprintf("bind %s\nport %s\nsentinel monitor primary %s %s 1\nsentinel down-after-milliseconds primary 1000\n", host, port, masterHost, masterPort)
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	s := &Redis{Addr: local(port)}
+	s := &Redis{Addr: addr}
 	s.process = process{t: t, attr: attributes(), signal: syscall.SIGTERM, args: []string{"redis-server", file, "--sentinel"}}
 	s.ready = func() error { return answers(s.Addr, "SENTINEL get-master-addr-by-name primary", "*2") }
 	s.Start()

@@ -13,11 +13,12 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
-	"strconv"
 	"sync"
 	"syscall"
 	"testing"
 	"time"
+
+	"wellkey/internal/testhost"
 )
 
 // patience is how long a server may take to start or to stop.
@@ -132,15 +133,15 @@ func (p *process) send(signal syscall.Signal) {
 	}
 }
 
-// freePort returns a port of loopback that was free just now.
-func freePort(t testing.TB) int {
+// freeAddr returns an address of loopback that is the caller's, and its parts.
+func freeAddr(t testing.TB) (addr, host, port string) {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	addr, err := testhost.Addr()
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
+	host, port, _ = net.SplitHostPort(addr)
+	return addr, host, port
 }
 
 // tempDir makes a directory that another user may own, below which t.TempDir
@@ -158,8 +159,6 @@ func tempDir(t testing.TB) string {
 	})
 	return dir
 }
-
-func local(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) }
 
 // say sends a line to a Redis and returns the first line of its answer.
 func say(addr, line string) (string, error) {

@@ -17,6 +17,7 @@ import (
 	"wellkey/internal/fleetsim"
 	"wellkey/internal/testca"
 	"wellkey/internal/testdns"
+	"wellkey/internal/testhost"
 	"wellkey/registrar/fleetapi"
 )
 
@@ -30,7 +31,7 @@ const (
 type Config struct {
 	Domain string
 	Dir    string // for settings files, credentials and wellkey's data; must exist
-	Host   string // a loopback address for wellkey's listeners; "" = 127.0.0.1
+	Host   string // a loopback address for wellkey's listeners; "" = one that nobody else has
 	Files  bool   // the certificate comes from files that Signer made, and there is no CA: quicker
 
 	Profiles []testca.Profile // that the CA offers; none = those of Let's Encrypt
@@ -63,7 +64,7 @@ func Start(c Config) (*World, error) {
 	w := &World{Domain: c.Domain, host: c.Host, dir: c.Dir, formerRoots: c.FormerRoots,
 		DataDir: filepath.Join(c.Dir, "data"), CredentialsFile: filepath.Join(c.Dir, "credentials.yaml")}
 	if w.host == "" {
-		w.host = "127.0.0.1"
+		w.host = testhost.New()
 	}
 	if err := errors.Join(w.pickPorts(), w.start(c)); err != nil {
 		return nil, errors.Join(err, w.Close())
@@ -83,7 +84,7 @@ func (w *World) start(c Config) (err error) {
 			roots["probe-roots.pem"] = w.RootsPEM()
 		}
 	} else {
-		w.CA, err = testca.Start(testca.Config{Addr: c.CAAddr, Profiles: c.Profiles, HTTPPort: portOf(w.HTTPAddr), TLSPort: portOf(w.HTTPSAddr), DNS: w.DNS.Addr()})
+		w.CA, err = testca.Start(testca.Config{Addr: c.CAAddr, Profiles: c.Profiles, HTTPPort: testhost.Port(w.HTTPAddr), TLSPort: testhost.Port(w.HTTPSAddr), DNS: w.DNS.Addr()})
 		if err == nil {
 			roots["acme-roots.pem"], roots["probe-roots.pem"] = w.CA.APIRootsPEM(), w.RootsPEM()
 		}
@@ -156,15 +157,11 @@ func (w *World) Close() error {
 // pickPorts chooses free ports for wellkey, which the CA must know before
 // wellkey binds them.
 func (w *World) pickPorts() error {
-	for _, addr := range []*string{&w.HTTPAddr, &w.HTTPSAddr, &w.AdminAddr} {
-		l, err := net.Listen("tcp", net.JoinHostPort(w.host, "0"))
-		if err != nil {
-			return fmt.Errorf("choosing a port: %w", err)
-		}
-		defer l.Close() // not before all are chosen, so that they differ
-		*addr = l.Addr().String()
+	addrs, err := testhost.Addrs(w.host, 3)
+	if err == nil {
+		w.HTTPAddr, w.HTTPSAddr, w.AdminAddr = addrs[0], addrs[1], addrs[2]
 	}
-	return nil
+	return err
 }
 
 // Environ returns the environment of a wellkey in this world: ordinary settings,
@@ -181,8 +178,8 @@ func (w *World) Environ(more ...string) []string {
 		"TESLA_AUTH_URL":      w.Tesla.AuthURL(),
 		"PROBE_RESOLVERS":     w.DNS.Addr(),
 		"PROBE_ROOTS":         filepath.Join(w.dir, "probe-roots.pem"),
-		"PROBE_PORT":          strconv.Itoa(portOf(w.HTTPSAddr)),
-		"PROBE_HTTP_PORT":     strconv.Itoa(portOf(w.HTTPAddr)),
+		"PROBE_PORT":          strconv.Itoa(testhost.Port(w.HTTPSAddr)),
+		"PROBE_HTTP_PORT":     strconv.Itoa(testhost.Port(w.HTTPAddr)),
 		"PROBE_ALLOW_PRIVATE": "true",
 		"LOG_FORMAT":          "json",
 	}
@@ -232,10 +229,4 @@ func (w *World) dial(ctx context.Context, network, _ string) (net.Conn, error) {
 func (w *World) Registered(region fleetapi.Region) string {
 	account, _ := w.Tesla.Account(region, w.Domain)
 	return account.PublicKey
-}
-
-func portOf(addr string) int {
-	_, port, _ := net.SplitHostPort(addr)
-	n, _ := strconv.Atoi(port) // it comes from a listener
-	return n
 }

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -21,6 +20,7 @@ import (
 
 	"wellkey/internal/secret"
 	"wellkey/internal/testca"
+	"wellkey/internal/testnet"
 	"wellkey/server/certs"
 )
 
@@ -252,9 +252,7 @@ func TestFailuresOfTheWorld(t *testing.T) {
 	t.Run("ports are not forwarded", func(t *testing.T) {
 		t.Parallel()
 		r := newRig(t, "closed.test", testca.Config{})
-		closed := listen(t)
-		port := closed.Addr().(*net.TCPAddr).Port
-		_ = closed.Close()
+		port, _ := testnet.Ports(t, "127.0.0.1")
 		r.ca.SetPorts(port, port)
 		cfg := r.config(t)
 		cfg.TLSAddr = nil // Pebble calls a closed TLS port "unauthorized"

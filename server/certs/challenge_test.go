@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"wellkey/internal/testca"
+	"wellkey/internal/testnet"
 )
 
 // TestOneOrderAnAttempt: an attempt whose challenge fails costs one order and one
@@ -23,9 +24,7 @@ func TestOneOrderAnAttempt(t *testing.T) {
 		}
 		return false
 	})
-	closed := listen(t)
-	port := closed.Addr().(*net.TCPAddr).Port
-	_ = closed.Close()
+	port, _ := testnet.Ports(t, "127.0.0.1")
 	r.ca.SetPorts(port, port) // nothing reaches us
 	m := r.start(t, r.config(t))
 	begin, d := r.now(), m.settle(t)
@@ -49,9 +48,7 @@ func TestOneOrderAnAttempt(t *testing.T) {
 // attempt finds out, and the renewal begins with what worked.
 func TestOtherChallengeTheNextTime(t *testing.T) {
 	t.Parallel()
-	closed := listen(t)
-	port := closed.Addr().(*net.TCPAddr).Port
-	_ = closed.Close()
+	port, _ := testnet.Ports(t, "127.0.0.1")
 	for name, ports := range map[string]func(http, tls int) (int, int){
 		"only 80":  func(http, _ int) (int, int) { return http, port },
 		"only 443": func(_, tls int) (int, int) { return port, tls },
