@@ -204,6 +204,9 @@ func (c *CA) Close() error {
 func (c *CA) SetPorts(httpPort, tlsPort int) {
 	c.withManners(func() {
 		validator := va.New(c.quiet, httpPort, tlsPort, true, c.cfg.DNS, c.db)
+		if c.cfg.DNS != "" {
+			patient(validator)
+		}
 		// No Retry-After on pending orders: clients poll at their own, quicker, pace.
 		front := wfe.New(c.quiet, c.db, validator, c.ca, []string{"pebble.test"}, true, len(c.cfg.EAB) > 0, 0, 0)
 		handler := front.Handler()

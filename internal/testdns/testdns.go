@@ -9,6 +9,7 @@ import (
 	"net"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/miekg/dns"
 )
@@ -39,6 +40,10 @@ type fault struct {
 	cut   bool
 }
 
+// patience is how long a client over TCP may take to send its query, where many
+// tests share few processors.
+const patience = time.Minute
+
 // Start listens on a free port of 127.0.0.1 and answers until Close.
 func Start() (*Server, error) { return StartAt("127.0.0.1:0") }
 
@@ -58,7 +63,7 @@ func StartAt(addr string) (*Server, error) {
 	started := make(chan struct{}, 2)
 	notify := func() { started <- struct{}{} }
 	s.servers = []*dns.Server{
-		{Listener: tcp, Handler: dns.HandlerFunc(s.serve), NotifyStartedFunc: notify},
+		{Listener: tcp, Handler: dns.HandlerFunc(s.serve), NotifyStartedFunc: notify, ReadTimeout: patience},
 		{PacketConn: udp, Handler: dns.HandlerFunc(s.serve), NotifyStartedFunc: notify},
 	}
 	for _, server := range s.servers {
