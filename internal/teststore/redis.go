@@ -84,6 +84,8 @@ func StartCluster(t testing.TB) *Redis {
 	// The bus of a Cluster has the port 10000 further on, unless it is told.
 	_, _, bus := freeAddr(t)
 	r := StartRedis(t, "--cluster-enabled", "yes", "--cluster-config-file", "nodes.conf", "--cluster-port", bus)
+	host, _, _ := strings.Cut(r.Addr, ":")
+	r.Say("CONFIG SET cluster-announce-ip " + host) // else it is whence clients come
 	r.Say("CLUSTER ADDSLOTSRANGE 0 16383")
 	await(t, func() error {
 		answer, err := say(r.Addr, "CLUSTER INFO")
