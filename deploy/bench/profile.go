@@ -16,6 +16,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"wellkey/internal/testhost"
 )
 
 // costs are what wellkey's processor time goes into, by scenario.
@@ -88,7 +90,7 @@ func (b *bench) profile(ctx context.Context, top string, stdout io.Writer) error
 // launchProfiled starts the wellkey that gives profiles at an address, and waits until
 // it has nothing else to do. The caller stops it.
 func (s *stage) launchProfiled(ctx context.Context) (r *running, address string, err error) {
-	if address, err = freeAddr(); err != nil {
+	if address, err = testhost.Addr(); err != nil {
 		return nil, "", err
 	}
 	cmd := exec.Command(s.deed.programs.profiled, address, "serve")
