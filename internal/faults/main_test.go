@@ -23,6 +23,9 @@ import (
 const inNamespace = "WELLKEY_FAULTS_NAMESPACE"
 
 func TestMain(m *testing.M) {
+	if dir := os.Getenv(writesInto); dir != "" {
+		os.Exit(writeUntilKilled(dir))
+	}
 	if os.Getenv(inNamespace) == "" {
 		os.Exit(enterNamespace())
 	}
