@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"unicode"
+	"wellkey/internal/phrase"
 )
 
 //go:embed page
@@ -74,7 +75,7 @@ func (a *Admin) status(w http.ResponseWriter, r *http.Request) {
 	}
 	h.Set("Content-Type", "application/json")
 	w.WriteHeader(code)
-	_, _ = w.Write(append(body, '\n')) // the visitor is gone, if this fails
+	_, _ = w.Write(append(phrase.PlainJSON(body), '\n')) // the visitor is gone, if this fails
 }
 
 // write draws into memory first, so that a visitor gets a whole page or an error.

@@ -1,11 +1,13 @@
 package cli
 
 import (
+	"bytes"
 	"encoding/json"
 	"io"
 	"strings"
 
 	"wellkey/internal/finding"
+	"wellkey/internal/phrase"
 	"wellkey/internal/tty"
 )
 
@@ -37,8 +39,13 @@ func pad(text string, width int) string {
 
 // printJSON prints v for machines.
 func printJSON(w io.Writer, v any) error {
-	encoder := json.NewEncoder(w)
+	var text bytes.Buffer
+	encoder := json.NewEncoder(&text)
 	encoder.SetIndent("", "  ")
 	encoder.SetEscapeHTML(false) // nobody puts it into a page, and links stay readable
-	return encoder.Encode(v)
+	if err := encoder.Encode(v); err != nil {
+		return err
+	}
+	_, err := w.Write(phrase.PlainJSON(text.Bytes()))
+	return err
 }

@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"slices"
 	"time"
@@ -199,9 +198,7 @@ func (r *rotation) showStatus(asJSON bool) error {
 		code = exitCode(exitUndecided)
 	}
 	if asJSON {
-		encoder := json.NewEncoder(r.process.Stdout)
-		encoder.SetIndent("", "  ")
-		if err := encoder.Encode(r.view(phase)); err != nil {
+		if err := printJSON(r.process.Stdout, r.view(phase)); err != nil {
 			return fmt.Errorf("printing the status: %w", err)
 		}
 		return code

@@ -20,6 +20,7 @@ import (
 	"wellkey/internal/admin"
 	"wellkey/internal/config"
 	"wellkey/internal/finding"
+	"wellkey/internal/phrase"
 	"wellkey/internal/tty"
 	"wellkey/internal/webconfig"
 	"wellkey/registrar"
@@ -64,7 +65,7 @@ not run, 2 wrong usage or settings, 3 nothing is wrong, but it is not there yet.
 				return err
 			}
 			if asJSON {
-				_, err := p.Stdout.Write(body)
+				_, err := p.Stdout.Write(phrase.PlainJSON(body)) // somebody else may have answered
 				return cmp.Or(err, ended(statusExit(status)))
 			}
 			out := tty.New(p.Stdout, p.Environ)

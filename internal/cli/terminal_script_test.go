@@ -2,6 +2,7 @@ package cli_test
 
 import (
 	"bytes"
+	"errors"
 	"io"
 	"os/exec"
 	"strconv"
@@ -34,7 +35,8 @@ func cmdTerminal(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	ts.Check(ts.Exec("env", "-0")) // testscript tells its environment to programs only
 	environ := strings.Split(strings.Trim(ts.ReadFile("stdout"), "\x00"), "\x00")
-	shown, code := onTerminal(ts, environ, typed, path, args[1:])
+	shown, code, err := onTerminal(ts.Getenv("WORK"), environ, typed, path, args[1:])
+	ts.Check(err)
 	_, err = ts.Stdout().Write(shown)
 	ts.Check(err)
 	if code != want {
@@ -42,21 +44,23 @@ func cmdTerminal(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// onTerminal runs a program to its end and returns all that it showed.
-func onTerminal(ts *testscript.TestScript, environ []string, typed, path string, args []string) (shown []byte, code int) {
+// onTerminal runs a program in a directory to its end, and returns all that it showed.
+func onTerminal(dir string, environ []string, typed, path string, args []string) (shown []byte, code int, err error) {
 	ours, program, err := openTerminal()
-	ts.Check(err)
+	if err != nil {
+		return nil, 0, err
+	}
 	defer func() { _ = ours.Close() }() // all was read
 	cmd := exec.Command(path, args...)
-	cmd.Dir = ts.Getenv("WORK")
+	cmd.Dir = dir
 	cmd.Env = environ
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = program, program, program
-	ts.Check(cmd.Start())
-	ts.Check(program.Close()) // so that reading ends when the program does
+	if err := errors.Join(cmd.Start(), program.Close()); err != nil { // closed, so that reading ends when the program does
+		return nil, 0, err
+	}
 	_, err = io.WriteString(ours, typed)
-	ts.Check(err)
 	var out bytes.Buffer
 	_, _ = io.Copy(&out, ours) // ends with EIO: nobody holds the other end
 	_ = cmd.Wait()             // an exit code other than 0 is asked for
-	return out.Bytes(), cmd.ProcessState.ExitCode()
+	return out.Bytes(), cmd.ProcessState.ExitCode(), err
 }

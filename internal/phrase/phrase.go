@@ -3,10 +3,12 @@
 package phrase
 
 import (
+	"bytes"
 	"fmt"
 	"strconv"
 	"strings"
 	"unicode"
+	"unicode/utf16"
 	"unicode/utf8"
 )
 
@@ -65,6 +67,31 @@ func Plain(text string) string {
 		text = text[size:]
 	}
 	return b.String()
+}
+
+// PlainJSON returns JSON with everything escaped that Plain escapes, so that it says
+// the same and plays with no terminal: encoders let much of that pass.
+func PlainJSON(data []byte) []byte {
+	odd := func(r rune) bool { return r != '\n' && r != '\t' && !unicode.IsPrint(r) }
+	if !bytes.ContainsFunc(data, odd) && utf8.Valid(data) {
+		return data
+	}
+	plain := make([]byte, 0, len(data)+64)
+	for len(data) > 0 {
+		r, size := utf8.DecodeRune(data)
+		switch {
+		case r == utf8.RuneError && size == 1:
+			plain = append(plain, `\ufffd`...)
+		case odd(r):
+			for _, unit := range utf16.AppendRune(nil, r) {
+				plain = fmt.Appendf(plain, `\u%04x`, unit)
+			}
+		default:
+			plain = append(plain, data[:size]...)
+		}
+		data = data[size:]
+	}
+	return plain
 }
 
 // Quote returns what a stranger said as it may be shown: between quotes, with

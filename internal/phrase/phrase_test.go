@@ -1,6 +1,8 @@
 package phrase_test
 
 import (
+	"encoding/json"
+	"reflect"
 	"testing"
 
 	"go.uber.org/goleak"
@@ -67,6 +69,23 @@ func TestPlain(t *testing.T) {
 		}
 		if again := phrase.Plain(phrase.Plain(text)); again != want {
 			t.Errorf("twice: %q", again)
+		}
+	}
+}
+
+// TestPlainJSON: what is escaped says the same, and what was plain stays as it is.
+func TestPlainJSON(t *testing.T) {
+	for text, want := range map[string]string{
+		"{\n\t\"a\": \"é ✓\"}\n": "{\n\t\"a\": \"é ✓\"}\n", `"\u001b"`: `"\u001b"`,
+		"\"\u202e\u2028\u009b\x7f\u00a0\"": `"\u202e\u2028\u009b\u007f\u00a0"`, "\"\U000e0001\"": `"\udb40\udc01"`, "\"\xff\ufffd\"": "\"\\ufffd\ufffd\"",
+	} {
+		got := phrase.PlainJSON([]byte(text))
+		if string(got) != want {
+			t.Errorf("PlainJSON(%q) = %q, want %q", text, got, want)
+		}
+		var before, after any
+		if json.Unmarshal([]byte(text), &before) != nil || json.Unmarshal(got, &after) != nil || !reflect.DeepEqual(before, after) {
+			t.Errorf("PlainJSON(%q) says %v, want %v", text, after, before)
 		}
 	}
 }
