@@ -127,30 +127,96 @@ func TestFloodsOfFrames(t *testing.T) {
 	}
 }
 
-// Questions whose answers nobody reads end the connection before many are held.
-func TestUnreadAnswers(t *testing.T) {
-	for name, question := range map[string]func(f *framed) error{
-		"PING":     func(f *framed) error { return f.WritePing(false, [8]byte{}) },
-		"SETTINGS": func(f *framed) error { return f.WriteSettings() },
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			config, certs := configure(t)
-			s := start(t, config)
-			// net/http ends some of them before we do, where it has queued too much.
-			await(t, "that one is counted", func() bool {
-				f := frame(t, s, certs)
-				err := question(f)
-				for err == nil { // until the buffers of both kernels are full, some megabytes
-					err = question(f)
-				}
-				if !closed(err) {
-					t.Fatal(err)
-				}
-				return series(t, registryOf(config))[`wellkey_connections_displaced_total{listener=https,state=unread}`] > 0
-			})
-		})
+// pings returns a record full of questions.
+func pings(t testing.TB) []byte {
+	t.Helper()
+	var all bytes.Buffer
+	framer := http2.NewFramer(&all, nil)
+	for range pingsInRecord {
+		must(t, framer.WritePing(false, [8]byte{}))
 	}
+	return all.Bytes()
+}
+
+// pingsInRecord are less than 16 kB of them.
+const pingsInRecord = 900
+
+// A narrow listener takes and sends little that nobody has read.
+type narrow struct{ net.Listener }
+
+func (n narrow) Accept() (net.Conn, error) {
+	conn, err := n.Listener.Accept()
+	if err == nil {
+		err = errors.Join(conn.(*net.TCPConn).SetWriteBuffer(16<<10), conn.(*net.TCPConn).SetReadBuffer(16<<10))
+	}
+	return conn, err
+}
+
+// narrowly starts a server that gives who reads nothing so long.
+func narrowly(t *testing.T, config server.Config, patience time.Duration) *server.Server {
+	t.Helper()
+	s := newServer(t, config)
+	s.SetWriteTimeout(patience)
+	s.SetIdle(time.Hour) // questions keep no connection from being idle
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	must(t, err)
+	s.Inherit("https", narrow{listener})
+	run(t, s)
+	return s
+}
+
+// Questions are not read on while their answers are not, and once those are, all of
+// them are answered.
+func TestUnreadAnswers(t *testing.T) {
+	t.Parallel()
+	config, certs := configure(t)
+	s := narrowly(t, config, time.Minute)
+	f, record := frame(t, s, certs), pings(t)
+	full, asked := make(chan struct{}), make(chan int, 1)
+	go func() { // until the buffers of both kernels are full
+		for n := pingsInRecord; ; n += pingsInRecord {
+			if _, err := f.conn.Write(record); err != nil {
+				t.Error(err)
+			}
+			select {
+			case <-full:
+				asked <- n
+				return
+			default:
+			}
+		}
+	}()
+	await(t, "that nothing more is read", func() bool { return s.HeldUp() == 1 })
+	close(full)
+	want := 0
+	for got := 0; want == 0 || got < want; {
+		frame, err := f.ReadFrame()
+		must(t, err)
+		if ping, ok := frame.(*http2.PingFrame); ok && ping.IsAck() {
+			got++
+		}
+		if want == 0 && len(asked) > 0 {
+			want = <-asked
+		}
+	}
+}
+
+// Who reads no answers at all is given up after a while.
+func TestNeverRead(t *testing.T) {
+	t.Parallel()
+	config, certs := configure(t)
+	s := narrowly(t, config, time.Second)
+	f, record := frame(t, s, certs), pings(t)
+	_, err := f.conn.Write(record)
+	for err == nil {
+		_, err = f.conn.Write(record)
+	}
+	if !closed(err) {
+		t.Fatal(err)
+	}
+	await(t, "that it is counted", func() bool {
+		return series(t, registryOf(config))[`wellkey_connections_displaced_total{listener=https,state=unread}`] == 1
+	})
 }
 
 // Requests whose answers nobody lets pass are held for so many connections only.

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"wellkey/server/peer"
@@ -29,7 +30,8 @@ type connections struct {
 	refused           func(reason string) // told of each; must not block
 	displaced         func(what string)   // the same
 	began             time.Time
-	crowd             int // see crowd
+	crowd             int          // see crowd
+	unread            atomic.Int64 // see mostUnread
 
 	mu       sync.Mutex
 	open     []*held                   // guarded by mu

@@ -28,7 +28,8 @@ const (
 	lostFresh   = "unserved"
 	lostIdle    = "idle"
 	lostStalled = "stalled"
-	lostUnread  = "unread" // whoever asks more and more and reads nothing loses it at once; see held.Read
+	lostReset   = "reset"  // who takes back all that it asks for; see takenBack
+	lostUnread  = "unread" // who went on asking, and read nothing until the deadline, or was one of too many; see held.Read
 )
 
 // crowd is how many requests may wait for their clients to read the answers, over all

@@ -11,7 +11,7 @@ import (
 )
 
 // handshakeReasons are the label values of failed TLS handshakes.
-var handshakeReasons = []string{"eof", "timeout", "not_tls", "unsupported", "no_certificate", "client_alert", "busy", "other"}
+var handshakeReasons = []string{"eof", "timeout", "not_tls", "unsupported", "no_certificate", "client_alert", "busy", "too_long", "other"}
 
 // newErrorLog returns the logger that net/http complains to. Most of its lines
 // are made by strangers: failed handshakes are counted, and any line is logged at
@@ -63,6 +63,8 @@ func handshakeReason(text string) string {
 		return "client_alert"
 	case strings.HasSuffix(text, errBusy.Error()):
 		return "busy"
+	case strings.HasSuffix(text, errLongHello.Error()):
+		return "too_long"
 	case has("no certificate"):
 		return "no_certificate"
 	case has("does not look like a TLS handshake"), has("HTTP request to an HTTPS server"):

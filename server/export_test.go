@@ -53,6 +53,36 @@ func (s *Server) Crowd(most int) {
 	s.https.open.crowd = most + runtime.NumGoroutine()
 }
 
+// SetWriteTimeout sets how long a client of HTTP/2 on the HTTPS listener may take
+// to read some of its answers.
+func (s *Server) SetWriteTimeout(d time.Duration) { s.https.server.HTTP2.WriteByteTimeout = d }
+
+// HeldUp returns how many connections of the HTTPS listener are not read until what
+// is written has been read.
+func (s *Server) HeldUp() (n int) {
+	s.https.open.mu.Lock()
+	defer s.https.open.mu.Unlock()
+	for _, h := range s.https.open.open {
+		if h.waits.Load() != nil {
+			n++
+		}
+	}
+	return n
+}
+
+// Hold returns conn as one that c counts and reads from, and MostAhead is what is
+// read of it while one write hangs.
+func (c Connections) Hold(conn net.Conn) net.Conn {
+	h := hold(conn)
+	c.connections.admit(h, netip.Prefix{}, 0)
+	return h
+}
+
+const (
+	MostAhead = mostAhead
+	MostEarly = mostEarly
+)
+
 // LimitHTTPClient sets how many connections of one client the HTTP listener holds
 // open.
 func (s *Server) LimitHTTPClient(most int) { s.http.open.perAddress = most }

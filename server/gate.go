@@ -186,6 +186,7 @@ func (g *gate) pass(base *held) {
 // connection as it is ours, or what carries it elsewhere; or neither.
 func (g *gate) identify(base *held) (conn net.Conn, carry func()) {
 	s := g.listener.owner
+	base.early = mostEarly
 	_ = base.SetReadDeadline(time.Now().Add(s.patience))
 	client := &replayed{Conn: base}
 	if s.config.ProxyProtocol && g.listener.trusts(base) {
@@ -200,6 +201,7 @@ func (g *gate) identify(base *held) (conn net.Conn, carry func()) {
 		}
 	}
 	if g.listener.tls == nil || s.passthrough == nil {
+		base.early = -1
 		_ = base.SetReadDeadline(time.Time{})
 		return client, nil
 	}
@@ -207,7 +209,7 @@ func (g *gate) identify(base *held) (conn net.Conn, carry func()) {
 	_ = base.SetReadDeadline(time.Time{})
 	client.read = read
 	var broken net.Error
-	if errors.As(err, &broken) || errors.Is(err, io.EOF) {
+	if errors.As(err, &broken) || errors.Is(err, io.EOF) || errors.Is(err, errLongHello) {
 		g.listener.complain(client, err)
 		return nil, nil
 	}
@@ -233,6 +235,8 @@ func (g *gate) secure(conn net.Conn) net.Conn {
 		return conn
 	}
 	secured := tls.Server(conn, g.listener.tls)
+	base := heldOf(conn)
+	base.early = mostEarly
 	by := time.Now().Add(g.listener.owner.patience)
 	_ = conn.SetDeadline(by)
 	if err := secured.HandshakeContext(g.ctx); err != nil {
@@ -244,6 +248,7 @@ func (g *gate) secure(conn net.Conn) net.Conn {
 		g.listener.complain(conn, err)
 		return nil
 	}
+	base.early = -1
 	protocol := secured.ConnectionState().NegotiatedProtocol
 	http1 := protocol == "" || protocol == "http/1.1"
 	if http1 && !reads {

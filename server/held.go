@@ -4,6 +4,8 @@ import (
 	"errors"
 	"io"
 	"net"
+	"os"
+	"runtime"
 	"sync/atomic"
 )
 
@@ -17,19 +19,24 @@ type held struct {
 	active atomic.Bool   // a request is being answered; else its client is waited for
 	since  atomic.Int64  // when that began, by the clock of connections
 	writes atomic.Uint32 // begun and ended: odd while one is under way
+	wrote  atomic.Uint32 // bytes, which may overflow
 	turn   atomic.Pointer[line]
-	by     atomic.Pointer[connections] // which count it; nil: none do
+	by     atomic.Pointer[connections]   // which count it; nil: none do
+	reset  atomic.Int32                  // requests that were taken back, see takenBack
+	told   atomic.Bool                   // that nobody reads the answers
+	waits  atomic.Pointer[chan struct{}] // of Read, for the end of the write that is under way; nil: it does not
 
 	// These are for Read alone.
-	behind uint32 // the write that was under way
-	ahead  int    // what was read since then
+	seen  uint32 // what wrote was
+	ahead int    // what was read beyond what was written, since there was nothing to write
+	early int    // what may still be read before the handshake is done; negative: any
 
 	// These are guarded by the mu of those.
 	place int      // in open
 	of    *visitor // nil: it counts for nobody
 }
 
-func hold(conn net.Conn) *held { return &held{Conn: conn} }
+func hold(conn net.Conn) *held { return &held{Conn: conn, early: -1} }
 
 // heldOf returns what is held beneath conn, nil if nothing is.
 func heldOf(conn net.Conn) *held {
@@ -45,32 +52,101 @@ func heldOf(conn net.Conn) *held {
 	}
 }
 
-// mostAhead is how many bytes a client may send while one write to it hangs. Frames
-// of HTTP/2 that want an answer, such as PING, are few bytes, and net/http holds up to
-// 10,000 of the answers that nobody reads, which is a megabyte for each connection.
+// mostAhead is how many bytes are read beyond those that are written, while a write is
+// under way. Frames of HTTP/2 that want an answer, such as PING, are few bytes, and
+// net/http holds up to 10,000 of the answers that nobody reads, which is a megabyte
+// for each connection. What comes beyond it waits in the kernel, and soon at the
+// client.
 const mostAhead = 4 << 10
 
-// errUnread is of a client that says more and more and reads no answer.
-var errUnread = errors.New("the client reads no answers")
+// mostBurst is how many bytes are read until those have a chance to write who have
+// something to write: what comes at once may keep them from it for milliseconds.
+const mostBurst = 32 << 10
+
+// mostUnread is how many connections of a listener may wait for their clients to read
+// on. Of one of them net/http holds up to 230 kB: 3,000 answers, to what was in a
+// burst and the rest of its last record.
+const mostUnread = 64
+
+// errUnread ends one that is too many of those.
+var errUnread = errors.New("too many clients ask and read no answers")
+
+// mostEarly is how many bytes are read before the handshake is done: a record (RFC
+// 8446, section 5.1). A ClientHello has some 2 kB, even twice, but may claim 64 kB,
+// which crypto/tls holds until the last of them has come.
+const mostEarly = 16 << 10
+
+// errLongHello ends a handshake in which the client says too much.
+var errLongHello = errors.New("the client says too much before the handshake is done")
 
 // Read implements net.Conn. Who waits for a client has no turn meanwhile.
 func (h *held) Read(b []byte) (int, error) {
 	h.leave()
-	n, err := h.Conn.Read(b)
-	writes := h.writes.Load()
-	if writes&1 == 0 {
+	if h.early >= 0 {
+		if h.early == 0 {
+			return 0, errLongHello
+		}
+		n, err := h.Conn.Read(b[:min(len(b), h.early)])
+		h.early -= n
 		return n, err
 	}
-	if writes != h.behind {
-		h.behind, h.ahead = writes, 0
+	if c := h.by.Load(); c == nil || !c.stalls {
+		return h.Conn.Read(b)
 	}
+	room, err := h.room()
+	if err != nil {
+		return 0, err
+	}
+	n, err := h.Conn.Read(b[:min(len(b), room)])
 	h.ahead += n
-	if c := h.by.Load(); h.ahead > mostAhead && c != nil && c.stalls {
-		c.displaced(lostUnread)
-		_ = h.Conn.Close() // whoever writes finds out
-		return 0, errUnread
-	}
 	return n, err
+}
+
+// room returns how much may be read, once that is more than nothing.
+func (h *held) room() (int, error) {
+	for {
+		wrote := h.wrote.Load()
+		h.ahead = max(0, h.ahead-int(wrote-h.seen))
+		h.seen = wrote
+		writes := h.writes.Load()
+		switch underWay := writes&1 == 1; {
+		case underWay && h.ahead < mostAhead:
+			return mostAhead - h.ahead, nil
+		case underWay:
+			if err := h.wait(writes); err != nil {
+				return 0, err
+			}
+		case h.ahead < mostBurst:
+			return mostBurst - h.ahead, nil
+		default:
+			runtime.Gosched() // whoever has something to write begins
+			if h.writes.Load() == writes {
+				h.ahead = 0 // nobody has
+			}
+		}
+	}
+}
+
+// wait returns when that of the writes has ended, which it does by its deadline at the
+// latest.
+func (h *held) wait(writes uint32) error {
+	c := h.by.Load()
+	if c == nil {
+		return nil // it is about to be closed
+	}
+	defer c.unread.Add(-1)
+	if c.unread.Add(1) > mostUnread {
+		h.lostUnread(c)
+		_ = h.Conn.Close() // whoever writes finds out
+		return errUnread
+	}
+	over := make(chan struct{})
+	h.waits.Store(&over)
+	if h.writes.Load() == writes {
+		<-over
+	}
+	h.waits.Store(nil)
+	return nil
 }
 
 // Write implements net.Conn. What is written was worked out.
@@ -78,8 +154,22 @@ func (h *held) Write(b []byte) (int, error) {
 	h.leave()
 	h.writes.Add(1)
 	n, err := h.Conn.Write(b)
+	h.wrote.Add(uint32(n)) // #nosec G115 -- it may overflow
 	h.writes.Add(1)
+	if over := h.waits.Swap(nil); over != nil {
+		if c := h.by.Load(); c != nil && errors.Is(err, os.ErrDeadlineExceeded) {
+			h.lostUnread(c)
+		}
+		close(*over)
+	}
 	return n, err
+}
+
+// lostUnread has c count h as one whose answers nobody reads, once.
+func (h *held) lostUnread(c *connections) {
+	if !h.told.Swap(true) {
+		c.displaced(lostUnread)
+	}
 }
 
 // Close implements net.Conn.

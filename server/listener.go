@@ -116,10 +116,11 @@ func (s *Server) newListener(name, addr string, limits limits) *listener {
 		// "OPTIONS *" is answered like everything else that is not ours.
 		DisableGeneralOptionsHandler: true,
 	}
-	if s.upstream != nil {
-		l.server.ConnContext = func(ctx context.Context, conn net.Conn) context.Context {
-			return context.WithValue(ctx, connKey{}, conn)
+	l.server.ConnContext = func(ctx context.Context, conn net.Conn) context.Context {
+		if _, ok := conn.(*kept); ok {
+			return ctx // neither a websocket nor HTTP/2 comes of it
 		}
+		return context.WithValue(ctx, connKey{}, conn)
 	}
 	return l
 }

@@ -129,7 +129,7 @@ func newMetrics(registerer prometheus.Registerer, on []*listener, fetched *fetch
 		}, []string{"listener", "reason"}),
 		displaced: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "wellkey_connections_displaced_total",
-			Help: "Connections closed in favour of others where too much was held, by what was waited for: a first request (unserved), another one (idle), that an answer is read (stalled, or unread where the client went on asking).",
+			Help: "Connections closed in favour of others where too much was held, by what was waited for: a first request (unserved), another one (idle), that an answer is read (stalled, or unread where the client went on asking); or because the client took back all that it asked for (reset).",
 		}, []string{"listener", "state"}),
 		durations: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name:    "wellkey_http_request_duration_seconds",
@@ -142,7 +142,7 @@ func newMetrics(registerer prometheus.Registerer, on []*listener, fetched *fetch
 		for _, reason := range []string{overTotal, overAddress, overRate} {
 			m.rejected.WithLabelValues(l.name, reason)
 		}
-		for _, state := range []string{lostFresh, lostIdle, lostStalled, lostUnread} {
+		for _, state := range []string{lostFresh, lostIdle, lostStalled, lostUnread, lostReset} {
 			m.displaced.WithLabelValues(l.name, state)
 		}
 		if l.owner.config.ProxyProtocol {

@@ -95,6 +95,10 @@ func (l *listener) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if l.open.stalls && l.owner.passthrough == nil && l.open.relieve() && r.ProtoMajor == 2 {
 		panic(http.ErrAbortHandler) // net/http takes back this request alone
 	}
+	if r.ProtoMajor == 2 && r.Context().Err() != nil {
+		l.takenBack(r)
+		panic(http.ErrAbortHandler) // nobody waits for the answer
+	}
 	chosen := l.routes.choose(true, r)
 	start := time.Now()
 	if l.secured && l.owner.config.HSTS && chosen.route != routeUpstream {
@@ -116,6 +120,21 @@ func (l *listener) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	if code < 0 {
 		panic(http.ErrAbortHandler) // net/http cuts the connection, so that the answer does not look whole
+	}
+}
+
+// mostTakenBack is how many requests a client may take back on one connection before
+// they are begun. net/http has a bound of its own for those that come faster than it
+// begins them.
+const mostTakenBack = 100
+
+// takenBack notes a request that its client has taken back already, and closes the
+// connection of one that does so all the time.
+func (l *listener) takenBack(r *http.Request) {
+	conn, _ := r.Context().Value(connKey{}).(net.Conn)
+	if h := heldOf(conn); h != nil && l.open.stalls && h.reset.Add(1) == mostTakenBack {
+		l.displace(lostReset)
+		_ = h.Conn.Close() // whoever has it finds out
 	}
 }
 

@@ -16,7 +16,6 @@ const earlyAnswer = "Not always found. No answer waits for a body, so it may be 
 
 // accepted are all findings that fail no test. docs/reliability.md has them as a table.
 var accepted = []finding{
-	{"h2spec", "http2/4.2/2", "Not always found. A frame of 16 kB that comes while an answer is being written is taken for questions of a client that reads no answers, so its connection is reset without a word"},
 	{"h2spec", "http2/6.5.3/1", "`net/http` ends a connection whose SETTINGS name the same thing twice"},
 	{"h2spec", "http2/6.9.1/3", earlyAnswer},
 	{"h2spec", "http2/8.1.2.2/1", "`net/http` answers such a field with 400 where it should reset the stream"},

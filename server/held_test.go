@@ -1,0 +1,111 @@
+package server_test
+
+import (
+	"crypto/tls"
+	"io"
+	"net"
+	"testing"
+	"testing/synctest"
+
+	"wellkey/server"
+)
+
+// While a write hangs, so much is read and no more; when it has ended, all is read.
+func TestReadsAhead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		near, far := net.Pipe()
+		defer func() { _ = near.Close(); _ = far.Close() }()
+		held := server.NewConnections(1, 1, 1).Hold(near)
+		written := make(chan error, 1)
+		go func() {
+			_, err := held.Write(make([]byte, 2))
+			written <- err
+		}()
+		_, err := far.Read(make([]byte, 1)) // it is under way
+		must(t, err)
+		const all = 10 * server.MostAhead
+		go func() { _, _ = far.Write(make([]byte, all)) }()
+		read := 0
+		ended := make(chan struct{})
+		go func() {
+			defer close(ended)
+			for buffer := make([]byte, 512); read < all; {
+				n, err := held.Read(buffer)
+				if read += n; err != nil {
+					t.Error(err)
+					return
+				}
+			}
+		}()
+		synctest.Wait()
+		if read != server.MostAhead {
+			t.Errorf("%d bytes are read while an answer is not, want %d", read, server.MostAhead)
+		}
+		_, err = far.Read(make([]byte, 1))
+		must(t, err)
+		must(t, <-written)
+		<-ended
+		if read != all {
+			t.Errorf("%d bytes are read in the end, want %d", read, all)
+		}
+	})
+}
+
+// A connection that is closed keeps nobody waiting.
+func TestReadsAheadUntilClosed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		near, far := net.Pipe()
+		defer func() { _ = far.Close() }()
+		held := server.NewConnections(1, 1, 1).Hold(near)
+		go func() { _, _ = held.Write(make([]byte, 2)) }()
+		_, err := far.Read(make([]byte, 1))
+		must(t, err)
+		go func() { _, _ = far.Write(make([]byte, 2*server.MostAhead)) }()
+		ended := make(chan error)
+		go func() {
+			_, err := io.Copy(io.Discard, held)
+			ended <- err
+		}()
+		synctest.Wait()
+		must(t, held.Close())
+		if err := <-ended; err == nil {
+			t.Error("it was read to an end that never came")
+		}
+	})
+}
+
+// A handshake in which the client says more than any client has to say is ended, and
+// counted, before much of it is held.
+func TestLongHello(t *testing.T) {
+	config, certs := configure(t)
+	s := start(t, config)
+	conn, err := net.Dial("tcp", s.HTTPSAddr())
+	must(t, err)
+	defer func() { _ = conn.Close() }()
+	// A ClientHello of 60,000 bytes, in records of 10,000, of which the last is missing.
+	var hello []byte
+	for n := range 5 {
+		hello = append(hello, 22, 3, 1, 10_000>>8, 10_000&0xff)
+		part := make([]byte, 10_000)
+		if n == 0 {
+			copy(part, []byte{1, 0, (60_000 - 4) >> 8, (60_000 - 4) & 0xff})
+		}
+		hello = append(hello, part...)
+	}
+	if len(hello) < server.MostEarly {
+		t.Fatal("it is not long")
+	}
+	_, _ = conn.Write(hello) // it may be closed before the end
+	await(t, "that it is counted", func() bool {
+		return series(t, registryOf(config))[`wellkey_tls_handshake_errors_total{reason=too_long}`] == 1
+	})
+	if _, err := conn.Read(make([]byte, 1<<10)); err == nil {
+		_, err = conn.Read(make([]byte, 1)) // an alert may come first
+		if err == nil {
+			t.Error("the connection stays open")
+		}
+	}
+	secured, err := tls.Dial("tcp", s.HTTPSAddr(), &tls.Config{RootCAs: certs.roots, ServerName: domain})
+	must(t, err)
+	must(t, secured.Close())
+}
