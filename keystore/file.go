@@ -8,9 +8,9 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"regexp"
 	"strings"
 
+	"wellkey/internal/pattern"
 	"wellkey/internal/smallfile"
 )
 
@@ -133,7 +133,7 @@ func resolve(path string) string {
 	return path
 }
 
-var plainWord = regexp.MustCompile(`^[\w./:@%+=,-]+$`)
+var plainWord = pattern.New(`^[\w./:@%+=,-]+$`)
 
 // shellWord returns path so that it can be pasted into a shell.
 func shellWord(path string) string {

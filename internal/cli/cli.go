@@ -89,13 +89,47 @@ func rootCommand(p Process) *cobra.Command {
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return &usageError{config.FlagError(err, cmd.Flags())}
 	})
-	commands := []*cobra.Command{serveCommand(p), doctorCommand(p), registerCommand(p), keygenCommand(p), statusCommand(p),
-		sitesCommand(p), rotateCommand(p), renewCommand(p), migrateCommand(p), healthcheckCommand(p), versionCommand(p), completionCommand(p)}
+	commands := commandsFor(p)
 	root.AddCommand(commands...)
 	root.SetHelpCommand(helpCommand())
 	root.SetUsageFunc(showUsage(commands))
 	root.CompletionOptions.DisableDefaultCmd = true // ours has a help of our own
 	return root
+}
+
+// commands are all there are, in the order in which the help shows them.
+var commands = []struct {
+	name string
+	make func(Process) *cobra.Command
+}{
+	{"serve", serveCommand},
+	{"doctor", doctorCommand},
+	{"register", registerCommand},
+	{"keygen", keygenCommand},
+	{"status", statusCommand},
+	{"sites", sitesCommand},
+	{"rotate", rotateCommand},
+	{"renew", renewCommand},
+	{"migrate", migrateCommand},
+	{"healthcheck", healthcheckCommand},
+	{"version", versionCommand},
+	{"completion", completionCommand},
+}
+
+// commandsFor makes the command that the first argument names, alone: the flags of
+// all are a thousand, and a tenth of what a start takes of a processor. Whoever names
+// none, or has others explained or completed, gets all.
+func commandsFor(p Process) []*cobra.Command {
+	for _, c := range commands {
+		if len(p.Args) > 0 && p.Args[0] == c.name && c.name != "completion" {
+			return []*cobra.Command{c.make(p)}
+		}
+	}
+	all := make([]*cobra.Command, len(commands))
+	for i, c := range commands {
+		all[i] = c.make(p)
+	}
+	return all
 }
 
 // noArguments refuses arguments; on the root command such a one is a command

@@ -48,6 +48,17 @@ func showUsage(commands []*cobra.Command) func(*cobra.Command) error {
 	}
 }
 
+// explainSettings adds all settings to the description of a command, once somebody
+// asks for its help: whoever starts it does not wait for that.
+func explainSettings(cmd *cobra.Command) {
+	cmd.SetHelpFunc(func(asked *cobra.Command, args []string) {
+		brief := cmd.Long
+		defer func() { cmd.Long = brief }()
+		cmd.Long += "\n\n" + config.HelpTable()
+		cmd.Root().HelpFunc()(asked, args)
+	})
+}
+
 // splitFlags returns the flags that are no settings, and whether there are
 // settings.
 func splitFlags(all *pflag.FlagSet) (own *pflag.FlagSet, settings bool) {

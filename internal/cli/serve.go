@@ -28,9 +28,7 @@ register it with Tesla in every region, and keep both true until stopped.
 
 Each setting has one name in three spellings: a flag, an environment variable,
 and a key of the YAML file that --config names. A flag wins over the
-environment, that over the file, and that over the default.
-
-` + config.HelpTable(),
+environment, that over the file, and that over the default.`,
 		Example: `  wellkey serve --domain example.com
   wellkey serve --config /etc/wellkey/wellkey.yaml --check-config`,
 		Args: noArguments,
@@ -57,6 +55,7 @@ environment, that over the file, and that over the default.
 	}
 	cmd.Flags().BoolVar(&check, "check-config", false, "check the settings, say what is wrong, and exit")
 	loader.AddFlags(cmd.Flags())
+	explainSettings(cmd)
 	return cmd
 }
 

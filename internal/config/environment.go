@@ -1,15 +1,16 @@
 package config
 
 import (
-	"regexp"
 	"strings"
+
+	"wellkey/internal/pattern"
 )
 
 // serviceLink matches the variables that Kubernetes sets in every pod for a
 // Service named wellkey or wellkey-something, unless enableServiceLinks is off.
 //
 // Source: https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables
-var serviceLink = regexp.MustCompile(`^WELLKEY_([A-Z0-9_]+_)?(SERVICE_HOST|SERVICE_PORT(_[A-Z0-9_]+)?|PORT(_[0-9]+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?)$`)
+var serviceLink = pattern.New(`^WELLKEY_([A-Z0-9_]+_)?(SERVICE_HOST|SERVICE_PORT(_[A-Z0-9_]+)?|PORT(_[0-9]+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?)$`)
 
 // readEnvironment returns the settings among environ by name. A variable that
 // begins with WELLKEY_ but is none is a fault.

@@ -298,5 +298,5 @@ func (d *draft) finishSeveral() {
 
 // siteRows returns the settings that belong to one site.
 func siteRows() []row {
-	return slices.DeleteFunc(table(), func(r row) bool { return !r.site })
+	return slices.DeleteFunc(slices.Clone(table()), func(r row) bool { return !r.site })
 }

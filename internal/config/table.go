@@ -1,6 +1,9 @@
 package config
 
-import "time"
+import (
+	"sync"
+	"time"
+)
 
 // A row is one setting.
 type row struct {
@@ -53,14 +56,14 @@ func groups() []group {
 	}
 }
 
-// table returns all settings.
-func table() []row {
+// table returns all settings. Nobody changes them: they are made once.
+var table = sync.OnceValue(func() []row {
 	var all []row
 	for _, g := range groups() {
 		all = append(all, g.rows...)
 	}
 	return all
-}
+})
 
 func mainRows() []row {
 	return []row{

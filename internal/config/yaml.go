@@ -6,11 +6,12 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"regexp"
 	"slices"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
+
+	"wellkey/internal/pattern"
 )
 
 // maxFile is far above any file of settings; more is a wrong path.
@@ -178,7 +179,7 @@ func scalars(node *yaml.Node) (text string, list, ok bool) {
 	return strings.Join(items, ","), true, true
 }
 
-var lineNumber = regexp.MustCompile(`line (\d+)`)
+var lineNumber = pattern.New(`line (\d+)`)
 
 // syntaxFault says where a file is no YAML. The parser's own words are not
 // shown: they may quote the line, and with it a secret.

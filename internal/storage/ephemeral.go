@@ -4,8 +4,9 @@ import (
 	"context"
 	"fmt"
 	"path"
-	"regexp"
 	"strings"
+
+	"wellkey/internal/pattern"
 )
 
 // Ephemeral tells whether the directory is lost when the container or machine
@@ -39,11 +40,11 @@ type mount struct {
 
 // containerLayers are where container engines keep the upper layers of root
 // file systems. (OpenWrt and others have an overlay of their own, that stays.)
-var containerLayers = regexp.MustCompile(`upperdir=[^,]*/(docker|containerd|containers|crio|podman|io\.containerd[^/]*)/`)
+var containerLayers = pattern.New(`upperdir=[^,]*/(docker|containerd|containers|crio|podman|io\.containerd[^/]*)/`)
 
 // anonymousVolume is one that Docker or Podman made without being told a name:
 // the next container gets another.
-var anonymousVolume = regexp.MustCompile(`/volumes/[0-9a-f]{64}/_data(/|$)`)
+var anonymousVolume = pattern.New(`/volumes/[0-9a-f]{64}/_data(/|$)`)
 
 // ephemeral says why the place does not last, "" if it seems to.
 func (p place) ephemeral() string {

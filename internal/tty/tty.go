@@ -6,13 +6,13 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"regexp"
 	"strings"
 	"unicode/utf8"
 
 	"golang.org/x/term"
 
 	"wellkey/internal/finding"
+	"wellkey/internal/pattern"
 	"wellkey/internal/phrase"
 )
 
@@ -86,7 +86,7 @@ func (p *Printer) Print(text string) {
 }
 
 // styles are the escapes that set colours and weight (ECMA-48, SGR).
-var styles = regexp.MustCompile("\x1b\\[[0-9;]*m")
+var styles = pattern.New("\x1b\\[[0-9;]*m")
 
 // plain returns text without other escapes than styles, and without those where
 // nobody sees them.

@@ -8,13 +8,13 @@ import (
 	"io"
 	"net/http"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
 	"golang.org/x/crypto/bcrypt"
 
+	"wellkey/internal/pattern"
 	"wellkey/internal/secret"
 	"wellkey/internal/smallfile"
 )
@@ -83,7 +83,7 @@ func (r *reader) fail(line int, key, what string) {
 
 // lineOf finds the place in an error of the YAML parser, whose words may quote a
 // value.
-var lineOf = regexp.MustCompile(`line (\d+)`)
+var lineOf = pattern.New(`line (\d+)`)
 
 func (r *reader) root(data []byte, out *file) {
 	decoder := yaml.NewDecoder(strings.NewReader(string(data)))

@@ -1,8 +1,9 @@
 package fleetapi
 
 import (
-	"regexp"
 	"slices"
+
+	"wellkey/internal/pattern"
 )
 
 // The reason codes, in the order of the catalogue.
@@ -103,7 +104,7 @@ func oldOAuth(code, text string) string {
 // catalogue is only ever read.
 var catalogue = []Refusal{
 	{
-		Code: ClientinfoTimeout, Operations: all, Pattern: regexp.MustCompile(`operation_timedout`),
+		Code: ClientinfoTimeout, Operations: all, Pattern: pattern.New(`operation_timedout`),
 		Actor: ActorTesla, Retry: RetrySoon,
 		Summary: "Tesla's own check of the token timed out",
 		Cause:   "A service inside Tesla did not answer in time.",
@@ -114,7 +115,7 @@ var catalogue = []Refusal{
 	// The token endpoint's texts.
 	{
 		Code: UnauthorizedClient, Operations: forToken, Statuses: []int{400, 401},
-		Pattern: regexp.MustCompile(`unauthorized_client|invalid_client|We don't recognize this client_id`),
+		Pattern: pattern.New(`unauthorized_client|invalid_client|We don't recognize this client_id`),
 		Actor:   ActorOperator, Retry: RetryDaily,
 		Summary: "Tesla does not recognize the client id and secret",
 		Cause: "The secret is not the one of client id {client_id}, is incomplete, or was replaced; or the application was deleted. " +
@@ -130,7 +131,7 @@ var catalogue = []Refusal{
 		},
 	},
 	{
-		Code: ClientNotFound, Operations: forToken, Statuses: []int{400}, Pattern: regexp.MustCompile(`client_not_found`),
+		Code: ClientNotFound, Operations: forToken, Statuses: []int{400}, Pattern: pattern.New(`client_not_found`),
 		Actor: ActorOperator, Retry: RetryDaily,
 		Summary: "Tesla knows no such client id",
 		Cause: "The application {client_id} does not exist at {auth_url}. China has applications of its own: those of " +
@@ -141,7 +142,7 @@ var catalogue = []Refusal{
 		Examples: []Example{{Status: 400, Body: oauth("client_not_found", "")}},
 	},
 	{
-		Code: InvalidResource, Operations: forToken, Statuses: []int{400}, Pattern: regexp.MustCompile(`Invalid resource`),
+		Code: InvalidResource, Operations: forToken, Statuses: []int{400}, Pattern: pattern.New(`Invalid resource`),
 		Actor: ActorOperator, Retry: RetrySlow,
 		Summary: "Tesla issues no token for this base URL here",
 		Cause:   "{base_url} is not an audience that {auth_url} knows for this application: a Chinese base URL at the global host, or the reverse.",
@@ -149,7 +150,7 @@ var catalogue = []Refusal{
 		Source:  vc + " #100, #134", Examples: []Example{{Status: 400, Body: oldOAuth("invalid_request", "Invalid resource")}},
 	},
 	{
-		Code: InvalidRequest, Operations: forToken, Statuses: []int{400}, Pattern: regexp.MustCompile(`invalid_request`),
+		Code: InvalidRequest, Operations: forToken, Statuses: []int{400}, Pattern: pattern.New(`invalid_request`),
 		Actor: ActorOperator, Retry: RetrySlow,
 		Summary: "Tesla misses something in the request for a token",
 		Cause:   "Something between wellkey and Tesla changed the request, or Tesla wants more than it documents.",
@@ -160,7 +161,7 @@ var catalogue = []Refusal{
 			"The 'client_id' parameter is missing. Include client_id in the request.")}},
 	},
 	{
-		Code: InvalidAudience, Operations: forToken, Statuses: []int{400}, Pattern: regexp.MustCompile(`invalid_audience`),
+		Code: InvalidAudience, Operations: forToken, Statuses: []int{400}, Pattern: pattern.New(`invalid_audience`),
 		Actor: ActorTesla, Retry: RetryLag,
 		Summary: "Tesla refuses the audience of the token",
 		Cause: "Tesla compares the audience, {base_url}, with a list. For Tesla's own addresses this is a fault on its side, " +
@@ -171,7 +172,7 @@ var catalogue = []Refusal{
 			`Include valid audience in the request."}`}},
 	},
 	{
-		Code: InvalidScope, Operations: forToken, Statuses: []int{400}, Pattern: regexp.MustCompile(`invalid_scope`),
+		Code: InvalidScope, Operations: forToken, Statuses: []int{400}, Pattern: pattern.New(`invalid_scope`),
 		Actor: ActorOperator, Retry: RetryLag,
 		Summary: "Tesla does not allow the application to ask for tokens of its own",
 		Cause:   "The application has no client credentials grant, or lacks the scope. A change takes up to ten minutes.",
@@ -181,7 +182,7 @@ var catalogue = []Refusal{
 		Examples: []Example{{Status: 400, Body: oldOAuth("invalid_scope", "The client is not allowed to access the requested resource.")}},
 	},
 	{
-		Code: UnsupportedGrantType, Operations: forToken, Statuses: []int{400}, Pattern: regexp.MustCompile(`unsupported_grant_type`),
+		Code: UnsupportedGrantType, Operations: forToken, Statuses: []int{400}, Pattern: pattern.New(`unsupported_grant_type`),
 		Actor: ActorOperator, Retry: RetrySlow,
 		Summary: "Tesla does not grant tokens to the application itself",
 		Cause:   "The application allows only sign-in by users.",
@@ -191,7 +192,7 @@ var catalogue = []Refusal{
 
 	// The partner endpoints' texts.
 	{
-		Code: InvalidDomain, Operations: partner, Statuses: []int{400}, Pattern: regexp.MustCompile(`^Invalid domain`),
+		Code: InvalidDomain, Operations: partner, Statuses: []int{400}, Pattern: pattern.New(`^Invalid domain`),
 		Actor: ActorOperator, Retry: RetrySlow,
 		Summary: "Tesla does not accept the spelling of {domain}",
 		Cause:   "A domain is a bare, lower-case host name: no scheme, port, path or slash, and not localhost.",
@@ -204,7 +205,7 @@ var catalogue = []Refusal{
 	},
 	{
 		Code: RootDomainMismatch, Operations: partner, Statuses: []int{412},
-		Pattern: regexp.MustCompile(`^Root domain .*must match registered allowed origin`),
+		Pattern: pattern.New(`^Root domain .*must match registered allowed origin`),
 		Actor:   ActorOperator, Retry: RetryLag,
 		Summary: "{domain} does not belong to an allowed origin of the application",
 		Cause: "None of the allowed origins saved in Tesla's portal has the same root domain as {domain}: it was not saved, " +
@@ -214,7 +215,7 @@ var catalogue = []Refusal{
 		Examples: []Example{{Status: 412, Body: envelope("Root domain {domain} must match registered allowed origin")}},
 	},
 	{
-		Code: UserToken, Operations: []Operation{OpToken, OpRegister}, Statuses: []int{412}, Pattern: regexp.MustCompile(`^Account .*must be registered`),
+		Code: UserToken, Operations: []Operation{OpToken, OpRegister}, Statuses: []int{412}, Pattern: pattern.New(`^Account .*must be registered`),
 		Actor: ActorOperator, Retry: RetrySlow,
 		Summary: "the token is that of a user, not of the application",
 		Cause: "The token endpoint answered with the token of a person, which cannot register a partner. Tesla does not do that " +
@@ -225,7 +226,7 @@ var catalogue = []Refusal{
 			"please see https://developer.tesla.com/docs/fleet-api/endpoints/partner-endpoints#register")}},
 	},
 	{
-		Code: NotRegisteredInRegion, Operations: ask, Statuses: []int{412}, Pattern: regexp.MustCompile(`must be registered`), Absent: true,
+		Code: NotRegisteredInRegion, Operations: ask, Statuses: []int{412}, Pattern: pattern.New(`must be registered`), Absent: true,
 		Actor: ActorNobody, Retry: RetrySoon,
 		Summary: "the application is not registered in this region",
 		Cause:   "No registration of application {client_id} has succeeded in {region_name} so far. Regions know nothing of each other.",
@@ -238,7 +239,7 @@ var catalogue = []Refusal{
 		},
 	},
 	{
-		Code: DomainNotSet, Operations: ask, Statuses: []int{412}, Pattern: regexp.MustCompile(`set a domain for your account first`), Absent: true,
+		Code: DomainNotSet, Operations: ask, Statuses: []int{412}, Pattern: pattern.New(`set a domain for your account first`), Absent: true,
 		Actor: ActorNobody, Retry: RetrySoon,
 		Summary: "the application has no domain in this region",
 		Cause:   "No domain is registered for application {client_id} in {region_name}.",
@@ -248,7 +249,7 @@ var catalogue = []Refusal{
 	{
 		// The status is unknown. Whether the domain is another application's,
 		// or nobody's, only a registration tells.
-		Code: DomainOfAnotherApp, Operations: ask, Statuses: []int{4}, Pattern: regexp.MustCompile(`does not have access to`), Absent: true,
+		Code: DomainOfAnotherApp, Operations: ask, Statuses: []int{4}, Pattern: pattern.New(`does not have access to`), Absent: true,
 		Actor: ActorOperator, Retry: RetrySlow,
 		Summary: "the application has no access to {domain} in this region",
 		Cause:   "Tesla shows a domain's key only to the application that registered it, and that is not {client_id}: it is another one, or none.",
@@ -260,7 +261,7 @@ var catalogue = []Refusal{
 	{
 		// A 404 of anything else in the way, such as a mistyped base URL, must not
 		// pass for "no key is registered".
-		Code: KeyNotFound, Operations: ask, Statuses: []int{404}, Pattern: regexp.MustCompile(`(?i)not[ _]found`), Strict: true, Absent: true,
+		Code: KeyNotFound, Operations: ask, Statuses: []int{404}, Pattern: pattern.New(`(?i)not[ _]found`), Strict: true, Absent: true,
 		Actor: ActorNobody, Retry: RetrySoon,
 		Summary: "Tesla has no key of {domain} in this region",
 		Cause:   "{domain} is not registered in {region_name}.",
@@ -271,7 +272,7 @@ var catalogue = []Refusal{
 		// In answer to a question it only says that nothing is registered there:
 		// it was seen where a registration in another region had succeeded. A
 		// bare 421 is no such answer; proxies give it too.
-		Code: OutOfRegion, Operations: partner, Statuses: []int{421}, Pattern: regexp.MustCompile(`(?i)out of region|use base URL`), Absent: true,
+		Code: OutOfRegion, Operations: partner, Statuses: []int{421}, Pattern: pattern.New(`(?i)out of region|use base URL`), Absent: true,
 		Actor: ActorOperator, Retry: RetrySlow,
 		Summary: "Tesla sends the application to another region",
 		Cause:   "Tesla says that the application belongs to another region than {region_name}; its text names the right base URL.",
@@ -281,7 +282,7 @@ var catalogue = []Refusal{
 			"see https://developer.tesla.com/docs/fleet-api#regional-requirements")}},
 	},
 	{
-		Code: NotPartnerAccount, Operations: partner, Statuses: []int{401, 412}, Pattern: regexp.MustCompile(`Expected partner account`),
+		Code: NotPartnerAccount, Operations: partner, Statuses: []int{401, 412}, Pattern: pattern.New(`Expected partner account`),
 		Actor: ActorNobody, Retry: RetryLag,
 		Summary: "Tesla does not know the application as a partner yet",
 		Cause:   "A new application is not known everywhere at Tesla for an hour, at times for days.",
@@ -292,7 +293,7 @@ var catalogue = []Refusal{
 		},
 	},
 	{
-		Code: MissingScopes, Operations: partner, Statuses: []int{403}, Pattern: regexp.MustCompile(`(?i)missing scopes`),
+		Code: MissingScopes, Operations: partner, Statuses: []int{403}, Pattern: pattern.New(`(?i)missing scopes`),
 		Actor: ActorOperator, Retry: RetryLag,
 		Summary: "the token lacks a scope",
 		Cause: "The application lacks a scope or a product in Tesla's portal. A change takes up to ten minutes. In China, Tesla " +
@@ -301,7 +302,7 @@ var catalogue = []Refusal{
 		Source: docs + "/support/faq", Examples: []Example{{Status: 403, Body: envelope("Unauthorized missing scopes")}},
 	},
 	{
-		Code: KeyTaken, Operations: register, Statuses: []int{422}, Pattern: regexp.MustCompile(`Public key hash has already been taken`),
+		Code: KeyTaken, Operations: register, Statuses: []int{422}, Pattern: pattern.New(`Public key hash has already been taken`),
 		Actor: ActorOperator, Retry: RetrySlow,
 		Summary: "the key is already registered by another application or for another domain",
 		Cause:   "In one region, a key belongs to one application and one domain. This one was registered in {region_name} before.",
@@ -311,7 +312,7 @@ var catalogue = []Refusal{
 		Examples: []Example{{Status: 422, Body: envelope("Validation failed: Public key hash has already been taken")}},
 	},
 	{
-		Code: DomainTaken, Operations: register, Statuses: []int{422}, Pattern: regexp.MustCompile(`Domain has already been taken`),
+		Code: DomainTaken, Operations: register, Statuses: []int{422}, Pattern: pattern.New(`Domain has already been taken`),
 		Actor: ActorOperator, Retry: RetrySlow,
 		Summary: "{domain} is already registered by another application",
 		Cause: "In one region, a domain belongs to one application, and stays with it when the application is deleted. " +
@@ -322,7 +323,7 @@ var catalogue = []Refusal{
 		Examples: []Example{{Status: 422, Body: envelope("Validation failed: Domain has already been taken")}},
 	},
 	{
-		Code: CSRInvalid, Operations: register, Statuses: []int{422}, Pattern: regexp.MustCompile(`Csr is not a valid CSR`),
+		Code: CSRInvalid, Operations: register, Statuses: []int{422}, Pattern: pattern.New(`Csr is not a valid CSR`),
 		Actor: ActorTesla, Retry: RetrySlow,
 		Summary: "Tesla finds fault with a certificate request that was not sent",
 		Cause:   "wellkey sends no certificate request: Tesla's old record of this application holds one that it no longer accepts.",
@@ -330,7 +331,7 @@ var catalogue = []Refusal{
 		Source:  vc + " #251; " + ft + " #160", Examples: []Example{{Status: 422, Body: envelope("Validation failed: Csr is not a valid CSR")}},
 	},
 	{
-		Code: KeyTooLarge, Operations: register, Statuses: []int{424}, Pattern: regexp.MustCompile(`Public key download failed.*too large`),
+		Code: KeyTooLarge, Operations: register, Statuses: []int{424}, Pattern: pattern.New(`Public key download failed.*too large`),
 		Actor: ActorOperator, Retry: RetryCheck,
 		Summary: "what Tesla downloads is too large to be the key",
 		Cause: "Something else than a P-256 public key is published at {key_url}: an RSA key, a certificate, or a web page. " +
@@ -340,7 +341,7 @@ var catalogue = []Refusal{
 		Examples: []Example{{Status: 424, Body: envelope("Public key download failed for {key_url}, error: too large")}},
 	},
 	{
-		Code: UpdateInProgress, Operations: partner, Statuses: []int{429}, Pattern: regexp.MustCompile(`(?i)other update in progress`),
+		Code: UpdateInProgress, Operations: partner, Statuses: []int{429}, Pattern: pattern.New(`(?i)other update in progress`),
 		Actor: ActorNobody, Retry: RetrySoon,
 		Summary: "Tesla is still busy with another change of this account",
 		Cause:   "Two requests for the same application came at once.",
@@ -348,7 +349,7 @@ var catalogue = []Refusal{
 		Source:  "seen by the client tescmd", Examples: []Example{{Status: 429, Body: envelope("Other update in progress")}},
 	},
 	{
-		Code: InternalError, Operations: all, Statuses: []int{500}, Pattern: regexp.MustCompile(`upstream internal error`),
+		Code: InternalError, Operations: all, Statuses: []int{500}, Pattern: pattern.New(`upstream internal error`),
 		Actor: ActorTesla, Retry: RetrySoon,
 		Summary: "Tesla failed inside",
 		Cause:   "A service of Tesla failed. New applications met this for hours or days.",

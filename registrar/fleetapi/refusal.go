@@ -1,6 +1,6 @@
 package fleetapi
 
-import "regexp"
+import "wellkey/internal/pattern"
 
 // An Operation is one of the requests that this package makes.
 type Operation string
@@ -66,7 +66,7 @@ type Refusal struct {
 	// without one, the status must be exact. The Pattern is matched with the
 	// text of a JSON answer only.
 	Statuses []int
-	Pattern  *regexp.Regexp
+	Pattern  *pattern.Pattern
 	Bodies   []Body
 
 	// Strict rows have a Pattern that others than Tesla use, too: they match only

@@ -2,10 +2,11 @@ package fleetapi
 
 import (
 	"net/http"
-	"regexp"
 	"strconv"
 	"strings"
 	"time"
+
+	"wellkey/internal/pattern"
 )
 
 const (
@@ -17,7 +18,7 @@ const (
 	epoch = 500_000_000
 )
 
-var resetHeader = regexp.MustCompile(`(?i)^RateLimit(-.+)?-Reset$`)
+var resetHeader = pattern.New(`(?i)^RateLimit(-.+)?-Reset$`)
 
 // retryAfter returns the time before which the answer asks not to come again,
 // zero if it does not ask: Retry-After of any answer, in seconds or as a date,

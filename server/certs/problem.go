@@ -7,13 +7,13 @@ import (
 	"fmt"
 	"net"
 	"net/url"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/mholt/acmez/v3/acme"
 
+	"wellkey/internal/pattern"
 	"wellkey/server/certs/dns01"
 )
 
@@ -262,7 +262,7 @@ func classifyProblem(problem acme.Problem) Reason {
 }
 
 // retryDate is how Let's Encrypt says in a problem's detail when a limit resets.
-var retryDate = regexp.MustCompile(`retry after (\d{4}-\d\d-\d\d \d\d:\d\d:\d\d) UTC`)
+var retryDate = pattern.New(`retry after (\d{4}-\d\d-\d\d \d\d:\d\d:\d\d) UTC`)
 
 // retryAfterText returns the time that text asks to wait for, else the zero time.
 func retryAfterText(text string) time.Time {
