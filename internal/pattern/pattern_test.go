@@ -4,6 +4,8 @@ import (
 	"reflect"
 	"testing"
 
+	"go.uber.org/goleak"
+
 	"wellkey/internal/pattern"
 )
 
@@ -42,3 +44,5 @@ func TestCompiledAtFirstUse(t *testing.T) {
 	}()
 	wrong.MatchString("")
 }
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
