@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	"wellkey/internal/contain"
 )
@@ -47,4 +48,21 @@ func runAll(ctx context.Context, panics *contain.Part, actors []actor) error {
 		<-done[i]
 	}
 	return errors.Join(errs...)
+}
+
+// headStart is for how long visitors who waited for the start have the process to
+// themselves. The key and the stored certificate are served without any other actor,
+// but those write to the disk, look from outside and ask Tesla, and on one processor
+// who came first waited for all of that.
+const headStart = 100 * time.Millisecond
+
+// afterVisitors has an actor begin when those who waited for the start are served.
+func afterVisitors(run func(context.Context) error) func(context.Context) error {
+	return func(ctx context.Context) error {
+		select {
+		case <-ctx.Done(): // and what it is to leave in order, it does
+		case <-time.After(headStart):
+		}
+		return run(ctx)
+	}
 }

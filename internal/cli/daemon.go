@@ -210,11 +210,11 @@ func (d *daemon) again(run func(context.Context) error) func(context.Context) er
 func (d *daemon) actors() []actor {
 	actors := []actor{
 		{"public listeners", d.server.Run},
-		{"certificates", d.certificates.Run},
-		{"registrar", d.register},
-		{"key and credentials files", d.again(d.followSites)},
+		{"certificates", afterVisitors(d.certificates.Run)},
+		{"registrar", afterVisitors(d.register)},
+		{"key and credentials files", afterVisitors(d.again(d.followSites))},
 		{"reload on SIGHUP", d.again(d.reloadOnHangup)},
-		{"proof of the storage", d.again(d.lookAfterStorage)},
+		{"proof of the storage", afterVisitors(d.again(d.lookAfterStorage))},
 		{"word to the service manager", d.again(d.tellManager)},
 		{"headroom of the collector", d.again(d.keepHeadroom)},
 	}
