@@ -40,6 +40,7 @@ var small = []string{"wellkey/internal/contain", "wellkey/internal/durable", "we
 // leaves. Of keystore, reach and the server share the word Key.
 var rules = []rule{
 	{folder: "wellkey/internal/ceiling"},
+	{folder: "wellkey/internal/footprint"},
 	{folder: "wellkey/internal/headroom"},
 	{folder: "wellkey/internal/listen"},
 	{folder: "wellkey/internal/systemd"},

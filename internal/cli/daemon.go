@@ -52,6 +52,7 @@ type daemon struct {
 	loaded       chan struct{} // closed when all sites were read
 	settled      chan struct{} // closed when all that began is done, where they are many
 	headroom     bool          // the collector is ours to tune
+	own          bool          // the process is
 }
 
 // build makes the parts in the order in which they need each other: storage,
@@ -214,6 +215,7 @@ func (d *daemon) actors() []actor {
 		{"registrar", afterVisitors(d.register)},
 		{"key and credentials files", afterVisitors(d.again(d.followSites))},
 		{"reload on SIGHUP", d.again(d.reloadOnHangup)},
+		{"end of the start", d.again(d.endStart)},
 		{"proof of the storage", afterVisitors(d.again(d.lookAfterStorage))},
 		{"word to the service manager", d.again(d.tellManager)},
 		{"headroom of the collector", d.again(d.keepHeadroom)},

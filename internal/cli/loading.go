@@ -5,6 +5,10 @@ import (
 	"runtime/debug"
 	"sync"
 	"time"
+
+	"go.uber.org/zap"
+
+	"wellkey/internal/footprint"
 )
 
 const (
@@ -36,13 +40,13 @@ func (d *daemon) hostSites(ctx context.Context) error {
 	settled.Go(func() {
 		d.panics.Do(func() { d.settle(following) })
 		debug.SetGCPercent(usual)
+		if following.Err() == nil {
+			debug.FreeOSMemory() // what loading took
+		}
 		select {
 		case <-d.settled: // it panicked, and this is again
 		default:
 			close(d.settled)
-		}
-		if following.Err() == nil {
-			debug.FreeOSMemory() // what loading took
 		}
 	})
 	defer settled.Wait()
@@ -63,18 +67,41 @@ func (d *daemon) register(ctx context.Context) error {
 	return d.registrar.Run(ctx)
 }
 
+// endStart gives back, once all that the start began is done, what that took of the
+// program itself. What it took of the heap was given back before; of few sites that
+// is next to nothing.
+func (d *daemon) endStart(ctx context.Context) error {
+	if d.settings.Several() && d.settings.Listed() >= manySites {
+		select {
+		case <-ctx.Done():
+		case <-d.settled:
+		}
+	} else {
+		d.settle(ctx)
+	}
+	if ctx.Err() == nil && d.own {
+		if err := footprint.Drop(); err != nil {
+			d.log.Debug("the program keeps the memory of its start", zap.Error(err))
+		}
+	}
+	<-ctx.Done()
+	return nil
+}
+
 // settle waits until all sites were read, and what that began is done.
 func (d *daemon) settle(ctx context.Context) {
-	select {
-	case <-ctx.Done():
-		return
-	case <-d.loaded:
+	if d.settings.Several() {
+		select {
+		case <-ctx.Done():
+			return
+		case <-d.loaded:
+		}
 	}
 	limited, cancel := context.WithTimeout(ctx, longestLoading)
 	defer cancel()
 	ticker := time.NewTicker(time.Second)
 	defer ticker.Stop()
-	for !d.resting() && tick(limited, ticker) {
+	for tick(limited, ticker) && !d.resting() {
 	}
 }
 

@@ -107,6 +107,7 @@ func serve(ctx context.Context, p Process, settings *config.Settings, load func(
 	if err != nil {
 		return err
 	}
+	d.own = p.Own
 	d.headroom = p.Own && !given(p.Environ, "GOGC")
 	defer func() { _ = d.store.Close() }() // after all who use it
 	if d.only != nil {
@@ -127,13 +128,16 @@ func serve(ctx context.Context, p Process, settings *config.Settings, load func(
 	if p.Own {
 		d.confine(p.Environ) // before a stranger's first byte is read
 	}
+	running, end := context.WithCancel(context.WithoutCancel(ctx))
+	defer end()
 	context.AfterFunc(ctx, func() {
 		<-unhooked // before it is said, so that a second signal after the line counts
 		d.stopping.Store(true)
 		_ = systemd.Stopping() // a manager that does not hear it waits all the same
 		log.Info("stopping")
+		end() // now: all may be at rest, and the process at its end before the line
 	})
-	err = runAll(ctx, d.panics, d.actors())
+	err = runAll(running, d.panics, d.actors())
 	if err == nil {
 		log.Info("stopped")
 	}

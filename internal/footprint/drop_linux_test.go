@@ -1,0 +1,86 @@
+package footprint
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// mapped maps a file of that size, filled with x, and touches all of it.
+func mapped(t *testing.T, size, prot int) []byte {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(path, bytes.Repeat([]byte("x"), size), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	m, err := unix.Mmap(int(f.Fd()), 0, size, prot, unix.MAP_PRIVATE)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = unix.Munmap(m) })
+	if n := bytes.Count(m, []byte("x")); n != size {
+		t.Fatalf("%d of %d bytes", n, size)
+	}
+	return m
+}
+
+// resident returns how many kB of a mapping this process has.
+func resident(t *testing.T, m []byte) int {
+	t.Helper()
+	smaps, err := os.ReadFile("/proc/self/smaps")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, after, ok := strings.Cut(string(smaps), fmt.Sprintf("\n%x-", uintptr(unsafe.Pointer(&m[0])))) // #nosec G103 -- where it lies
+	_, after, ok2 := strings.Cut(after, "\nRss:")
+	var kB int
+	if _, err := fmt.Sscan(after, &kB); err != nil || !ok || !ok2 {
+		t.Fatalf("the kernel does not tell of the mapping: %v", err)
+	}
+	return kB
+}
+
+// TestDrop: what the file has is dropped and comes back; what only memory has stays.
+func TestDrop(t *testing.T) {
+	const size = 1 << 20
+	file := mapped(t, size, unix.PROT_READ)
+	changed := mapped(t, size, unix.PROT_READ|unix.PROT_WRITE)
+	changed[7] = 'y'
+	if err := unix.Mprotect(changed, unix.PROT_READ); err != nil {
+		t.Fatal(err)
+	}
+	if before := resident(t, file); before != size/1024 {
+		t.Fatalf("%d kB are in memory before", before)
+	}
+	if err := Drop(); err != nil {
+		t.Fatal(err)
+	}
+	if after := resident(t, file); after != 0 {
+		t.Errorf("%d kB are in memory after", after)
+	}
+	if bytes.Count(file, []byte("x")) != size {
+		t.Error("the file does not come back")
+	}
+	if changed[7] != 'y' {
+		t.Error("what was written is lost")
+	}
+}
+
+func BenchmarkDrop(b *testing.B) {
+	for b.Loop() {
+		if err := Drop(); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
