@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -73,6 +74,10 @@ func perform(ctx context.Context, o options, stdout, stderr io.Writer) (err erro
 func (b *bench) compare(ctx context.Context, top string, stdout io.Writer) error {
 	o := b.o
 	got := &results{Machine: look(ctx, b.stage.deed.programs), Scenarios: map[string]*measured{}}
+	program, err := hashOf(b.stage.deed.programs.wellkey)
+	if err != nil {
+		return err
+	}
 	var failed []error
 	for _, s := range o.scenarios {
 		b.say("%s: %s", s.name, s.title)
@@ -87,7 +92,7 @@ func (b *bench) compare(ctx context.Context, top string, stdout io.Writer) error
 			}
 			m = &measured{Void: "it failed when it was measured"}
 		}
-		m.Taken = time.Now().Format(time.DateOnly)
+		m.Taken, m.Program = time.Now().Format(time.DateOnly), program
 		if m.Void == "" && !o.short {
 			m.Void = s.judge(m, o.repetitions)
 		}
@@ -212,7 +217,7 @@ func (r *results) tell(o options, top string, stdout io.Writer) error {
 			continue
 		}
 		ratio, n := g.ratio(m)
-		fmt.Fprintf(stdout, "%-48s %-20s %-24s %-22s n=%-3d %s\n", scenarioOf(g.scenario).title, titleOf(g.peer), g.wanted(), interval(ratio), n, g.verdict(ratio))
+		fmt.Fprintf(stdout, "%-48s %-20s %-24s %-22s n=%-3d %s\n", scenarioOf(g.scenario).title, titleOf(g.peer), g.wanted(), interval(ratio), n, g.told(m))
 	}
 	if why := o.untold(); why != "" {
 		_, err := fmt.Fprintf(stdout, "\nnot written into %s: %s\n", reportFile, why)
@@ -222,10 +227,16 @@ func (r *results) tell(o options, top string, stdout io.Writer) error {
 	if err != nil {
 		return err
 	}
-	for _, g := range before.take(r) {
-		fmt.Fprintf(stdout, "the verdict has changed since the last time: %s, against %s\n", scenarioOf(g.scenario).title, titleOf(g.peer))
+	before.take(r)
+	if err := errors.Join(before.save(filepath.Join(top, keptFile)), before.write(top)); err != nil {
+		return err
 	}
-	return errors.Join(before.save(filepath.Join(top, keptFile)), before.write(top))
+	agreed := before.agreement()
+	fmt.Fprintf(stdout, "\n%s\n", cmp.Or(agreed.text(), "This program was not measured before on this machine: measure it again to see whether the verdicts agree."))
+	if len(agreed.contradicted) > 0 {
+		return errors.New("the verdicts of two runs contradict each other, so one of both was disturbed: measure again, on an idle machine")
+	}
+	return nil
 }
 
 // untold says why what was measured does not go into the documents; "" if it does.

@@ -6,6 +6,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -34,16 +35,20 @@ type target struct {
 	offered []tls.CurveID
 	agreed  tls.CurveID // that the server must choose; 0 = any
 	session tls.ClientSessionCache
-	pick    func() string // chooses one of several hosts for each visit; nil = host
+	hosts   []string // one is chosen by chance for each visit; none = host
 }
 
 // config is that of a client that does not prove the chain, which would be its own
 // work and not the server's.
 func (t *target) config() *tls.Config {
-	name := host
-	if t.pick != nil {
-		name = t.pick()
+	if len(t.hosts) > 0 {
+		return t.configOf(t.hosts[rand.IntN(len(t.hosts))])
 	}
+	return t.configOf(host)
+}
+
+// configOf is that of a client of one host.
+func (t *target) configOf(name string) *tls.Config {
 	return &tls.Config{
 		ServerName: name, InsecureSkipVerify: true, MinVersion: tls.VersionTLS13,
 		NextProtos: []string{"http/1.1"}, CurvePreferences: t.offered, ClientSessionCache: t.session,
@@ -135,7 +140,7 @@ func (t *target) visits(ctx context.Context, during time.Duration) (int64, error
 		config, buffer := t.config(), make([]byte, bufferSize)
 		request := t.request(config)
 		for time.Now().Before(limit) && ctx.Err() == nil {
-			if t.pick != nil {
+			if len(t.hosts) > 0 {
 				config = t.config()
 				request = t.request(config)
 			}
@@ -146,6 +151,22 @@ func (t *target) visits(ctx context.Context, during time.Duration) (int64, error
 		}
 		return ctx.Err()
 	})
+}
+
+// visitEach visits every host once.
+func (t *target) visitEach(ctx context.Context) error {
+	var next atomic.Int64
+	_, err := together(ctx, inFlight, func(ctx context.Context, _ *atomic.Int64) error {
+		buffer := make([]byte, bufferSize)
+		for i := next.Add(1) - 1; i < int64(len(t.hosts)) && ctx.Err() == nil; i = next.Add(1) - 1 {
+			config := t.configOf(t.hosts[i])
+			if err := t.visit(config, t.request(config), buffer); err != nil {
+				return fmt.Errorf("%s: %w", t.hosts[i], err)
+			}
+		}
+		return ctx.Err()
+	})
+	return err
 }
 
 // together runs a number of clients until all have ended, the others soon after the

@@ -2,6 +2,11 @@ package main
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"io"
+	"maps"
+	"os"
 	"os/exec"
 	"regexp"
 	"runtime"
@@ -27,6 +32,23 @@ func look(ctx context.Context, p programs) machine {
 		m.Versions[name] = versionIn(string(out))
 	}
 	return m
+}
+
+// equal reports whether what was measured on both can differ by chance only.
+func (m machine) equal(other machine) bool {
+	return m.Processor == other.Processor && m.Kernel == other.Kernel && m.Go == other.Go && m.Cores == other.Cores && maps.Equal(m.Versions, other.Versions)
+}
+
+// hashOf returns a short hash of a program, which is the same however often it is built.
+func hashOf(path string) (string, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return "", err
+	}
+	defer func() { _ = file.Close() }() // nothing was written
+	hash := sha256.New()
+	_, err = io.Copy(hash, file)
+	return hex.EncodeToString(hash.Sum(nil)[:8]), err
 }
 
 var version = regexp.MustCompile(`v?[0-9]+\.[0-9]+\.[0-9]+\S*|\bdevel\S*|\(devel\)`)

@@ -61,6 +61,7 @@ type options struct {
 
 	open    int           // connections that stay open
 	many    int           // certificates
+	starts  int           // in one window
 	counted int           // visits whose system calls are counted
 	rest    time.Duration // before memory is looked at
 
@@ -69,7 +70,7 @@ type options struct {
 
 // parse reads the command line. Its error is for whoever typed it.
 func parse(args []string, stderr io.Writer) (options, error) {
-	o := options{open: 9800, many: 10_000, counted: 200, rest: 2 * time.Second, profiled: 25 * time.Second}
+	o := options{open: 9800, many: 10_000, starts: 10, counted: 200, rest: 2 * time.Second, profiled: 25 * time.Second}
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	flags.SetOutput(stderr)
 	list := flags.String("scenarios", "", "only these, separated by commas")
@@ -110,7 +111,7 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	}
 	if o.short {
 		o.repetitions, o.window, o.foreign = 1, 100*time.Millisecond, 1000
-		o.open, o.many, o.counted, o.rest, o.profiled = 100, 20, 10, 100*time.Millisecond, time.Second
+		o.open, o.many, o.starts, o.counted, o.rest, o.profiled = 100, 20, 1, 10, 100*time.Millisecond, time.Second
 	}
 	return o, nil
 }

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -45,7 +44,11 @@ func (s *stage) crowd(ctx context.Context, n int) (*crowd, error) {
 
 // target returns how a server of all sites is visited: each time another of them.
 func (c *crowd) target(d *deed, addr string) target {
-	return target{addr: addr, path: d.path, want: []byte("-----END PUBLIC KEY-----\n"), pick: func() string { return testsites.Domain(rand.IntN(c.n)) }}
+	t := target{addr: addr, path: d.path, want: []byte("-----END PUBLIC KEY-----\n"), hosts: make([]string, c.n)}
+	for i := range t.hosts {
+		t.hosts[i] = testsites.Domain(i)
+	}
+	return t
 }
 
 // wellkey starts wellkey with all sites. The caller stops it.

@@ -18,8 +18,12 @@ type results struct {
 // measured is what one scenario gave.
 type measured struct {
 	Taken   string              // the day
+	Program string              `json:",omitempty"` // that was measured: what it hashes to
 	Samples map[string][]sample // by peer; those of one repetition have one index; 0 = void
 	Void    string              `json:",omitempty"` // why no ratio of it is told
+
+	// Before is what the last run gave, of the same program on the same machine.
+	Before *measured `json:",omitempty"`
 }
 
 // put notes the sample of a repetition, over the one of an earlier try.
@@ -66,26 +70,20 @@ func (r *results) save(path string) error {
 	return os.WriteFile(path, append(text, '\n'), 0o644)
 }
 
-// take puts what was measured now over what was measured before, and returns the goals
-// whose verdict has changed.
-func (r *results) take(now *results) (changed []goal) {
-	for _, g := range goals {
-		before, after := r.Scenarios[g.scenario], now.Scenarios[g.scenario]
-		if before == nil || after == nil || before.Void != "" || after.Void != "" || g.first == 0 {
-			continue
-		}
-		was, _ := g.ratio(before)
-		is, _ := g.ratio(after)
-		if g.reached(was.Mid, g.first) != g.reached(is.Mid, g.first) {
-			changed = append(changed, g)
-		}
-	}
+// take puts what was measured now over what was measured before. That is kept beside
+// it where only chance can have made them differ.
+func (r *results) take(now *results) {
+	same := r.Machine.equal(now.Machine)
 	r.Machine = now.Machine
 	if now.Floor != nil {
 		r.Floor = now.Floor
 	}
 	for name, m := range now.Scenarios {
+		if before := r.Scenarios[name]; before != nil && same && before.Program == m.Program && m.Program != "" {
+			last := *before
+			last.Before = nil
+			m.Before = &last
+		}
 		r.Scenarios[name] = m
 	}
-	return changed
 }

@@ -73,24 +73,49 @@ func (w *windows) undisturbed(ctx context.Context, all []*running, window func()
 // operation of a load, in microseconds. The server is at rest before and after.
 func perOperation(l load) func(context.Context, *running, time.Duration) (sample, error) {
 	return func(ctx context.Context, r *running, during time.Duration) (sample, error) {
-		before, err := r.cpu()
-		if err != nil {
-			return 0, err
+		var done int64
+		used, err := r.during(func() (err error) {
+			if done, err = l(ctx, r, during); err != nil {
+				return err
+			}
+			return pause(ctx, 10*time.Millisecond) // for what follows a goodbye
+		})
+		if err == nil && done == 0 {
+			err = fmt.Errorf("nothing was done in %v", during)
 		}
-		done, err := l(ctx, r, during)
-		if err != nil {
-			return 0, err
-		}
-		if err := pause(ctx, 10*time.Millisecond); err != nil { // for what follows a goodbye
-			return 0, err
-		}
-		after, err := r.cpu()
-		if err != nil {
-			return 0, err
-		}
-		if done == 0 {
-			return 0, fmt.Errorf("nothing was done in %v", during)
-		}
-		return float64((after - before).Nanoseconds()) / 1000 / float64(done), nil
+		return used.Seconds() * 1e6 / float64(max(done, 1)), err
 	}
+}
+
+// perOperationBesideRest does not count what the server uses without a load, as it
+// was seen for as long just before.
+func perOperationBesideRest(l load) func(context.Context, *running, time.Duration) (sample, error) {
+	return func(ctx context.Context, r *running, during time.Duration) (sample, error) {
+		rest, err := r.during(func() error { return pause(ctx, during) })
+		if err != nil {
+			return 0, err
+		}
+		began, done := time.Now(), int64(0)
+		each, err := perOperation(func(ctx context.Context, r *running, during time.Duration) (n int64, err error) {
+			done, err = l(ctx, r, during)
+			return done, err
+		})(ctx, r, during)
+		if err != nil {
+			return 0, err
+		}
+		return each - rest.Seconds()*1e6*float64(time.Since(began))/float64(during)/float64(done), nil
+	}
+}
+
+// during returns how much processor time the server uses while something is done.
+func (r *running) during(something func() error) (time.Duration, error) {
+	before, err := r.cpu()
+	if err != nil {
+		return 0, err
+	}
+	if err := something(); err != nil {
+		return 0, err
+	}
+	after, err := r.cpu()
+	return after - before, err
 }
