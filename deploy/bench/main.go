@@ -9,7 +9,7 @@
 //	-scenarios LIST  only these; see -list
 //	-list            print the scenarios with one line each
 //	-repetitions N   how often each is measured (15)
-//	-window D        how long one window is (800ms)
+//	-window D        how long one window is (500ms)
 //	-foreign PART    how much of a core others may use (0.05)
 //	-binary FILE     the wellkey to measure; without, it is built
 //	-short           every scenario once, tiny, with no ratios: for its functioning
@@ -65,18 +65,19 @@ type options struct {
 	counted int           // visits whose system calls are counted
 	rest    time.Duration // before memory is looked at
 
+	resting  time.Duration // how long servers are seen without a load
 	profiled time.Duration // how long each load is, seconds
 }
 
 // parse reads the command line. Its error is for whoever typed it.
 func parse(args []string, stderr io.Writer) (options, error) {
-	o := options{open: 9800, many: 10_000, starts: 10, counted: 200, rest: 2 * time.Second, profiled: 25 * time.Second}
+	o := options{open: 9800, many: 10_000, starts: 8, counted: 200, rest: 2 * time.Second, resting: 10 * time.Second, profiled: 25 * time.Second}
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	flags.SetOutput(stderr)
 	list := flags.String("scenarios", "", "only these, separated by commas")
 	flags.BoolVar(&o.list, "list", false, "print the scenarios with one line each")
 	flags.IntVar(&o.repetitions, "repetitions", 15, "how often each is measured")
-	flags.DurationVar(&o.window, "window", 800*time.Millisecond, "how long one window is")
+	flags.DurationVar(&o.window, "window", 500*time.Millisecond, "how long one window is")
 	flags.Float64Var(&o.foreign, "foreign", 0.05, "how much of a core others may use")
 	flags.StringVar(&o.binary, "binary", "", "the wellkey to measure; without, it is built")
 	flags.BoolVar(&o.short, "short", false, "every scenario once, tiny, with no ratios")
@@ -111,7 +112,7 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	}
 	if o.short {
 		o.repetitions, o.window, o.foreign = 1, 100*time.Millisecond, 1000
-		o.open, o.many, o.starts, o.counted, o.rest, o.profiled = 100, 20, 1, 10, 100*time.Millisecond, time.Second
+		o.open, o.many, o.starts, o.counted, o.rest, o.resting, o.profiled = 100, 20, 1, 10, 100*time.Millisecond, 100*time.Millisecond, time.Second
 	}
 	return o, nil
 }

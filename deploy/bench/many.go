@@ -176,3 +176,26 @@ func (b *bench) sharedMany(ctx context.Context, s *scenario, which int) (*measur
 	}
 	return b.many[which], nil
 }
+
+// manyHandshakes compares a process with all sites with one that has a single one.
+// Every site is visited once before it counts: the first visitor of each has more done
+// for him. What both do while nobody visits, such as looking whether files have
+// changed, does not belong to a handshake.
+func manyHandshakes(ctx context.Context, b *bench, s *scenario) (*measured, error) {
+	all, err := b.up(ctx, s.peers)
+	if err != nil {
+		return nil, err
+	}
+	for _, r := range all {
+		if err := r.visitEach(ctx); err != nil {
+			return nil, fmt.Errorf("%s: %w", r.name, r.ended(err))
+		}
+	}
+	if err := lookAtRest(ctx, all, b.o.resting); err != nil {
+		return nil, err
+	}
+	for _, r := range all {
+		b.say("  %s uses %.1f %% of a processor while nobody visits", titleOf(r.name), 100*r.rest)
+	}
+	return windowed(ctx, b, s)
+}

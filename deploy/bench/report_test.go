@@ -86,6 +86,9 @@ func TestPlot(t *testing.T) {
 	if elements["circle"] != 6+5 { // h1 is void
 		t.Errorf("%d points in %v", elements["circle"], elements)
 	}
+	if strings.Contains(got, "%!") {
+		t.Errorf("wrongly formatted:\n%s", got)
+	}
 	for _, want := range []string{"prefers-color-scheme: dark", "keep-alive, HTTP/1.1, beside nginx (void)"} {
 		if !strings.Contains(got, want) {
 			t.Errorf("there is no %q in\n%s", want, got)

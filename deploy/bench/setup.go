@@ -124,7 +124,8 @@ func (s *stage) learn(ctx context.Context) error {
 type running struct {
 	*process
 	name string
-	old  bool // a Caddy that knows no ML-KEM
+	old  bool    // a Caddy that knows no ML-KEM
+	rest float64 // part of a processor that it uses while nobody visits; 0 = not looked at
 	target
 }
 

@@ -70,10 +70,12 @@ func (w *windows) undisturbed(ctx context.Context, all []*running, window func()
 }
 
 // perOperation returns a window that gives the processor time of the server for one
-// operation of a load, in microseconds. The server is at rest before and after.
+// operation of a load, in microseconds, without what it uses at rest where that is
+// known. The server is at rest before and after.
 func perOperation(l load) func(context.Context, *running, time.Duration) (sample, error) {
 	return func(ctx context.Context, r *running, during time.Duration) (sample, error) {
 		var done int64
+		began := time.Now()
 		used, err := r.during(func() (err error) {
 			if done, err = l(ctx, r, during); err != nil {
 				return err
@@ -83,28 +85,32 @@ func perOperation(l load) func(context.Context, *running, time.Duration) (sample
 		if err == nil && done == 0 {
 			err = fmt.Errorf("nothing was done in %v", during)
 		}
-		return used.Seconds() * 1e6 / float64(max(done, 1)), err
+		own := used.Seconds() - r.rest*time.Since(began).Seconds()
+		return own * 1e6 / float64(max(done, 1)), err
 	}
 }
 
-// perOperationBesideRest does not count what the server uses without a load, as it
-// was seen for as long just before.
-func perOperationBesideRest(l load) func(context.Context, *running, time.Duration) (sample, error) {
-	return func(ctx context.Context, r *running, during time.Duration) (sample, error) {
-		rest, err := r.during(func() error { return pause(ctx, during) })
-		if err != nil {
-			return 0, err
+// lookAtRest learns what servers use while nobody visits them.
+func lookAtRest(ctx context.Context, all []*running, during time.Duration) error {
+	before := make([]time.Duration, len(all))
+	began := time.Now()
+	for i, r := range all {
+		var err error
+		if before[i], err = r.cpu(); err != nil {
+			return err
 		}
-		began, done := time.Now(), int64(0)
-		each, err := perOperation(func(ctx context.Context, r *running, during time.Duration) (n int64, err error) {
-			done, err = l(ctx, r, during)
-			return done, err
-		})(ctx, r, during)
-		if err != nil {
-			return 0, err
-		}
-		return each - rest.Seconds()*1e6*float64(time.Since(began))/float64(during)/float64(done), nil
 	}
+	if err := pause(ctx, during); err != nil {
+		return err
+	}
+	for i, r := range all {
+		after, err := r.cpu()
+		if err != nil {
+			return err
+		}
+		r.rest = (after - before[i]).Seconds() / time.Since(began).Seconds()
+	}
+	return nil
 }
 
 // during returns how much processor time the server uses while something is done.
