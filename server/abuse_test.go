@@ -31,7 +31,7 @@ func frame(t testing.TB, s *server.Server, certs *certificates, settings ...http
 	conn, err := tls.Dial("tcp", s.HTTPSAddr(), &tls.Config{RootCAs: certs.roots, ServerName: domain, NextProtos: []string{"h2"}})
 	must(t, err)
 	t.Cleanup(func() { _ = conn.Close() })
-	must(t, conn.SetDeadline(time.Now().Add(time.Minute)))
+	must(t, conn.SetDeadline(time.Now().Add(patience)))
 	_, err = io.WriteString(conn, http2.ClientPreface)
 	f := &framed{Framer: http2.NewFramer(conn, conn), conn: conn}
 	f.coder = hpack.NewEncoder(&f.coded)

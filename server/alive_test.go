@@ -28,12 +28,12 @@ func TestAnswers(t *testing.T) {
 			if err := s.Answers(ctx); err != nil {
 				t.Errorf("before it listens: got %v, but nothing is known", err)
 			}
-			must(t, s.Listen(ctx))
+			must(t, s.Listen(context.Background()))
 			if err := s.Answers(ctx); err == nil || !strings.HasPrefix(err.Error(), "the https listener on 127.0.0.1:") {
 				t.Errorf("while it hangs: got %v", err)
 			}
 			serve(t, s)
-			ctx, cancel = context.WithTimeout(context.Background(), 10*time.Second)
+			ctx, cancel = context.WithTimeout(context.Background(), patience)
 			defer cancel()
 			if err := s.Answers(ctx); err != nil {
 				t.Errorf("while it serves: got %v", err)

@@ -50,7 +50,7 @@ func TestDowngrade(t *testing.T) {
 			conn, err := tls.Dial("tcp", s.HTTPSAddr(), &tls.Config{RootCAs: certs.roots, ServerName: domain, NextProtos: []string{"h2"}})
 			must(t, err)
 			defer func() { _ = conn.Close() }()
-			must(t, conn.SetDeadline(time.Now().Add(10*time.Second)))
+			must(t, conn.SetDeadline(time.Now().Add(patience)))
 			_, err = io.WriteString(conn, http2.ClientPreface)
 			must(t, err)
 			framer := http2.NewFramer(conn, conn)

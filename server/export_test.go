@@ -32,6 +32,16 @@ func (s *Server) LimitHTTPS(total int) { s.https.open.total = total }
 // SetPatience sets how long a client may take for what comes before HTTP.
 func (s *Server) SetPatience(d time.Duration) { s.patience = d }
 
+// Unhurried has the server wait for clients as good as without end, so that what a
+// test sees within its patience is no timeout, however busy the machine is.
+func (s *Server) Unhurried() {
+	const long = time.Hour
+	s.patience = long
+	for _, l := range s.listeners() {
+		l.server.ReadTimeout, l.server.ReadHeaderTimeout, l.server.WriteTimeout = long, long, long
+	}
+}
+
 // SetHeaderTimeout sets how long the HTTPS listener waits for a header.
 func (s *Server) SetHeaderTimeout(d time.Duration) { s.https.server.ReadHeaderTimeout = d }
 

@@ -20,7 +20,7 @@ func raw(t *testing.T, addr, request string) reply {
 	conn, err := net.Dial("tcp", addr)
 	must(t, err)
 	defer func() { _ = conn.Close() }()
-	must(t, conn.SetDeadline(time.Now().Add(8*time.Second))) // less than the server's own patience
+	must(t, conn.SetDeadline(time.Now().Add(patience))) // less than the server's own, see Unhurried
 	_, err = io.WriteString(conn, request)
 	must(t, err)
 	got, rest := readReply(t, conn, strings.HasPrefix(request, "HEAD "))
@@ -104,7 +104,7 @@ func TestBodyIsNotAwaited(t *testing.T) {
 	conn, err := net.Dial("tcp", s.HTTPAddr())
 	must(t, err)
 	defer func() { _ = conn.Close() }()
-	must(t, conn.SetDeadline(time.Now().Add(8*time.Second))) // the server would wait for 10 s
+	must(t, conn.SetDeadline(time.Now().Add(patience))) // less than the server's own, see Unhurried
 	_, err = io.WriteString(conn, "POST "+server.KeyPath+" HTTP/1.1\r\nHost: a\r\nContent-Length: 1000\r\n\r\n")
 	must(t, err)
 	if got, _ := readReply(t, conn, false); got.Status != 405 {

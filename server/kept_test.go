@@ -28,7 +28,7 @@ func speak(t testing.TB, s *server.Server, certs *certificates) *spoken {
 	conn, err := tls.Dial("tcp", s.HTTPSAddr(), &tls.Config{RootCAs: certs.roots, ServerName: domain, NextProtos: []string{"http/1.1"}})
 	must(t, err)
 	t.Cleanup(func() { _ = conn.Close() })
-	must(t, conn.SetDeadline(time.Now().Add(time.Minute)))
+	must(t, conn.SetDeadline(time.Now().Add(patience)))
 	return &spoken{conn, t, bufio.NewReader(conn)}
 }
 

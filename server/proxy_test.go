@@ -58,7 +58,7 @@ func TestProxyHeader(t *testing.T) {
 				conn, err := net.Dial("tcp", addr)
 				must(t, err)
 				defer func() { _ = conn.Close() }()
-				must(t, conn.SetDeadline(time.Now().Add(4*time.Second)))
+				must(t, conn.SetDeadline(time.Now().Add(patience)))
 				_, err = io.WriteString(conn, tc.head)
 				must(t, err)
 				if listener == "https" {
@@ -136,7 +136,7 @@ func TestProxyHeaderDeadline(t *testing.T) {
 	for _, addr := range []string{s.HTTPAddr(), s.HTTPSAddr()} {
 		conn, err := net.Dial("tcp", addr)
 		must(t, err)
-		must(t, conn.SetDeadline(time.Now().Add(4*time.Second)))
+		must(t, conn.SetDeadline(time.Now().Add(patience)))
 		if got, err := io.ReadAll(conn); len(got) > 0 || err != nil {
 			t.Errorf("got %q, %v", got, err)
 		}
@@ -165,7 +165,7 @@ func TestLimitOfOneClient(t *testing.T) {
 				conn, err := net.Dial("tcp", s.HTTPAddr())
 				must(t, err)
 				t.Cleanup(func() { _ = conn.Close() })
-				must(t, conn.SetDeadline(time.Now().Add(4*time.Second)))
+				must(t, conn.SetDeadline(time.Now().Add(patience)))
 				before, field := "", ""
 				if config.ProxyProtocol {
 					before = head(t, 2, from+":4711", "198.51.100.1:443")

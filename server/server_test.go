@@ -13,7 +13,6 @@ import (
 	"math/big"
 	"net"
 	"net/http"
-	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -29,6 +28,10 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const domain = "keys.example.com"
+
+// patience is how long a test waits for what must come. It is far more than
+// anything needs, since a machine may be busy, and only a test that fails uses it.
+const patience = 2 * time.Minute
 
 // newKey returns a key that no other call returns.
 func newKey(t testing.TB) keystore.Key {
@@ -139,6 +142,7 @@ func newServer(t testing.TB, config server.Config) *server.Server {
 	t.Helper()
 	s, err := server.New(config)
 	must(t, err)
+	s.Unhurried()
 	return s
 }
 
@@ -194,15 +198,20 @@ func client(t testing.TB, addr string, certs *certificates, http2 bool) *http.Cl
 	return &http.Client{
 		Transport:     transport,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-		Timeout:       10 * time.Second,
+		Timeout:       patience,
 	}
 }
 
 // await waits for something that another goroutine does by itself.
 func await(t testing.TB, what string, done func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); !done(); runtime.Gosched() {
-		if time.Now().After(deadline) {
+	late := time.After(patience)
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for !done() {
+		select {
+		case <-tick.C:
+		case <-late:
 			t.Fatalf("waited too long for %s", what)
 		}
 	}

@@ -83,7 +83,7 @@ func TestSmuggling(t *testing.T) {
 			t.Run(name+", "+kind, func(t *testing.T) {
 				conn := dial()
 				defer func() { _ = conn.Close() }()
-				must(t, conn.SetDeadline(time.Now().Add(8*time.Second)))
+				must(t, conn.SetDeadline(time.Now().Add(patience)))
 				_, err := io.WriteString(conn, request)
 				must(t, err)
 				got, rest := readReply(t, conn, false)
