@@ -9,7 +9,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"wellkey/deploy/deploytest"
 	"wellkey/internal/cli"
@@ -100,7 +99,7 @@ func TestPortsExist(t *testing.T) {
 // The path of the key is spelled as Tesla spells it; metrics and paths of the admin
 // listener are those of a wellkey that runs.
 func TestPathsAndMetricsExist(t *testing.T) {
-	ctx, cancel := context.WithTimeout(context.Background(), 50*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), deploytest.Patience)
 	defer cancel()
 	w := start(t)
 	if _, err := w.AwaitFetch(ctx); err != nil {

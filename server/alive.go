@@ -24,20 +24,21 @@ func (s *Server) Answers(ctx context.Context) error {
 }
 
 func (s *Server) answers(ctx context.Context, name, addr string) bool {
-	conn, err := new(net.Dialer).DialContext(ctx, "tcp", addr)
+	dialled, err := new(net.Dialer).DialContext(ctx, "tcp", addr)
 	if err != nil {
 		return ctx.Err() == nil
 	}
-	stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
+	stop := context.AfterFunc(ctx, func() { _ = dialled.Close() })
 	defer stop()
-	defer func() { _ = conn.Close() }()
-	if local, ok := conn.LocalAddr().(*net.TCPAddr); ok && s.config.ProxyProtocol && s.trusted.Contains(local.AddrPort().Addr()) {
+	defer func() { _ = dialled.Close() }()
+	if local, ok := dialled.LocalAddr().(*net.TCPAddr); ok && s.config.ProxyProtocol && s.trusted.Contains(local.AddrPort().Addr()) {
 		header := proxyproto.Header{Version: 2, Command: proxyproto.LOCAL}
-		_, _ = header.WriteTo(conn) // what fails here fails below
+		_, _ = header.WriteTo(dialled) // what fails here fails below
 	}
+	conn := dialled
 	if name == "https" {
 		// Whether the certificate is good is not the question.
-		secured := tls.Client(conn, &tls.Config{ServerName: s.config.Domain, InsecureSkipVerify: true}) // #nosec G402 -- we visit ourselves
+		secured := tls.Client(dialled, &tls.Config{ServerName: s.config.Domain, InsecureSkipVerify: true}) // #nosec G402 -- we visit ourselves
 		if secured.HandshakeContext(ctx) != nil {
 			return ctx.Err() == nil
 		}

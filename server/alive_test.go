@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"wellkey/keystore"
 	"wellkey/server"
 )
 
@@ -44,6 +45,20 @@ func TestAnswers(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// One that takes a request and leaves it is not alive, either.
+func TestAnswersNothing(t *testing.T) {
+	config, _ := configure(t)
+	key, released := config.Key(""), make(chan struct{})
+	config.Key = func(string) keystore.Key { <-released; return key }
+	s := start(t, config)
+	defer close(released)
+	ctx, cancel := context.WithTimeout(context.Background(), 300*time.Millisecond)
+	defer cancel()
+	if err := s.Answers(ctx); err == nil || !strings.HasPrefix(err.Error(), "the https listener on 127.0.0.1:") {
+		t.Errorf("got %v", err)
 	}
 }
 

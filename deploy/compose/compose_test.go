@@ -285,7 +285,7 @@ func TestSecretsAreIgnored(t *testing.T) {
 // The credentials come when it serves, as they do from the portal.
 func TestAlone(t *testing.T) {
 	t.Parallel()
-	ctx, cancel := context.WithTimeout(context.Background(), 50*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), deploytest.Patience)
 	defer cancel()
 	s := mustLoad(t, "compose.yaml").Services["wellkey"]
 	image := deploytest.ReadImage(t)

@@ -15,6 +15,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"go.yaml.in/yaml/v3"
 
@@ -23,6 +24,10 @@ import (
 	"wellkey/internal/config"
 	"wellkey/registrar"
 )
+
+// Patience is how long a test waits for what must come. It is far more than
+// anything needs, since a machine may be busy, and only a test that fails uses it.
+const Patience = 3 * time.Minute
 
 // Root returns the directory of the repository.
 func Root(t testing.TB) string {

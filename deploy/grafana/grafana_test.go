@@ -10,7 +10,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"go.yaml.in/yaml/v3"
 
@@ -201,7 +200,7 @@ func serve(t *testing.T) *testworld.World {
 		t.Fatal(err)
 	}
 	deploytest.Serve(t, w)
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), deploytest.Patience)
 	defer cancel()
 	if _, err := w.AwaitStatus(ctx, deploytest.Registered); err != nil {
 		t.Fatal(err)

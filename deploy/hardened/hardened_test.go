@@ -9,8 +9,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
+	"wellkey/deploy/deploytest"
 	"wellkey/internal/testleak"
 	"wellkey/internal/testprogram"
 	"wellkey/internal/testworld"
@@ -44,7 +44,7 @@ func launch(t *testing.T, w *testworld.World, settings ...string) *testworld.Pro
 func start(t *testing.T, w *testworld.World, settings ...string) *testworld.Process {
 	t.Helper()
 	p := launch(t, w, settings...)
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), deploytest.Patience)
 	defer cancel()
 	if _, err := w.AwaitFetch(ctx); err != nil {
 		t.Fatalf("the key is not served: %v\n%s", err, p.Log)
@@ -55,7 +55,7 @@ func start(t *testing.T, w *testworld.World, settings ...string) *testworld.Proc
 // awaitLog waits for a line that begins with message.
 func awaitLog(t *testing.T, p *testworld.Process, message string) testworld.Entry {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), deploytest.Patience)
 	defer cancel()
 	e, err := p.Log.Await(ctx, func(e testworld.Entry) bool { return strings.HasPrefix(e.Message, message) })
 	if err != nil {

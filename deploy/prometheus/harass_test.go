@@ -64,7 +64,7 @@ func (s *stranger) ask() {
 	if s.conn == nil && !s.dial() {
 		return
 	}
-	_ = s.conn.SetDeadline(time.Now().Add(10 * time.Second)) // it fails where the connection has
+	_ = s.conn.SetDeadline(time.Now().Add(patience)) // it fails where the connection has
 	method := s.pick("GET", "HEAD", "POST", "OPTIONS", "get")
 	path := s.pick(fleetapi.KeyPath, "/", "/.well-known/acme-challenge/x")
 	_, err := fmt.Fprintf(s.conn, "%s /%s HTTP/1.1\r\nHost: %s\r\nUser-Agent: %s\r\nReferer: %s\r\n\r\n",

@@ -13,7 +13,6 @@ import (
 	"path/filepath"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"wellkey/deploy/deploytest"
 	"wellkey/internal/admin"
@@ -27,7 +26,7 @@ import (
 func TestMain(m *testing.M) { testleak.Main(m.Run) }
 
 // patience is how long a test waits for what must come.
-const patience = 60 * time.Second
+const patience = deploytest.Patience
 
 // A world is one wellkey with what it needs around it.
 type world struct {

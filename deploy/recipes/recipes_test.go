@@ -125,7 +125,7 @@ func TestProxies(t *testing.T) {
 }
 
 func (p proxy) run(t *testing.T, name string) {
-	ctx, cancel := context.WithTimeout(context.Background(), 50*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), deploytest.Patience)
 	defer cancel()
 	recipe := deploytest.Read(t, "deploy/recipes/"+p.recipe)
 	given := settings(t, recipe)
@@ -243,8 +243,8 @@ func start(ctx context.Context, t *testing.T, cmd *exec.Cmd, addr string) *testw
 // be somebody else.
 func askAs(t *testing.T, w *testworld.World, ip string) string {
 	t.Helper()
-	dialer := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(ip)}, Timeout: 5 * time.Second}
-	client := &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{
+	dialer := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(ip)}}
+	client := &http.Client{Timeout: deploytest.Patience, Transport: &http.Transport{
 		DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
 			return dialer.DialContext(ctx, network, w.HTTPSAddr)
 		},

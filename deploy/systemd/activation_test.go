@@ -52,7 +52,7 @@ func TestActivation(t *testing.T) {
 	go func() { exited <- command.Wait() }()
 	defer func() { _ = command.Process.Kill() }() // it has ended, if all went well
 
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), deploytest.Patience)
 	defer cancel()
 	if _, err := w.AwaitFetch(ctx); err != nil {
 		t.Fatalf("the key is not served over the socket: %v\n%s", err, log)
@@ -73,7 +73,7 @@ func TestActivation(t *testing.T) {
 	var told []string
 	message := make([]byte, 4096)
 	for !slices.Contains(told, "READY=1") || !slices.Contains(told, "WATCHDOG=1") {
-		if err := manager.SetReadDeadline(time.Now().Add(time.Minute)); err != nil {
+		if err := manager.SetReadDeadline(time.Now().Add(deploytest.Patience)); err != nil {
 			t.Fatal(err)
 		}
 		n, err := manager.Read(message)

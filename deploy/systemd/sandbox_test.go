@@ -11,7 +11,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"wellkey/deploy/deploytest"
 	"wellkey/internal/testprogram"
@@ -81,7 +80,7 @@ func traced(t *testing.T) string {
 		t.Fatal(err)
 	}
 	defer func() { _ = p.Signal(syscall.SIGKILL) }() // it has ended, if all went well
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), deploytest.Patience)
 	defer cancel()
 	if _, err := p.Log.Await(ctx, func(e testworld.Entry) bool { return strings.HasPrefix(e.Message, "registered in every region") }); err != nil {
 		t.Fatalf("waiting for the registration: %v\n%s", err, p.Log)
@@ -130,7 +129,7 @@ func TestCrashIsNoExitStatus(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), deploytest.Patience)
 	defer cancel()
 	if _, err := w.AwaitFetch(ctx); err != nil {
 		t.Fatalf("the key is not served: %v\n%s", err, p.Log)

@@ -204,7 +204,7 @@ func TestRun(t *testing.T) {
 	}
 	done := make(chan error, 1)
 	go func() { done <- a.Run(ctx) }()
-	client := &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
+	client := &http.Client{Timeout: 2 * time.Minute, Transport: &http.Transport{DisableKeepAlives: true}}
 	_, port, err := net.SplitHostPort(a.Addr())
 	if err != nil {
 		t.Fatal(err)

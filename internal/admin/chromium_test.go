@@ -163,7 +163,7 @@ func (b *browser) tell(session, method string, params any) (json.RawMessage, err
 	if err != nil {
 		return nil, fmt.Errorf("telling Chromium %s: %w", method, err)
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), chromiumPatience)
 	defer cancel()
 	select {
 	case <-ctx.Done():
@@ -237,6 +237,10 @@ func (b *browser) then(t *testing.T, expression string) {
 	})
 }
 
+// chromiumPatience is how long one thing may take in a browser that shares a busy
+// machine with other tests.
+const chromiumPatience = 2 * time.Minute
+
 // loads waits until a page is there that act leads to.
 func (b *browser) loads(t *testing.T, act func()) {
 	t.Helper()
@@ -247,7 +251,7 @@ func (b *browser) loads(t *testing.T, act func()) {
 	act()
 	select {
 	case <-loaded:
-	case <-time.After(20 * time.Second):
+	case <-time.After(chromiumPatience):
 		t.Fatal("the page does not get ready")
 	}
 }

@@ -25,7 +25,7 @@ import (
 
 // patience is how long a test waits for what must come. It is far more than
 // anything needs, since a machine may be busy, and only a test that fails uses it.
-const patience = 50 * time.Second
+const patience = 3 * time.Minute
 
 // A world is a testworld for one test, with the canary watching over it.
 type world struct {

@@ -224,7 +224,7 @@ func (w *watcher) report() {
 
 // patience is how long a test waits for what must come. It is far more than
 // anything needs, since a machine may be busy, and only a test that fails uses it.
-const patience = 90 * time.Second
+const patience = 3 * time.Minute
 
 // pace lets all watchers together make 100 fetches a second, and each 50.
 var pace pacer

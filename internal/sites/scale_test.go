@@ -57,11 +57,11 @@ func TestOneOfMany(t *testing.T) {
 	defer cancel()
 	ended := make(chan error)
 	go func() { ended <- set.Run(ctx) }()
-	late := time.After(60 * time.Second)
+	late := time.After(patience)
 	for !set.Loaded() {
 		select {
 		case <-late:
-			t.Fatalf("only %d sites after a minute", set.Len())
+			t.Fatalf("only %d sites after %v", set.Len(), patience)
 		case <-time.After(5 * time.Millisecond):
 		}
 	}

@@ -21,6 +21,10 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
+// patience is how long a test waits for what must come. It is far more than
+// anything needs, since a machine may be busy, and only a test that fails uses it.
+const patience = 2 * time.Minute
+
 // host is who opens and closes sites; what it opens is the regions as text.
 type host struct {
 	t      *testing.T
@@ -116,7 +120,7 @@ func (h *host) want(sites map[string]string, calls ...string) {
 // await waits until what was called since want was asked last has n lines.
 func (h *host) await(n int) {
 	h.t.Helper()
-	late := time.After(20 * time.Second)
+	late := time.After(patience)
 	for {
 		h.mu.Lock()
 		have, news := len(h.calls), h.news
@@ -127,7 +131,7 @@ func (h *host) await(n int) {
 		select {
 		case <-news:
 		case <-late:
-			h.t.Fatalf("only %d calls after 20 s: %q", have, h.calls)
+			h.t.Fatalf("only %d calls after %v: %q", have, patience, h.calls)
 		}
 	}
 }

@@ -47,7 +47,7 @@ func TestNotify(t *testing.T) {
 		if err := tc.say(); err != nil {
 			t.Fatal(err)
 		}
-		if err := conn.SetReadDeadline(time.Now().Add(5 * time.Second)); err != nil {
+		if err := conn.SetReadDeadline(time.Now().Add(2 * time.Minute)); err != nil {
 			t.Fatal(err)
 		}
 		got := make([]byte, 1000)

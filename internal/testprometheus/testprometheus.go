@@ -82,7 +82,7 @@ func Start(t testing.TB, rules []string, scrapes ...Scrape) *Server {
 		_ = cmd.Process.Signal(syscall.SIGTERM) // it may have ended
 		select {
 		case <-ended:
-		case <-time.After(20 * time.Second):
+		case <-time.After(patience):
 			_ = cmd.Process.Kill()
 			<-ended
 		}
@@ -104,7 +104,7 @@ func Start(t testing.TB, rules []string, scrapes ...Scrape) *Server {
 }
 
 // patience is how long something may take that must come.
-const patience = 60 * time.Second
+const patience = 3 * time.Minute
 
 // Await calls look until it returns true, and fails the test if it never does.
 func (s *Server) Await(what string, look func() bool) {

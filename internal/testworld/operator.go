@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"time"
 
 	"wellkey/internal/admin"
 	"wellkey/internal/fleetsim"
@@ -14,7 +13,7 @@ import (
 
 // Admin gets a path of the admin listener, such as "/metrics".
 func (w *World) Admin(ctx context.Context, path string) (Visit, error) {
-	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: 5 * time.Second}
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: visitPatience}
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+w.AdminAddr+path, nil)
 	if err != nil {
 		return Visit{}, err

@@ -21,6 +21,10 @@ type Visit struct {
 	TLS    *tls.ConnectionState
 }
 
+// visitPatience is how long one visit may take: far more than it needs, since a
+// machine may be busy.
+const visitPatience = time.Minute
+
 // Fetch gets the key as Tesla does: a TLS client that trusts the one root only,
 // and follows no redirect.
 func (w *World) Fetch(ctx context.Context) (Visit, error) { return w.FetchOf(ctx, w.Domain) }
@@ -35,7 +39,7 @@ func (w *World) FetchOf(ctx context.Context, domain string) (Visit, error) {
 	}
 	client := &http.Client{
 		Transport:     transport,
-		Timeout:       5 * time.Second,
+		Timeout:       visitPatience,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "https://"+domain+fleetapi.KeyPath, nil)

@@ -35,6 +35,10 @@ func TestMain(m *testing.M) {
 	testleak.Main(m.Run)
 }
 
+// patience is how long a test waits for what must come. It is far more than
+// anything needs, since a machine may be busy, and only a test that fails uses it.
+const patience = 2 * time.Minute
+
 // A rig is a CA, a name and two listeners for one domain. Each test has a domain
 // of its own, since certmagic keeps challenges by domain in globals.
 type rig struct {
@@ -216,7 +220,7 @@ func (m *run) settle(t *testing.T) time.Duration {
 	select {
 	case d := <-m.waits:
 		return d
-	case <-time.After(20 * time.Second):
+	case <-time.After(patience):
 		t.Fatal("the manager does not come to rest")
 		return 0
 	}

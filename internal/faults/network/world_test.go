@@ -28,7 +28,7 @@ import (
 const domain = "key.example.com"
 
 // patience is far more than anything needs, and only a test that fails uses it.
-const patience = 2 * time.Minute
+const patience = 3 * time.Minute
 
 // A world is two hosts: Here, with the names of the internet, and There. A wellkey
 // runs on one of them.
