@@ -27,7 +27,7 @@ const (
 
 // startPatience is how long a start may take to serve what is stored. A start
 // needs a tenth of a second; machines may be busy.
-const startPatience = 15 * time.Second
+const startPatience = time.Minute
 
 // TestKilledWhileIssuing kills wellkey at 100 random moments of issuance, two or
 // three to a data directory. Whatever the CA issued and nobody got, the orders stay

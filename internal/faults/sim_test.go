@@ -274,7 +274,7 @@ func (i *instance) restart() *instance {
 	i.stop()
 	next := i.s.start()
 	if served {
-		if gap := i.s.watcher.up(at); gap > 15*time.Second {
+		if gap := i.s.watcher.up(at); gap > startPatience {
 			i.s.t.Errorf("nobody was served for %v", gap)
 		}
 	}

@@ -36,7 +36,7 @@ type world struct {
 // newWorld starts all but wellkey, which has not run there before.
 func newWorld(t *testing.T, options ...func(*testworld.Config)) *world {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 4*time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 4*patience)
 	t.Cleanup(cancel)
 	host, domain := newHost()
 	config := testworld.Config{Domain: domain, Dir: t.TempDir(), Host: host}
