@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os/exec"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -15,7 +16,12 @@ import (
 // became of it.
 type attack struct {
 	name string
-	do   func(ctx context.Context, t *target) (saw string, err error)
+	do   func(ctx context.Context, t *aim) (saw string, err error)
+}
+
+// chosen returns those of attacks that o asks for.
+func (o options) chosen() []attack {
+	return slices.DeleteFunc(attacks(o), func(a attack) bool { return !strings.Contains(a.name, o.only) })
 }
 
 // attacks returns all of them.
@@ -26,7 +32,7 @@ func attacks(o options) []attack {
 		span = 4 * time.Second
 	}
 	short := span / 4
-	all := []attack{{"nothing", func(ctx context.Context, _ *target) (string, error) {
+	all := []attack{{"nothing", func(ctx context.Context, _ *aim) (string, error) {
 		select {
 		case <-ctx.Done():
 		case <-time.After(short):
@@ -35,27 +41,30 @@ func attacks(o options) []attack {
 	}}}
 	for _, slow := range []struct{ name, mode string }{{"slow headers", "-H"}, {"slow bodies", "-B"}, {"slow reading", "-X"}} {
 		all = append(all, attack{fmt.Sprintf("slowhttptest %s: %s, %d connections", slow.mode, slow.name, connections),
-			func(ctx context.Context, t *target) (string, error) {
+			func(ctx context.Context, t *aim) (string, error) {
 				return slowly(ctx, t, slow.mode, connections, span)
 			}})
 	}
 	all = append(all,
-		attack{fmt.Sprintf("%d idle connections, each from an address or IPv6 /64 of its own", connections), func(ctx context.Context, t *target) (string, error) {
+		attack{fmt.Sprintf("%d idle connections, each from an address or IPv6 /64 of its own", connections), func(ctx context.Context, t *aim) (string, error) {
 			return idle(ctx, t, connections, false, short)
 		}},
-		attack{fmt.Sprintf("%d idle connections from 127.0.0.0/8", connections), func(ctx context.Context, t *target) (string, error) {
+		attack{fmt.Sprintf("%d idle connections from 127.0.0.0/8", connections), func(ctx context.Context, t *aim) (string, error) {
 			return idle(ctx, t, connections, true, short)
 		}},
-		attack{fmt.Sprintf("%d idle connections to port 80", connections), func(ctx context.Context, t *target) (string, error) {
+		attack{fmt.Sprintf("%d handshakes that claim to be long, and stay without an end", connections), func(ctx context.Context, t *aim) (string, error) {
+			return longHellos(ctx, t, connections, short)
+		}},
+		attack{fmt.Sprintf("%d idle connections to port 80", connections), func(ctx context.Context, t *aim) (string, error) {
 			return idlePlain(ctx, t, connections, short)
 		}},
 	)
 	all = append(all, http2Attacks(o, short)...)
 	return append(all,
-		attack{"ClientHello flood from 2,000 addresses", func(ctx context.Context, t *target) (string, error) { return hellos(ctx, t, 2000, span/2) }},
-		attack{"ClientHello flood from one address", func(ctx context.Context, t *target) (string, error) { return hellos(ctx, t, 1, short) }},
-		attack{"garbage on 443", func(ctx context.Context, t *target) (string, error) { return garbage(ctx, t, o.few(5000)) }},
-		attack{"plaintext on 443", func(ctx context.Context, t *target) (string, error) { return plaintext(ctx, t, o.few(5000)) }},
+		attack{"ClientHello flood from 2,000 addresses", func(ctx context.Context, t *aim) (string, error) { return hellos(ctx, t, 2000, span/2) }},
+		attack{"ClientHello flood from one address", func(ctx context.Context, t *aim) (string, error) { return hellos(ctx, t, 1, short) }},
+		attack{"garbage on 443", func(ctx context.Context, t *aim) (string, error) { return garbage(ctx, t, o.few(5000)) }},
+		attack{"plaintext on 443", func(ctx context.Context, t *aim) (string, error) { return plaintext(ctx, t, o.few(5000)) }},
 	)
 }
 
@@ -68,13 +77,13 @@ func underFire(ctx context.Context, o options, dir string, r *report, say func(s
 	defer func() { err = errors.Join(err, t.stop()) }()
 	v := visit(ctx, t)
 	defer v.stop()
-	for _, one := range attacks(o) {
+	for n, one := range o.chosen() {
 		say("%s", one.name)
 		v.turn()
 		if err := t.calm(); err != nil {
 			return err
 		}
-		saw, err := one.do(ctx, t)
+		saw, err := launch(ctx, o, n, &t.aim)
 		if err != nil {
 			return fmt.Errorf("%s: %w", one.name, err)
 		}
@@ -113,9 +122,9 @@ func underFire(ctx context.Context, o options, dir string, r *report, say func(s
 
 // slowly has slowhttptest hold connections for a while. All come from 127.0.0.1,
 // behind which many may stand, so that no limit of one address helps.
-func slowly(ctx context.Context, t *target, mode string, connections int, span time.Duration) (string, error) {
+func slowly(ctx context.Context, t *aim, mode string, connections int, span time.Duration) (string, error) {
 	args := []string{mode, "-c", strconv.Itoa(connections), "-r", "1000", "-i", "2", "-l", strconv.Itoa(int(span.Seconds())), "-p", "3", "-x", "24",
-		"-u", "https://" + private + ":" + t.port + "/", "-v", "1"}
+		"-u", "https://" + private + ":" + t.Port + "/", "-v", "1"}
 	if mode == "-X" {
 		args = append(args, "-w", "1", "-y", "2", "-n", "5", "-z", "1", "-k", "10")
 	}

@@ -31,26 +31,48 @@ func source(n int, loopback bool) (from, to string) {
 
 // idle opens connections, finishes the handshake of every fourth, and lets all of
 // them lie for a while.
-func idle(ctx context.Context, t *target, connections int, loopback bool, span time.Duration) (string, error) {
+func idle(ctx context.Context, t *aim, connections int, loopback bool, span time.Duration) (string, error) {
 	return lie(ctx, t, connections, span, func(n int) (net.Conn, error) {
 		from, to := source(n, loopback)
 		if n%4 == 0 {
 			return t.secure(ctx, from, to, "h2", "http/1.1")
 		}
-		return t.dial(ctx, from, to, t.port)
+		return t.dial(ctx, from, to, t.Port)
 	})
 }
 
 // idlePlain does so on the port of HTTP.
-func idlePlain(ctx context.Context, t *target, connections int, span time.Duration) (string, error) {
+func idlePlain(ctx context.Context, t *aim, connections int, span time.Duration) (string, error) {
 	return lie(ctx, t, connections, span, func(n int) (net.Conn, error) {
 		from, to := source(n, false)
-		return t.dial(ctx, from, to, t.plain)
+		return t.dial(ctx, from, to, t.Plain)
+	})
+}
+
+// longHellos begins handshakes with as much of a ClientHello as a server takes.
+func longHellos(ctx context.Context, t *aim, connections int, span time.Duration) (string, error) {
+	var words []byte
+	for n := range 4 {
+		record := make([]byte, 16<<10)
+		if n == 0 {
+			copy(record, []byte{1, 0, 0xff, 0xff}) // a ClientHello of 65,535 bytes
+		}
+		words = append(append(words, 22, 3, 1, 16<<10>>8, 0), record...)
+	}
+	words = words[:60_000]
+	return lie(ctx, t, connections, span, func(n int) (net.Conn, error) {
+		from, to := source(n, false)
+		conn, err := t.dial(ctx, from, to, t.Port)
+		if err == nil {
+			_ = conn.SetWriteDeadline(time.Now().Add(5 * time.Second))
+			_, _ = conn.Write(words) // it may be closed before the end
+		}
+		return conn, err
 	})
 }
 
 // lie opens connections in the way of open, and lets them lie.
-func lie(ctx context.Context, t *target, connections int, span time.Duration, open func(n int) (net.Conn, error)) (string, error) {
+func lie(ctx context.Context, t *aim, connections int, span time.Duration, open func(n int) (net.Conn, error)) (string, error) {
 	var mu sync.Mutex
 	var conns []net.Conn
 	var opened atomic.Int64
@@ -128,7 +150,7 @@ func each(ctx context.Context, workers int, span time.Duration, do func(ctx cont
 }
 
 // hellos has wellkey work on handshakes that nobody wants to finish.
-func hellos(ctx context.Context, t *target, addresses int, span time.Duration) (string, error) {
+func hellos(ctx context.Context, t *aim, addresses int, span time.Duration) (string, error) {
 	words, err := hello()
 	if err != nil {
 		return "", err
@@ -136,7 +158,7 @@ func hellos(ctx context.Context, t *target, addresses int, span time.Duration) (
 	var answered atomic.Int64
 	count, err := each(ctx, 64, span, func(ctx context.Context, n int) error {
 		from, to := source(2*(n%addresses), false) // IPv4
-		conn, err := t.dial(ctx, from, to, t.port)
+		conn, err := t.dial(ctx, from, to, t.Port)
 		if err != nil {
 			return err
 		}
@@ -157,14 +179,14 @@ func hellos(ctx context.Context, t *target, addresses int, span time.Duration) (
 func rate(n int, span time.Duration) int { return int(float64(n) / span.Seconds()) }
 
 // once makes connections that say something, and waits for the end of each.
-func once(ctx context.Context, t *target, connections int, words func(n int) []byte) (string, error) {
+func once(ctx context.Context, t *aim, connections int, words func(n int) []byte) (string, error) {
 	var answered, closed atomic.Int64
 	var all errgroup.Group
 	all.SetLimit(64)
 	for n := range connections {
 		all.Go(func() error {
 			from, to := source(n, false)
-			conn, err := t.dial(ctx, from, to, t.port)
+			conn, err := t.dial(ctx, from, to, t.Port)
 			if err != nil {
 				return nil // it was turned away
 			}
@@ -187,7 +209,7 @@ func once(ctx context.Context, t *target, connections int, words func(n int) []b
 }
 
 // garbage sends what is no TLS.
-func garbage(ctx context.Context, t *target, connections int) (string, error) {
+func garbage(ctx context.Context, t *aim, connections int) (string, error) {
 	random := rand.NewChaCha8([32]byte{1})
 	var mu sync.Mutex
 	return once(ctx, t, connections, func(n int) []byte {
@@ -203,6 +225,6 @@ func garbage(ctx context.Context, t *target, connections int) (string, error) {
 }
 
 // plaintext speaks HTTP where HTTPS is spoken.
-func plaintext(ctx context.Context, t *target, connections int) (string, error) {
+func plaintext(ctx context.Context, t *aim, connections int) (string, error) {
 	return once(ctx, t, connections, func(int) []byte { return []byte("GET / HTTP/1.1\r\nHost: " + domain + "\r\n\r\n") })
 }

@@ -60,7 +60,7 @@ func http2Attacks(o options, span time.Duration) []attack {
 			})
 		}},
 	} {
-		all = append(all, attack{one.name, func(ctx context.Context, t *target) (string, error) {
+		all = append(all, attack{one.name, func(ctx context.Context, t *aim) (string, error) {
 			return flood(ctx, t, one.conns, span, strings.Contains(one.name, "unread"), one.flood)
 		}})
 	}
@@ -78,7 +78,7 @@ type flooded struct {
 
 // flood makes connections of HTTP/2 with windows of a byte and floods each. It tells
 // how they ended.
-func flood(ctx context.Context, t *target, conns int, span time.Duration, unread bool, do func(*flooded) error) (string, error) {
+func flood(ctx context.Context, t *aim, conns int, span time.Duration, unread bool, do func(*flooded) error) (string, error) {
 	var mu sync.Mutex
 	ends := map[string]int{}
 	var all errgroup.Group

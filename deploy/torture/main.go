@@ -7,6 +7,7 @@
 //	go run ./deploy/torture [flags]
 //
 //	-fast           a tenth of everything, and a generous bound on time
+//	-only WORDS     only the attacks with these in their names, and nothing at random
 //	-binary FILE    the wellkey to attack; without, it is built
 //	-report FILE    put the report between the markers in FILE, too
 //
@@ -14,6 +15,10 @@
 // long; when wellkey takes more than 96 MB or contains a panic; when a random
 // request adds a series to the metrics, or puts a control character into the log.
 // It wants root, for the network, and slowhttptest (Debian package slowhttptest).
+//
+// Attackers and wellkey share the processors of this machine, which those on the
+// internet do not. So the attackers are a process of the lowest priority: what the
+// client that behaves waits for is wellkey, and not its own turn among them.
 //
 // Exit status: 0 all well, 1 something is wrong, 2 wrong usage.
 package main
@@ -40,13 +45,16 @@ func main() {
 	if os.Getenv(inNamespace) == "" && os.Getuid() == 0 {
 		os.Exit(enterNamespace(ctx))
 	}
+	if os.Getenv(orders) != "" {
+		os.Exit(obey(ctx, os.Getenv(orders), os.Stdout, os.Stderr))
+	}
 	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
 }
 
 // options is what the command line asks for.
 type options struct {
-	fast           bool
-	binary, report string
+	fast                 bool
+	only, binary, report string
 }
 
 // few returns n, or a tenth of it where it is to be fast.
@@ -63,6 +71,7 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	flags := flag.NewFlagSet("torture", flag.ContinueOnError)
 	flags.SetOutput(stderr)
 	flags.BoolVar(&o.fast, "fast", false, "a tenth of everything, and a generous bound on time")
+	flags.StringVar(&o.only, "only", "", "only the attacks with these words in their names, and nothing at random")
 	flags.StringVar(&o.binary, "binary", "", "the wellkey to attack; without, it is built")
 	flags.StringVar(&o.report, "report", "", "put the report between the markers in this file, too")
 	if err := flags.Parse(args); err != nil {
@@ -70,6 +79,9 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	}
 	if flags.NArg() > 0 {
 		return o, errors.New("wrong usage; see -help")
+	}
+	if len(o.chosen()) == 0 {
+		return o, fmt.Errorf("no attack has %q in its name", o.only)
 	}
 	return o, nil
 }
@@ -126,6 +138,9 @@ func torture(ctx context.Context, o options, r *report, stderr io.Writer) (err e
 	say := func(format string, args ...any) { fmt.Fprintf(stderr, format+"\n", args...) }
 	if err := underFire(ctx, o, filepath.Join(dir, "fire"), r, say); err != nil {
 		return err
+	}
+	if o.only != "" {
+		return nil
 	}
 	return atRandom(ctx, o, filepath.Join(dir, "random"), r, say)
 }

@@ -16,10 +16,21 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func TestUsage(t *testing.T) {
 	t.Parallel()
-	for _, args := range [][]string{{"more"}, {"-none"}} {
+	for _, args := range [][]string{{"more"}, {"-none"}, {"-only", "kindness"}} {
 		var stdout, stderr strings.Builder
 		if code := run(t.Context(), args, &stdout, &stderr); code != 2 || stderr.Len() == 0 || stdout.Len() > 0 {
 			t.Errorf("%q: got %d, %q, %q", args, code, &stdout, &stderr)
+		}
+	}
+}
+
+// Attackers do what they are told, and say what they cannot.
+func TestObeys(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]int{`{"Fast":true,"Only":"nothing"}`: 0, `{"Attack":1000}`: 1, `{"Only":"kindness"}`: 1, "": 1} {
+		var stdout, stderr strings.Builder
+		if code := obey(t.Context(), text, &stdout, &stderr); code != want || (stderr.Len() > 0) != (want != 0) {
+			t.Errorf("%q: got %d, %q, %q", text, code, &stdout, &stderr)
 		}
 	}
 }

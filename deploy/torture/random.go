@@ -110,7 +110,7 @@ func requestsAtRandom(ctx context.Context, t *target, random *rand.Rand, request
 		if conn == nil {
 			var err error
 			if random.IntN(4) == 0 {
-				conn, err = t.dial(ctx, private, private, t.plain)
+				conn, err = t.dial(ctx, private, private, t.Plain)
 			} else {
 				conn, err = t.secure(ctx, private, private)
 			}
@@ -186,7 +186,7 @@ func namesAtRandom(ctx context.Context, t *target, random *rand.Rand, names int)
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		conn, err := t.dial(ctx, private, private, t.port)
+		conn, err := t.dial(ctx, private, private, t.Port)
 		if err != nil {
 			return err
 		}

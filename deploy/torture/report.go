@@ -63,7 +63,7 @@ func (r *report) say(format string, args ...any) {
 // markdown returns the report as it stands in docs/reliability.md.
 func (r *report) markdown() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s, %s, %d processors, %s; attackers and visitor on the same.\n\n", time.Now().UTC().Format("2006-01-02"), document.Processor(), runtime.NumCPU(), runtime.Version())
+	fmt.Fprintf(&b, "%s, %s, %d processors, %s; attackers and visitor on the same, the attackers with the lowest priority.\n\n", time.Now().UTC().Format("2006-01-02"), document.Processor(), runtime.NumCPU(), runtime.Version())
 	b.WriteString("| attack | right answers | p50 | p99 | most memory | what became of it |\n|---|---|---|---|---|---|\n")
 	for _, one := range r.rows {
 		fmt.Fprintf(&b, "| %s | %d of %d | %s | %s | %s | %s |\n", one.name, one.visited.good, one.visited.good+one.visited.bad,

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -29,11 +30,17 @@ const domain = "torture.example.com"
 
 // A target is a wellkey that is attacked.
 type target struct {
+	aim
 	w       *testworld.World
 	process *testworld.Process
-	port    string // of HTTPS
-	plain   string // of HTTP
 	key     []byte // as it is served
+}
+
+// An aim is all that attackers have to know of it.
+type aim struct {
+	Port, Plain string // of HTTPS and HTTP
+	Admin       string // host:port
+	roots       *x509.CertPool
 }
 
 // start starts wellkey in a world of its own. The caller stops it.
@@ -45,10 +52,10 @@ func start(ctx context.Context, o options, dir string, settings ...string) (*tar
 	if err != nil {
 		return nil, err
 	}
-	t := &target{w: w}
-	_, t.port, _ = net.SplitHostPort(w.HTTPSAddr)
-	_, t.plain, _ = net.SplitHostPort(w.HTTPAddr)
-	settings = append(settings, "HTTPS_ADDR=:"+t.port, "HTTP_ADDR=:"+t.plain)
+	t := &target{w: w, aim: aim{Admin: w.AdminAddr, roots: w.Roots()}}
+	_, t.Port, _ = net.SplitHostPort(w.HTTPSAddr)
+	_, t.Plain, _ = net.SplitHostPort(w.HTTPAddr)
+	settings = append(settings, "HTTPS_ADDR=:"+t.Port, "HTTP_ADDR=:"+t.Plain)
 	if t.process, err = w.Exec(o.binary, []string{"HOME=" + dir, "PATH=" + os.Getenv("PATH")}, settings...); err != nil {
 		return nil, errors.Join(err, w.Close())
 	}
@@ -78,7 +85,7 @@ func (t *target) stop() error {
 }
 
 // dial connects from an address; "" is any.
-func (t *target) dial(ctx context.Context, from, to, port string) (net.Conn, error) {
+func (a *aim) dial(ctx context.Context, from, to, port string) (net.Conn, error) {
 	dialer := net.Dialer{Timeout: 10 * time.Second}
 	if from != "" {
 		dialer.LocalAddr = &net.TCPAddr{IP: net.ParseIP(from)}
@@ -86,13 +93,13 @@ func (t *target) dial(ctx context.Context, from, to, port string) (net.Conn, err
 	return dialer.DialContext(ctx, "tcp", net.JoinHostPort(to, port))
 }
 
-// secure connects over TLS.
-func (t *target) secure(ctx context.Context, from, to string, protocols ...string) (*tls.Conn, error) {
-	conn, err := t.dial(ctx, from, to, t.port)
+// secure connects over TLS. Attackers, who have no roots, do not care who answers.
+func (a *aim) secure(ctx context.Context, from, to string, protocols ...string) (*tls.Conn, error) {
+	conn, err := a.dial(ctx, from, to, a.Port)
 	if err != nil {
 		return nil, err
 	}
-	secured := tls.Client(conn, &tls.Config{ServerName: domain, RootCAs: t.w.Roots(), NextProtos: protocols})
+	secured := tls.Client(conn, &tls.Config{ServerName: domain, RootCAs: a.roots, InsecureSkipVerify: a.roots == nil, NextProtos: protocols})
 	_ = conn.SetDeadline(time.Now().Add(10 * time.Second))
 	if err := secured.HandshakeContext(ctx); err != nil {
 		return nil, errors.Join(err, conn.Close())
@@ -145,8 +152,8 @@ func (t *target) calm() error {
 }
 
 // series returns what is at /metrics, by name and labels.
-func (t *target) series(ctx context.Context) (map[string]float64, error) {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+t.w.AdminAddr+"/metrics", nil)
+func (a *aim) series(ctx context.Context) (map[string]float64, error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+a.Admin+"/metrics", nil)
 	if err != nil {
 		return nil, err
 	}
