@@ -47,7 +47,7 @@ func newConnections(l limits, trusted peer.Trusted, refused, displaced func(stri
 	return &connections{
 		total: l.connections, perAddress: l.perAddress, pace: l.pace, stalls: l.stalls, trusted: trusted,
 		refused: refused, displaced: displaced, began: time.Now(),
-		from: map[netip.Prefix]*visitor{}, sweepAt: visitorsKept, crowd: crowd,
+		from: map[netip.Prefix]*visitor{}, sweepAt: visitorsKept, crowd: crowd(l.connections),
 	}
 }
 

@@ -33,11 +33,11 @@ const (
 )
 
 // crowd is how many requests may wait for their clients to read the answers, over all
-// connections. In HTTP/2 a client may begin dozens on each connection and have none
-// of the answers sent; each holds a goroutine and some 12 kB.
-const crowd = 1536
+// of so many connections. In HTTP/2 a client may begin dozens on each connection and
+// have none of the answers sent; each holds 8 kB, and a goroutine with a stack of 8 kB.
+func crowd(connections int) int { return max(16, connections/2) }
 
-// relieve closes connections on which requests have been answered for longest, if
+// relieve closes connections of HTTP/2 on which requests have been answered for longest, if
 // there are more goroutines than connections and a crowd have. Everything that one
 // request asks of us is done in less than leastWait. It reports whether there are too
 // many now: a request that may be one of dozens is then better not begun.
@@ -60,7 +60,7 @@ func (c *connections) relieve() (crowded bool) {
 		var stalled *held
 		longest := int64(leastWait)
 		for _, one := range c.open {
-			if wait := now - one.since.Load(); one.active.Load() && wait > longest {
+			if wait := now - one.since.Load(); one.many.Load() && one.active.Load() && wait > longest {
 				stalled, longest = one, wait
 			}
 		}

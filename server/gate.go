@@ -256,6 +256,7 @@ func (g *gate) secure(conn net.Conn) net.Conn {
 	}
 	_ = conn.SetDeadline(time.Time{})
 	if !http1 {
+		base.many.Store(true)
 		return secured // net/http knows what to do with h2 and challenges
 	}
 	return &readAlong{framing.New(secured), secured}

@@ -30,6 +30,10 @@ const (
 // usual is GOGC where nobody has chosen another.
 const usual = 100
 
+// least is what a heap may grow to before it is looked over at all, times GOGC/100: see
+// heapMinimum in runtime/mgcpacer.go. With a GOGC of 6400 that is 256 MB.
+const least = 4 << 20
+
 // Keep keeps the headroom until ctx is done: of limit, the bytes that the process may
 // have, it is an eighth at most; 0 is where that is not known. It is not for a process
 // for which somebody has set GOGC.
@@ -48,7 +52,7 @@ func Keep(ctx context.Context, limit uint64) {
 		case <-ctx.Done():
 			return
 		case <-k.collected:
-			k.set(k.after(live(), time.Now()))
+			k.set(k.after(multiplied(), time.Now()))
 		case <-pause:
 			k.set(usual)
 		}
@@ -68,7 +72,7 @@ type keeper struct {
 	ended     atomic.Bool
 }
 
-// after returns the GOGC that follows a collection which left so many bytes alive. It
+// after returns the GOGC that follows a collection after which so many bytes count. It
 // stays as it is where it is nearly right, since to set it stops the world.
 func (k *keeper) after(alive uint64, now time.Time) int {
 	took := now.Sub(k.last)
@@ -76,7 +80,7 @@ func (k *keeper) after(alive uint64, now time.Time) int {
 	if took > calm || took > busy && k.percent == usual {
 		return usual
 	}
-	wanted := max(usual, int(min(k.size*100/max(alive, 1), math.MaxInt32))) // #nosec G115 -- bounded
+	wanted := max(usual, int(min(k.size*100/max(alive, 1), (alive+k.size)*100/least, math.MaxInt32))) // #nosec G115 -- bounded
 	if k.percent > usual && wanted > k.percent/4*3 && wanted < k.percent/4*5 {
 		return k.percent
 	}
@@ -107,9 +111,14 @@ func (k *keeper) watch() {
 	}, k)
 }
 
-// live returns how many bytes the last collection left alive.
-func live() uint64 {
-	sample := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
-	metrics.Read(sample)
-	return sample[0].Value.Uint64()
+// multiplied returns how many bytes GOGC is a percentage of: what the last collection
+// left alive, and where it began to look, stacks above all. Of thousands of
+// connections the stacks are more than the heap.
+func multiplied() (sum uint64) {
+	samples := []metrics.Sample{{Name: "/gc/heap/live:bytes"}, {Name: "/gc/scan/stack:bytes"}, {Name: "/gc/scan/globals:bytes"}}
+	metrics.Read(samples)
+	for _, sample := range samples {
+		sum += sample.Value.Uint64()
+	}
+	return sum
 }

@@ -27,13 +27,13 @@ func TestAfter(t *testing.T) {
 	}{
 		{time.Hour, 3 * mb, 100},             // the first
 		{2 * time.Second, 3 * mb, 100},       // nobody is in a hurry
-		{10 * time.Millisecond, 3 * mb, 800}, // much is asked
-		{5 * time.Second, 3 * mb, 800},       // they are rarer now
-		{5 * time.Second, 33 * mb / 10, 800}, // not worth a stop of the world
+		{10 * time.Millisecond, 3 * mb, 675}, // much is asked
+		{5 * time.Second, 3 * mb, 675},       // they are rarer now
+		{5 * time.Second, 33 * mb / 10, 675}, // not worth a stop of the world
 		{time.Second, 6 * mb, 400},
 		{time.Second, 100 * mb, 100}, // a large heap has room enough
-		{time.Millisecond, 0, 1<<31 - 1},
-		{time.Millisecond, 3 * mb, 800},
+		{time.Millisecond, 0, 600},
+		{time.Millisecond, 3 * mb, 600},
 		{time.Minute, 3 * mb, 100}, // it is over
 	} {
 		now = now.Add(step.later)
