@@ -31,12 +31,12 @@ func TestH2Spec(t *testing.T) {
 	}
 	w := deploytest.Start(t, testworld.Config{Domain: "h2spec.example.com", Dir: dir, Files: true})
 	start(t, w)
-	_, port, err := net.SplitHostPort(w.HTTPSAddr)
+	host, port, err := net.SplitHostPort(w.HTTPSAddr)
 	must(t, err)
 
 	// It sends the name that it looks up, so that has to lead here.
 	hosts, report := filepath.Join(dir, "hosts"), filepath.Join(dir, "report.xml")
-	must(t, os.WriteFile(hosts, []byte("127.0.0.1 "+w.Domain+"\n"), 0o644))
+	must(t, os.WriteFile(hosts, []byte(host+" "+w.Domain+"\n"), 0o644))
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	scan := exec.CommandContext(ctx, "sh", "-c", `mount --bind "$0" /etc/hosts && exec "$@"`, hosts,

@@ -22,14 +22,14 @@ func TestTestSSL(t *testing.T) {
 	dir := t.TempDir()
 	w := deploytest.Start(t, testworld.Config{Domain: "testssl.example.com", Dir: dir, Files: true})
 	start(t, w)
-	_, port, err := net.SplitHostPort(w.HTTPSAddr)
+	host, port, err := net.SplitHostPort(w.HTTPSAddr)
 	must(t, err)
 	roots, report := filepath.Join(dir, "roots.pem"), filepath.Join(dir, "report.json")
 	must(t, os.WriteFile(roots, w.RootsPEM(), 0o600))
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	// With --fast it would leave ciphers out that the local OpenSSL does not have.
-	scan := exec.CommandContext(ctx, "testssl", "--quiet", "--color", "0", "--warnings", "batch", "--nodns", "none", "--ip", "127.0.0.1",
+	scan := exec.CommandContext(ctx, "testssl", "--quiet", "--color", "0", "--warnings", "batch", "--nodns", "none", "--ip", host,
 		"--add-ca", roots, "--jsonfile", report,
 		"--protocols", "--standard", "--pfs", "--server-preference", "--server-defaults", "--headers", "--vulnerable", w.Domain+":"+port+server.KeyPath)
 	scan.Env = append(os.Environ(), "NO_ENGINE=true") // else it wants one for GOST, which nobody offers
