@@ -1,11 +1,14 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"io"
+	"io/fs"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -19,37 +22,58 @@ var assembled = []string{
 	"golang.org/x/sys/", "github.com/cespare/xxhash/v2", "github.com/klauspost/cpuid/v2", "github.com/zeebo/blake3/",
 }
 
+// A pkg is what go list says of a package.
+type pkg struct {
+	ImportPath string
+	Standard   bool
+	CgoFiles, CFiles, CXXFiles, MFiles, HFiles, FFiles,
+	SFiles, SwigFiles, SwigCXXFiles, SysoFiles []string
+	Error *struct{ Err string }
+}
+
+// foreign returns the files that are not Go: C in all its forms, and what somebody else
+// has compiled.
+func (p pkg) foreign() []string {
+	return slices.Concat(p.CgoFiles, p.CFiles, p.CXXFiles, p.MFiles, p.FFiles, p.SwigFiles, p.SwigCXXFiles, p.SysoFiles)
+}
+
+// listPackages returns what go list says, in a folder and with an environment of its
+// own, of packages and all that they import.
+func listPackages(t *testing.T, dir string, environ []string, args ...string) (all []pkg) {
+	t.Helper()
+	list := exec.Command("go", append([]string{"list", "-e", "-deps", "-json=ImportPath,Standard,CgoFiles,CFiles,CXXFiles,MFiles,HFiles,FFiles,SFiles,SwigFiles,SwigCXXFiles,SysoFiles,Error"}, args...)...)
+	list.Dir, list.Env = dir, append(os.Environ(), environ...)
+	out, err := list.Output()
+	if err != nil {
+		t.Fatalf("go list %q in %q with %q: %v", args, dir, environ, err)
+	}
+	for decoder := json.NewDecoder(strings.NewReader(string(out))); ; {
+		var p pkg
+		if err := decoder.Decode(&p); errors.Is(err, io.EOF) {
+			return all
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		if p.Error != nil {
+			t.Errorf("%s: %s: %s", dir, p.ImportPath, p.Error.Err)
+		}
+		all = append(all, p)
+	}
+}
+
 // Of the shipped program nothing is C, nothing is an object file that somebody else
 // compiled, and assembler comes from few. What is built as the release builds it is
 // asked, for every machine that it is released for.
 func TestShippedBinaryIsGo(t *testing.T) {
 	t.Parallel()
-	type pkg struct {
-		ImportPath string
-		Standard   bool
-		CgoFiles, CFiles, CXXFiles, MFiles, HFiles, FFiles,
-		SFiles, SwigFiles, SwigCXXFiles, SysoFiles []string
-	}
 	for _, arch := range []string{"amd64", "arm64", "arm"} {
-		list := exec.Command("go", "list", "-deps", "-json=ImportPath,Standard,CgoFiles,CFiles,CXXFiles,MFiles,HFiles,FFiles,SFiles,SwigFiles,SwigCXXFiles,SysoFiles", ".")
-		list.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARM=7", "GOARCH="+arch)
-		out, err := list.Output()
-		if err != nil {
-			t.Fatalf("go list for %s: %v", arch, err)
-		}
 		seen := map[string]bool{}
-		for decoder := json.NewDecoder(strings.NewReader(string(out))); ; {
-			var p pkg
-			if err := decoder.Decode(&p); errors.Is(err, io.EOF) {
-				break
-			} else if err != nil {
-				t.Fatal(err)
-			}
+		for _, p := range listPackages(t, ".", []string{"CGO_ENABLED=0", "GOOS=linux", "GOARM=7", "GOARCH=" + arch}, ".") {
 			seen[p.ImportPath] = true
 			if p.Standard {
 				continue
 			}
-			if foreign := slices.Concat(p.CgoFiles, p.CFiles, p.CXXFiles, p.MFiles, p.FFiles, p.SwigFiles, p.SwigCXXFiles, p.SysoFiles); len(foreign) > 0 {
+			if foreign := p.foreign(); len(foreign) > 0 {
 				t.Errorf("%s: %s brings %q", arch, p.ImportPath, foreign)
 			}
 			if len(p.SFiles) > 0 && !slices.ContainsFunc(assembled, func(known string) bool {
@@ -60,6 +84,69 @@ func TestShippedBinaryIsGo(t *testing.T) {
 		}
 		if !seen["wellkey/server"] || seen["runtime/cgo"] {
 			t.Errorf("%s: go list has the server: %v, runtime/cgo: %v", arch, seen["wellkey/server"], seen["runtime/cgo"])
+		}
+	}
+}
+
+// Nothing that is built in this tree runs somebody else's code while it is built, or
+// fetches anything but modules that go.sum knows. go build runs no code of a package but
+// through cgo (a C compiler, pkg-config), so no package may have any: also none that
+// CGO_ENABLED=0 would leave out, none that only tests need, and none of the tools and the
+// programs with modules of their own. What go generate would run stands nowhere, no
+// go.mod sends for another toolchain, and none takes a module from elsewhere.
+func TestBuildsRunNothingOfOthers(t *testing.T) {
+	t.Parallel()
+	modules, sources := 0, 0
+	err := filepath.WalkDir(".", func(file string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() && entry.Name() == ".git" {
+			return cmp.Or(err, fs.SkipDir)
+		}
+		switch name := entry.Name(); {
+		case name == "go.mod" || name == "tools.mod":
+			modules++
+			lookAtModule(t, file)
+		case strings.HasSuffix(name, ".go"):
+			sources++
+			text, err := os.ReadFile(file)
+			if found := regexp.MustCompile(`(?m)^//go:(generate|cgo_).*|^import "C"`).FindString(string(text)); found != "" {
+				t.Errorf("%s says %q", file, found)
+			}
+			return err
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if modules < 5 || sources < 500 {
+		t.Errorf("there are %d modules and %d files of Go, so the tree was not understood", modules, sources)
+	}
+}
+
+// lookAtModule wants nothing that is not Go in what a module, or the tools, are made of.
+func lookAtModule(t *testing.T, file string) {
+	t.Helper()
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if found := regexp.MustCompile(`(?m)^(toolchain|replace|exclude)\b.*`).FindString(string(text)); found != "" {
+		t.Errorf("%s says %q", file, found)
+	}
+	if _, err := os.Stat(strings.TrimSuffix(file, ".mod") + ".sum"); err != nil {
+		t.Errorf("%s has no sums: %v", file, err)
+	}
+	what := []string{"-test", "./..."}
+	if name := filepath.Base(file); name != "go.mod" {
+		what = []string{"-modfile=" + name, "tool"}
+	}
+	all := listPackages(t, filepath.Dir(file), []string{"CGO_ENABLED=1", "GOTOOLCHAIN=local"}, what...)
+	if len(all) < 50 {
+		t.Errorf("%s has %d packages, so it was not understood", file, len(all))
+	}
+	for _, p := range all {
+		if foreign := p.foreign(); !p.Standard && len(foreign) > 0 {
+			t.Errorf("%s: %s brings %q", file, p.ImportPath, foreign)
 		}
 	}
 }
