@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"syscall"
 	"testing"
@@ -40,6 +41,11 @@ func TestSandboxed(t *testing.T) {
 		if !strings.Contains(status, want) {
 			t.Errorf("/proc/PID/status lacks %q", want)
 		}
+	}
+
+	limits := string(deploytest.ReadFile(t, fmt.Sprintf("/proc/%d/limits", p.Pid())))
+	if !regexp.MustCompile(`(?m)^Max core file size +[01] +[01] `).MatchString(limits) {
+		t.Errorf("its memory may be dumped: %s", limits)
 	}
 
 	// The credentials come later, as a file that was renamed into its place.

@@ -42,6 +42,7 @@ type Process struct {
 func Run(ctx context.Context, p Process) int {
 	if p.Own {
 		sandbox.PrivateFiles()
+		sandbox.NoCoreDump()
 	}
 	root := rootCommand(p)
 	root.SetArgs(p.Args)

@@ -11,12 +11,14 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"golang.org/x/crypto/bcrypt"
 
 	"wellkey/internal/testnet"
 	"wellkey/internal/teststore"
+	"wellkey/internal/testworld"
 )
 
 // TestEverySecretAtOnce gives a wellkey the secrets that it can have at once, and
@@ -31,9 +33,10 @@ func TestEverySecretAtOnce(t *testing.T) {
 		wrongPassword = "Canary-of-another-store.7f3a"
 		dnsPassword   = "Canary+of/the&dns:7f3a"
 		adminPassword = "Canary of the admin listener 7f3a"
+		eabKey        = "Y2FuYXJ5LW9mLXRoZS1maXJzdC1hdXRob3JpdHktN2YzYS1hbmQtbW9yZQ"
 	)
 	store := teststore.StartRedis(t, "--requirepass", storePassword)
-	w := newRegistrable(t)
+	w := newRegistrable(t, func(c *testworld.Config) { c.EAB = map[string]string{"kid-1": eabKey} })
 	service := &dnsService{w: w, password: dnsPassword}
 	listener := testnet.Listen(t, "127.0.0.1:0")
 	testnet.Serve(t, listener, nil, service)
@@ -46,7 +49,7 @@ func TestEverySecretAtOnce(t *testing.T) {
 	private, _ := newKey(t)
 	secrets := map[string]string{
 		"the password of the store": storePassword, "the wrong password of the store": wrongPassword, "the password of the DNS service": dnsPassword,
-		"the password of the admin listener": adminPassword, "its hash": string(hash), "the sealing key": base64.StdEncoding.EncodeToString(seal),
+		"the password of the admin listener": adminPassword, "its hash": string(hash), "the key of the account binding": eabKey, "the sealing key": base64.StdEncoding.EncodeToString(seal),
 	}
 	for what, text := range secrets {
 		for _, s := range spellings(what, text) {
@@ -67,6 +70,7 @@ func TestEverySecretAtOnce(t *testing.T) {
 		"DNS_PROVIDER=httpreq", "DNS_HTTPREQ_URL=http://" + listener.Addr().String(), "DNS_HTTPREQ_USERNAME=wellkey",
 		"DNS_HTTPREQ_PASSWORD_FILE=" + file("dns", dnsPassword+"\n"), "DNS_PROPAGATION_DELAY=0s",
 		"ADMIN_WEB_CONFIG=" + file("web.yml", "basic_auth_users:\n  prometheus: "+string(hash)+"\n"),
+		"ACME_EAB_KEY_ID=kid-1", "ACME_EAB_HMAC_KEY_FILE=" + file("eab", eabKey+"\n"),
 	}
 	p := w.exec(settings...)
 	w.awaitLine(p.Log, "registered in every region; owners can pair their cars")
@@ -111,6 +115,9 @@ func TestEverySecretAtOnce(t *testing.T) {
 		{[]string{"serve"}, []string{"STORAGE_KEY_FILE=" + file("no-seal", wrongPassword)}, 2},
 		// Secrets in the wrong place.
 		{[]string{"serve"}, []string{"DNS_HTTPREQ_URL=https://wellkey:" + wrongPassword + "@dns.example"}, 2},
+		{[]string{"serve"}, []string{"ACME_EAB_KEY_ID=" + eabKey, "ACME_EAB_HMAC_KEY_FILE"}, 2},
+		{[]string{"serve"}, []string{"ACME_EAB_HMAC_KEY_FILE=" + file("bad-eab", eabKey+"!")}, 2},
+		{[]string{"serve", "--acme-eab-hmac-key", eabKey}, nil, 2},
 		{[]string{"serve"}, []string{"DNS_HTTPREQ_PASSWORD_FILE", "DNS_HTTPREQ_PASSWORD=" + wrongPassword + "\t"}, 2},
 		{[]string{"serve"}, []string{"ADMIN_WEB_CONFIG=" + file("bad-web.yml", "basic_auth_users: {prometheus: "+wrongPassword+"}\n")}, 2},
 		{[]string{"serve", "--storage-password", wrongPassword}, nil, 2},
@@ -120,11 +127,29 @@ func TestEverySecretAtOnce(t *testing.T) {
 			t.Errorf("%q with %q: code %d, want %d; it said %s%s", row.args, row.more, got.code, row.code, got.out, got.errors)
 		}
 	}
+	w.seeDeath(p)
 }
 
-// seeCall lets the canary see the arguments of a process.
+// seeDeath ends a process as an operator does who wants to know where it stands: it
+// tells of all its goroutines.
+func (w *world) seeDeath(p *testworld.Process) {
+	w.t.Helper()
+	if err := p.Signal(syscall.SIGQUIT); err != nil {
+		w.t.Fatal(err)
+	}
+	if code := p.Wait(); code == 0 || !strings.Contains(p.Log.String(), "SIGQUIT: quit") || !strings.Contains(p.Log.String(), "goroutine ") {
+		w.t.Errorf("it ended with %d, and has told nothing of itself", code)
+	}
+}
+
+// seeCall lets the canary see the arguments and the environment of a process.
 func (w *world) seeCall(pid int) {
 	w.t.Helper()
+	environ, err := os.ReadFile(fmt.Sprintf("/proc/%d/environ", pid))
+	if err != nil || !bytes.Contains(environ, []byte("WELLKEY_DOMAIN=")) {
+		w.t.Errorf("the process has the environment %q, %v", environ, err)
+	}
+	w.canary.saw("the environment of the process", environ)
 	call, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
 	if err != nil || !bytes.Contains(call, []byte("serve")) {
 		w.t.Errorf("the process was called %q, %v", call, err)

@@ -34,7 +34,8 @@ type Config struct {
 	Host   string // a loopback address for wellkey's listeners; "" = one that nobody else has
 	Files  bool   // the certificate comes from files that Signer made, and there is no CA: quicker
 
-	Profiles []testca.Profile // that the CA offers; none = those of Let's Encrypt
+	Profiles []testca.Profile  // that the CA offers; none = those of Let's Encrypt
+	EAB      map[string]string // as in testca.Config
 
 	// For a world that goes on where another one ended: where its ACME API
 	// listened, and the PEM of its roots, which stay trusted.
@@ -84,7 +85,7 @@ func (w *World) start(c Config) (err error) {
 			roots["probe-roots.pem"] = w.RootsPEM()
 		}
 	} else {
-		w.CA, err = testca.Start(testca.Config{Addr: c.CAAddr, Profiles: c.Profiles, HTTPPort: testhost.Port(w.HTTPAddr), TLSPort: testhost.Port(w.HTTPSAddr), DNS: w.DNS.Addr()})
+		w.CA, err = testca.Start(testca.Config{Addr: c.CAAddr, Profiles: c.Profiles, EAB: c.EAB, HTTPPort: testhost.Port(w.HTTPAddr), TLSPort: testhost.Port(w.HTTPSAddr), DNS: w.DNS.Addr()})
 		if err == nil {
 			roots["acme-roots.pem"], roots["probe-roots.pem"] = w.CA.APIRootsPEM(), w.RootsPEM()
 		}
