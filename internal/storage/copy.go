@@ -2,6 +2,7 @@ package storage
 
 import (
 	"context"
+	"io/fs"
 	"strings"
 
 	"go.uber.org/zap"
@@ -56,4 +57,17 @@ func (s *Store) mayUseCopy(ctx context.Context, key string, err error) bool {
 	}
 	_, locked := lease.FromContext(ctx)
 	return !locked
+}
+
+// LoadCopy returns what the local copy has of key, whatever the shared store has, or
+// an error that is fs.ErrNotExist.
+func (s *Store) LoadCopy(ctx context.Context, key string) ([]byte, error) {
+	if s.copied == nil || !isCopied(key) {
+		return nil, fs.ErrNotExist
+	}
+	value, err := s.copied.Load(ctx, key)
+	if err != nil {
+		return nil, err
+	}
+	return s.unseal(key, value)
 }

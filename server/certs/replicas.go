@@ -2,8 +2,13 @@ package certs
 
 import (
 	"context"
+	"crypto/rand"
+	"errors"
 	"fmt"
+	"io/fs"
+	"slices"
 
+	"github.com/mholt/acmez/v3/acme"
 	"go.uber.org/zap"
 )
 
@@ -80,21 +85,105 @@ func (a *authority) reread(ctx context.Context) error {
 	return nil
 }
 
-// refill gives back what we have in memory to a storage that has lost it: that the
-// record of orders is gone, which nobody deletes, tells.
-func (a *authority) refill(ctx context.Context) {
-	if !a.opened || a.held == nil || a.m.cfg.Storage.Exists(ctx, a.recordKey()) {
-		return
+// A copier is a shared storage with a copy on this disk of what serving needs, which
+// stays where the storage loses it. It is a consumer contract for storage.Store.
+type copier interface {
+	LoadCopy(ctx context.Context, key string) ([]byte, error)
+}
+
+// giveBack gives what is known here back to a shared storage that has lost it, and
+// reports whether it did. No CA is asked for that, and no schedule holds it up.
+func (m *subject) giveBack(ctx context.Context) (did bool) {
+	if !m.cfg.Shared || !slices.ContainsFunc(m.authorities, func(a *authority) bool { return a.lost(ctx) }) {
+		return false
+	}
+	guarded, unlock, err := m.lock(ctx)
+	if err != nil {
+		m.log.Debug("giving the certificate back to the storage", zap.Error(err))
+		return false
+	}
+	defer unlock()
+	for _, a := range m.authorities {
+		did = a.refill(guarded) || did
+	}
+	return did
+}
+
+// lost reports whether the storage has lost what was in it: that the record of orders
+// is gone, which nobody deletes, tells.
+func (a *authority) lost(ctx context.Context) bool {
+	return a.opened && !a.m.cfg.Storage.Exists(ctx, a.recordKey())
+}
+
+// refill gives back what is known here, from memory or from the copy on this disk, if
+// the storage has lost it.
+func (a *authority) refill(ctx context.Context) (did bool) {
+	if !a.lost(ctx) {
+		return false
+	}
+	held, err := a.kept(ctx)
+	if err != nil {
+		a.log.Error("the certificate that is kept here cannot be stored again", zap.Error(err)) // of a kind that we never make
+	}
+	if err != nil || held == nil {
+		return false
 	}
 	a.log.Warn("storage has lost what was in it, so the certificate in use is stored again")
-	held, err := a.held.resource()
-	if err != nil {
-		a.log.Error("the certificate in memory cannot be encoded", zap.Error(err)) // of a kind that we never make
-		return
-	}
-	a.unsaved = &held
-	a.save(ctx)
+	a.unsaved = held
+	did = a.save(ctx)
 	a.keepRecord(ctx)
+	return did
+}
+
+// kept returns what is known here of the certificate; nil = nothing that is of use. A
+// copy of one that is due for renewal is not: others may have a newer one.
+func (a *authority) kept(ctx context.Context) (*resource, error) {
+	if a.held != nil {
+		held, err := a.held.resource()
+		return &held, err
+	}
+	c, ok := a.m.cfg.Storage.(copier)
+	if !ok {
+		return nil, nil
+	}
+	copied, err := loadResource(ctx, c.LoadCopy, a.issuerKey, a.m.domain)
+	if err != nil || copied.CertPEM == nil {
+		return nil, nil // a copy that cannot be read is none
+	}
+	cert, err := a.m.judge(copied)
+	if err != nil || !a.m.cfg.Now().Before(renewalTime(cert.Leaf, acme.RenewalInfo{})) {
+		return nil, nil
+	}
+	if len(a.rec.Ledger.Entries) == 0 { // the order of this one was noted where it is lost
+		a.rec.Ledger.spend(entry{At: cert.Leaf.NotBefore})
+	}
+	return &copied, nil
+}
+
+// mark is where a shared storage has a random text, so that it is noticed when that is
+// gone, and all else with it.
+const mark = "issuance/mark"
+
+// noticeLoss returns the mark that a shared storage has now, after the one that was
+// seen before; "" = none. Where it is another one, whoever noticed first has put it
+// there, and all domains look what is to be given back.
+func (m *Manager) noticeLoss(ctx context.Context, before string) string {
+	text, err := m.cfg.Storage.Load(ctx, mark)
+	if errors.Is(err, fs.ErrNotExist) {
+		text = []byte(rand.Text())
+		err = m.cfg.Storage.Store(ctx, mark, text)
+	}
+	if err != nil {
+		return before // nobody knows what is in it
+	}
+	if now := string(text); now == before || before == "" {
+		return now
+	}
+	m.log.Warn("storage has lost what was in it, so each domain gives back what is kept here")
+	for s := range m.all {
+		s.wake()
+	}
+	return string(text)
 }
 
 // saveLate stores what is only in memory, unless another replica has stored

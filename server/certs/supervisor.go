@@ -73,6 +73,12 @@ func (m *subject) step(ctx context.Context, solves addresses) (next time.Time, e
 			return time.Time{}, fmt.Errorf("reading the record of orders: %w", err)
 		}
 	}
+	if s.of == nil && m.giveBack(ctx) {
+		if s, err = m.load(ctx); err != nil {
+			return time.Time{}, fmt.Errorf("reading the stored certificate: %w", err)
+		}
+		m.adopt(s, "certificate loaded")
+	}
 	if solves == (addresses{}) && m.cfg.DNS == nil {
 		return m.cfg.Now().Add(bindAgain), nil // no CA could reach us, and nobody else does
 	}

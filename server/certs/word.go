@@ -49,15 +49,19 @@ func (m *subject) wordLeft(ctx context.Context) bool {
 }
 
 // watch wakes domains that somebody left word for, and all when the clock jumps:
-// whatever was to be waited for is to be judged anew. It returns when ctx is done.
+// whatever was to be waited for is to be judged anew. So it is when a shared storage
+// has lost what was in it. It returns when ctx is done.
 func (m *Manager) watch(ctx context.Context) {
-	begin := time.Now()
+	begin, mark := time.Now(), ""
 	for wait(ctx, m.cfg.Poll) == nil {
 		if now := time.Now(); skew.Jumped(begin, now) {
 			begin = now
 			for s := range m.all {
 				s.wake()
 			}
+		}
+		if m.cfg.Shared {
+			mark = m.noticeLoss(ctx, mark)
 		}
 		keys, err := m.cfg.Storage.List(ctx, words, false)
 		if err != nil {
