@@ -83,13 +83,13 @@ func (r *results) report() string {
 		}
 		var each []string
 		for _, name := range s.peers {
-			if name != oneAgain && len(got.Samples[name]) > 0 {
-				each = append(each, fmt.Sprintf("%s %s", titleOf(name), figure(got.of(name).Mid)))
+			if needed := got.of(name).Mid; name != oneAgain && needed > 0 {
+				each = append(each, fmt.Sprintf("%s %s", titleOf(name), figure(needed)))
 			}
 		}
 		control := "none"
-		if s.control[0] != "" {
-			control = interval(got.ratio(s.control[0], s.control[1]))
+		if ratio := got.ratio(s.control[0], s.control[1]); ratio.Mid > 0 {
+			control = interval(ratio)
 		}
 		line("| %s, %s | %s | %s |", s.title, s.unit, strings.Join(each, "; "), control)
 	}
