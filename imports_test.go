@@ -10,7 +10,7 @@ import (
 // shippedWithout are what tests and the demo are made of, and the binary is not.
 var shippedWithout = []string{
 	"github.com/letsencrypt/pebble", "wellkey/internal/fleetsim", "wellkey/internal/testca", "wellkey/internal/testprometheus",
-	"wellkey/internal/testdns", "wellkey/internal/testhost", "wellkey/internal/testleak", "wellkey/internal/testnet", "wellkey/internal/testnetns", "wellkey/internal/testprogram", "wellkey/internal/testsites", "wellkey/internal/teststore", "wellkey/internal/testworld", "wellkey/deploy", "testing", "net/http/httptest", "net/http/pprof",
+	"wellkey/internal/testdns", "wellkey/internal/testhost", "wellkey/internal/testleak", "wellkey/internal/testnet", "wellkey/internal/testnamespace", "wellkey/internal/testnetns", "wellkey/internal/testprogram", "wellkey/internal/testsites", "wellkey/internal/teststore", "wellkey/internal/testworld", "wellkey/deploy", "testing", "net/http/httptest", "net/http/pprof",
 }
 
 func TestShippedBinaryHoldsNoTestParts(t *testing.T) {
@@ -67,7 +67,7 @@ var (
 	wires  = []string{"wellkey", "wellkey/internal/testworld", "wellkey/deploy"}              // may import cli
 	shows  = []string{"wellkey/internal/cli", "wellkey/internal/testworld", "wellkey/deploy"} // may import admin
 	fakes  = []string{"wellkey/internal/testworld", "wellkey/deploy"}                         // may import the fakes
-	fakery = []string{"wellkey/internal/fleetsim", "wellkey/internal/testca", "wellkey/internal/testdns", "wellkey/internal/testnet", "wellkey/internal/testnetns", "wellkey/internal/testsites", "wellkey/internal/teststore", "wellkey/internal/testworld"}
+	fakery = []string{"wellkey/internal/fleetsim", "wellkey/internal/testca", "wellkey/internal/testdns", "wellkey/internal/testnet", "wellkey/internal/testnamespace", "wellkey/internal/testnetns", "wellkey/internal/testsites", "wellkey/internal/teststore", "wellkey/internal/testworld"}
 )
 
 func TestImportsRunOneWay(t *testing.T) {

@@ -8,11 +8,11 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"syscall"
 	"testing"
 	"time"
 
 	"wellkey/deploy/deploytest"
+	"wellkey/internal/testnamespace"
 	"wellkey/internal/testworld"
 	"wellkey/server"
 )
@@ -41,7 +41,7 @@ func TestH2Spec(t *testing.T) {
 	defer cancel()
 	scan := exec.CommandContext(ctx, "sh", "-c", `mount --bind "$0" /etc/hosts && exec "$@"`, hosts,
 		program, "--host="+w.Domain, "--port="+port, "--path="+server.KeyPath, "--tls", "--insecure", "--strict", "--junit-report="+report)
-	scan.SysProcAttr = ownMounts()
+	scan.SysProcAttr = testnamespace.Mounts()
 	scan.WaitDelay = time.Second
 	out, err := scan.CombinedOutput() // an error also where a case fails
 	text, readErr := os.ReadFile(report)
@@ -79,15 +79,4 @@ func TestH2Spec(t *testing.T) {
 	if t.Failed() {
 		t.Logf("h2spec says:\n%s", out)
 	}
-}
-
-// ownMounts has a process mount what nobody else sees.
-func ownMounts() *syscall.SysProcAttr {
-	attr := &syscall.SysProcAttr{Unshareflags: syscall.CLONE_NEWNS}
-	if os.Getuid() != 0 {
-		attr.Cloneflags = syscall.CLONE_NEWUSER
-		attr.UidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getuid(), Size: 1}}
-		attr.GidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getgid(), Size: 1}}
-	}
-	return attr
 }

@@ -6,9 +6,10 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"runtime"
 	"strings"
 	"syscall"
+
+	"wellkey/internal/testnamespace"
 )
 
 // inNamespace, set in the environment, says that the network is ours.
@@ -17,21 +18,11 @@ const inNamespace = "WELLKEY_TORTURE_NAMESPACE"
 // enterNamespace runs this program again in a network of its own, and returns its
 // exit code.
 func enterNamespace(ctx context.Context) int {
-	runtime.LockOSThread() // the child dies with this thread
-	cmd := exec.CommandContext(ctx, "/proc/self/exe", os.Args[1:]...)
-	cmd.Env = append(os.Environ(), inNamespace+"=1")
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
-	cmd.SysProcAttr = &syscall.SysProcAttr{Unshareflags: syscall.CLONE_NEWNET, Pdeathsig: syscall.SIGTERM}
-	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
-	err := cmd.Run()
-	if cmd.ProcessState == nil {
+	code, err := testnamespace.Again(ctx, syscall.CLONE_NEWNET, inNamespace, syscall.SIGTERM)
+	if err != nil {
 		fmt.Fprintf(os.Stderr, "torture: a network of its own (CAP_SYS_ADMIN) cannot be had: %v\n", err)
-		return 1
 	}
-	if code := cmd.ProcessState.ExitCode(); code >= 0 {
-		return code
-	}
-	return 1 // a signal ended it
+	return code
 }
 
 // network makes this machine every host of three networks: one for benchmarks (RFC

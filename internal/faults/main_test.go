@@ -1,14 +1,13 @@
 package faults_test
 
 import (
+	"context"
 	"flag"
 	"fmt"
 	"io"
 	"log"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"runtime"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -16,6 +15,7 @@ import (
 	"wellkey/internal/testca"
 	"wellkey/internal/testhost"
 	"wellkey/internal/testleak"
+	"wellkey/internal/testnamespace"
 	"wellkey/internal/testprogram"
 )
 
@@ -55,20 +55,11 @@ func enterNamespace() int {
 		fmt.Fprintln(os.Stderr, "the fault suite mounts file systems and changes owners, so it needs root: run it as root, for example in a container")
 		return 1
 	}
-	runtime.LockOSThread() // the child dies with this thread
-	command := exec.Command(os.Args[0], os.Args[1:]...)
-	command.Env = append(os.Environ(), inNamespace+"=1")
-	command.Stdin, command.Stdout, command.Stderr = os.Stdin, os.Stdout, os.Stderr
-	command.SysProcAttr = &syscall.SysProcAttr{Unshareflags: syscall.CLONE_NEWNS, Pdeathsig: syscall.SIGKILL}
-	err := command.Run()
-	if command.ProcessState == nil {
+	code, err := testnamespace.Again(context.Background(), syscall.CLONE_NEWNS, inNamespace, syscall.SIGKILL)
+	if err != nil {
 		fmt.Fprintf(os.Stderr, "the fault suite needs a mount namespace of its own (CAP_SYS_ADMIN), and there is none: %v\n", err)
-		return 1
 	}
-	if code := command.ProcessState.ExitCode(); code >= 0 {
-		return code
-	}
-	return 1 // a signal ended it
+	return code
 }
 
 // nameTheCA lets testca.APIName resolve: a CA of that name is not on this very

@@ -21,6 +21,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"wellkey/internal/storage"
+	"wellkey/internal/testnamespace"
 )
 
 // A process that has ended, but whose parent has not looked yet, holds no lock.
@@ -56,13 +57,7 @@ func inNamespace(t *testing.T) bool {
 	}
 	command := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^"+regexp.QuoteMeta(t.Name())+"$", "-test.v", "-test.timeout=60s")
 	command.Env = append(os.Environ(), variable+"=1", "GORACE=atexit_sleep_ms=0 "+os.Getenv("GORACE"))
-	attr := &syscall.SysProcAttr{Unshareflags: syscall.CLONE_NEWNS}
-	if os.Getuid() != 0 {
-		attr.Cloneflags = syscall.CLONE_NEWUSER
-		attr.UidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getuid(), Size: 1}}
-		attr.GidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getgid(), Size: 1}}
-	}
-	command.SysProcAttr = attr
+	command.SysProcAttr = testnamespace.Mounts()
 	output, err := command.CombinedOutput()
 	if err != nil || !strings.Contains(string(output), "--- PASS: "+t.Name()) {
 		t.Errorf("in a mount namespace: %v\n%s", err, output)

@@ -11,6 +11,7 @@
 package testnetns
 
 import (
+	"context"
 	"fmt"
 	"net"
 	"net/netip"
@@ -23,6 +24,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"wellkey/internal/testnamespace"
 )
 
 // entered, set in the environment, says that the network is ours.
@@ -47,20 +50,11 @@ func enter() int {
 		fmt.Fprintln(os.Stderr, "the tests of networks make network namespaces and TUN devices, so they need root: run them as root, for example in a container")
 		return 1
 	}
-	runtime.LockOSThread() // the child dies with this thread
-	command := exec.Command(os.Args[0], os.Args[1:]...)
-	command.Env = append(os.Environ(), entered+"=1")
-	command.Stdin, command.Stdout, command.Stderr = os.Stdin, os.Stdout, os.Stderr
-	command.SysProcAttr = &syscall.SysProcAttr{Unshareflags: syscall.CLONE_NEWNET, Pdeathsig: syscall.SIGKILL}
-	err := command.Run()
-	if command.ProcessState == nil {
+	code, err := testnamespace.Again(context.Background(), syscall.CLONE_NEWNET, entered, syscall.SIGKILL)
+	if err != nil {
 		fmt.Fprintf(os.Stderr, "the tests of networks need a network namespace of their own (CAP_SYS_ADMIN), and there is none: %v\n", err)
-		return 1
 	}
-	if code := command.ProcessState.ExitCode(); code >= 0 {
-		return code
-	}
-	return 1 // a signal ended it
+	return code
 }
 
 // A Net is the network of one test: the host Here, where the test runs, the host
