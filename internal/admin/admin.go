@@ -22,7 +22,6 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"go.uber.org/zap"
 
 	"wellkey/internal/contain"
@@ -38,7 +37,7 @@ import (
 type Config struct {
 	Addr     string // host:port
 	Version  string
-	Registry *prometheus.Registry // what /metrics gathers; the collector of the status is added to it
+	Registry *prometheus.Registry // what /metrics gathers beside the status
 	Web      *webconfig.Follower  // asks visitors for TLS and passwords; nil = nobody is asked
 	Logger   *zap.Logger          // nil logs nothing
 
@@ -77,6 +76,9 @@ type Admin struct {
 	socket  *listen.Socket
 	server  *http.Server
 	panics  *contain.Part
+
+	collector *collector
+	sites     *prometheus.Registry // of the collector; see metrics
 }
 
 // New returns an Admin that does nothing yet.
@@ -92,7 +94,8 @@ func newAdmin(c Config, now func() time.Time) (*Admin, error) {
 	if a.page, err = newPage(); err != nil {
 		return nil, fmt.Errorf("reading the embedded status page: %w", err)
 	}
-	if err := errors.Join(c.Registry.Register(a.panics), c.Registry.Register(a.panics.Collector(newCollector(a.unjudged, c.Reloads)))); err != nil {
+	a.collector, a.sites = newCollector(a.unjudged, c.Reloads), prometheus.NewRegistry()
+	if err := errors.Join(c.Registry.Register(a.panics), a.sites.Register(a.panics.Collector(a.collector))); err != nil {
 		return nil, fmt.Errorf("registering the metrics of the status: %w", err)
 	}
 	a.socket = listen.New("admin", c.Addr, log)
@@ -123,12 +126,7 @@ func (a *Admin) protect() {
 
 func (a *Admin) routes() http.Handler {
 	mux := http.NewServeMux()
-	mux.Handle("GET /metrics", plainOverLoopback(promhttp.HandlerFor(a.config.Registry, promhttp.HandlerOpts{
-		EnableOpenMetrics: true,
-		// A scrape of thousands of domains takes some 100 MB while it is made.
-		MaxRequestsInFlight: 4,
-		Registry:            a.config.Registry,
-	})))
+	mux.Handle("GET /metrics", plainOverLoopback(a.metrics()))
 	mux.HandleFunc("GET /healthz", a.health)
 	mux.HandleFunc("GET /readyz", a.ready)
 	mux.HandleFunc("GET /status", a.status)

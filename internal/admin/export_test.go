@@ -3,6 +3,8 @@ package admin
 import (
 	"net/http"
 	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
 )
 
 // NewAt is New with a clock.
@@ -16,3 +18,8 @@ func Relative(t, now time.Time) string { return relative(t, now) }
 
 // TitleOf is the name of a check of the look from outside.
 func TitleOf(id string) string { return titleOf(id) }
+
+// Gatherer is what a scrape gathers.
+func (a *Admin) Gatherer() prometheus.Gatherer {
+	return prometheus.Gatherers{a.config.Registry, a.sites}
+}

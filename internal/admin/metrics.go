@@ -2,6 +2,7 @@ package admin
 
 import (
 	"runtime"
+	"slices"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -18,23 +19,30 @@ import (
 type collector struct {
 	status  func() Status
 	reloads func() []Reload // nil = none
-	all     []*prometheus.Desc
+	all     []*metric
 
-	build, ready, key, keyGood, served                     *prometheus.Desc
-	reloadGood, reloadAt                                   *prometheus.Desc
-	probe, probeGood, probeVerdict, probeDuration          *prometheus.Desc
-	probeTime, probeNext                                   *prometheus.Desc
-	registration, match, answered, registered, since, next *prometheus.Desc
+	build, ready, key, keyGood, served                     *metric
+	reloadGood, reloadAt                                   *metric
+	probe, probeGood, probeVerdict, probeDuration          *metric
+	probeTime, probeNext                                   *metric
+	registration, match, answered, registered, since, next *metric
+}
+
+// A metric is one gauge with its labels.
+type metric struct {
+	*prometheus.Desc
+	name, help string
+	labels     []string // sorted, as the library has them
 }
 
 func newCollector(status func() Status, reloads func() []Reload) *collector {
 	c := &collector{status: status, reloads: reloads}
-	desc := func(name, help string, labels ...string) *prometheus.Desc {
-		d := prometheus.NewDesc("wellkey_"+name, help, labels, nil)
-		c.all = append(c.all, d)
-		return d
+	desc := func(name, help string, labels ...string) *metric {
+		m := &metric{prometheus.NewDesc("wellkey_"+name, help, labels, nil), "wellkey_" + name, help, labels}
+		c.all = append(c.all, m)
+		return m
 	}
-	c.build = desc("build_info", "Version of wellkey and of Go; always 1.", "version", "go_version")
+	c.build = desc("build_info", "Version of wellkey and of Go; always 1.", "go_version", "version")
 	c.ready = desc("ready", "Whether the key can be served: 1 or 0.")
 	c.key = desc("key_info", "The key that is hosted, by fingerprint and origin; always 1.", "domain", "fingerprint", "origin")
 	c.keyGood = desc("key_file_good", "Whether the key file is as good as the key that is served: 0 after a bad change, and while there is no key.", "domain")
@@ -58,52 +66,101 @@ func newCollector(status func() Status, reloads func() []Reload) *collector {
 
 // Describe implements prometheus.Collector.
 func (c *collector) Describe(out chan<- *prometheus.Desc) {
-	for _, d := range c.all {
-		out <- d
+	for _, m := range c.all {
+		out <- m.Desc
 	}
 }
 
-// A sink takes what is collected.
-type sink chan<- prometheus.Metric
+// A sink takes what is collected: for a registry, or as text, which is of one metric
+// after the other.
+type sink struct {
+	metrics chan<- prometheus.Metric // nil = as text
+	text    *text
+	only    *metric // of text
+}
 
-func (out sink) gauge(d *prometheus.Desc, value float64, labels ...string) {
-	out <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, value, labels...)
+func (out sink) gauge(m *metric, value float64, labels ...string) {
+	if out.metrics != nil {
+		out.metrics <- prometheus.MustNewConstMetric(m.Desc, prometheus.GaugeValue, value, slices.Clone(labels)...)
+	} else if m == out.only {
+		out.text.sample(m, value, labels)
+	}
 }
 
 // at is for moments; one that is not known is left out.
-func (out sink) at(d *prometheus.Desc, t time.Time, labels ...string) {
+func (out sink) at(m *metric, t time.Time, labels ...string) {
 	if !t.IsZero() {
-		out.gauge(d, float64(t.UnixMilli())/1000, labels...)
+		out.gauge(m, float64(t.UnixMilli())/1000, labels...)
 	}
 }
 
 // Collect implements prometheus.Collector.
 func (c *collector) Collect(metrics chan<- prometheus.Metric) {
-	out, s := sink(metrics), c.status()
-	out.gauge(c.build, 1, s.Version, runtime.Version())
-	out.gauge(c.ready, one(s.Ready))
-	if c.reloads != nil {
-		for _, r := range c.reloads() {
-			out.gauge(c.reloadGood, one(r.Good), r.Part)
-			out.at(c.reloadAt, r.At, r.Part)
-		}
-	}
-	for _, site := range s.Sites {
-		if site.Key.Fingerprint != "" {
-			out.gauge(c.key, 1, site.Domain, site.Key.Fingerprint, site.Key.Origin)
-		}
-		out.gauge(c.keyGood, one(site.Key.LastBadChange == "" && site.Key.Origin != string(keystore.OriginNone)), site.Domain)
-		if site.Certificate.Source != "off" {
-			out.gauge(c.served, one(site.Certificate.Have), site.Domain)
-		}
-		c.collectProbes(out, site)
-		for _, r := range site.Registrations {
-			c.collectRegistration(out, site, r)
+	out, s := sink{metrics: metrics}, c.status()
+	c.collectProcess(out, &s)
+	for i := range s.Sites {
+		for _, part := range c.parts() {
+			part.collect(out, &s.Sites[i])
 		}
 	}
 }
 
-func (c *collector) collectProbes(out sink, site SiteView) {
+// A part is some metrics of a site, and what collects all of them.
+type part struct {
+	metrics []*metric
+	collect func(sink, *SiteView)
+}
+
+func (c *collector) parts() []part {
+	return []part{
+		{[]*metric{c.key, c.keyGood, c.served}, c.collectKey},
+		{[]*metric{c.probeVerdict, c.probeDuration, c.probeTime, c.probeNext, c.probe, c.probeGood}, c.collectProbes},
+		{[]*metric{c.registration, c.match, c.answered, c.registered, c.since, c.next}, c.collectRegistrations},
+	}
+}
+
+// write writes the same as text. It goes through all sites for each metric: that costs
+// less than to keep, and to sort, what one time through them would give.
+func (c *collector) write(t *text) {
+	s := c.status()
+	for _, m := range []*metric{c.build, c.ready, c.reloadGood, c.reloadAt} {
+		t.begin()
+		c.collectProcess(sink{text: t, only: m}, &s)
+	}
+	for _, part := range c.parts() {
+		for _, m := range part.metrics {
+			t.begin()
+			out := sink{text: t, only: m}
+			for i := range s.Sites {
+				part.collect(out, &s.Sites[i])
+			}
+		}
+	}
+}
+
+func (c *collector) collectProcess(out sink, s *Status) {
+	out.gauge(c.build, 1, runtime.Version(), s.Version)
+	out.gauge(c.ready, one(s.Ready))
+	if c.reloads == nil {
+		return
+	}
+	for _, r := range c.reloads() {
+		out.gauge(c.reloadGood, one(r.Good), r.Part)
+		out.at(c.reloadAt, r.At, r.Part)
+	}
+}
+
+func (c *collector) collectKey(out sink, site *SiteView) {
+	if site.Key.Fingerprint != "" {
+		out.gauge(c.key, 1, site.Domain, site.Key.Fingerprint, site.Key.Origin)
+	}
+	out.gauge(c.keyGood, one(site.Key.LastBadChange == "" && site.Key.Origin != string(keystore.OriginNone)), site.Domain)
+	if site.Certificate.Source != "off" {
+		out.gauge(c.served, one(site.Certificate.Have), site.Domain)
+	}
+}
+
+func (c *collector) collectProbes(out sink, site *SiteView) {
 	for _, v := range reach.Verdicts() {
 		out.gauge(c.probeVerdict, one(site.Reachability != nil && site.Reachability.Verdict == v), site.Domain, string(v))
 	}
@@ -112,7 +169,7 @@ func (c *collector) collectProbes(out sink, site SiteView) {
 		out.at(c.probeTime, l.At, site.Domain, vantageLoop)
 		out.at(c.probeNext, l.Next, site.Domain, vantageLoop)
 	}
-	for _, e := range evidenceOf(site) {
+	for _, e := range evidenceOf(*site) {
 		if e.known {
 			out.gauge(c.probe, one(e.good), site.Domain, e.vantage)
 		}
@@ -120,7 +177,13 @@ func (c *collector) collectProbes(out sink, site SiteView) {
 	}
 }
 
-func (c *collector) collectRegistration(out sink, site SiteView, r Registration) {
+func (c *collector) collectRegistrations(out sink, site *SiteView) {
+	for i := range site.Registrations {
+		c.collectRegistration(out, site, &site.Registrations[i])
+	}
+}
+
+func (c *collector) collectRegistration(out sink, site *SiteView, r *Registration) {
 	region := string(r.Region)
 	for _, state := range registrar.States() {
 		out.gauge(c.registration, one(r.State == state), site.Domain, region, string(state))

@@ -1,17 +1,23 @@
 package admin_test
 
 import (
+	"bytes"
+	"compress/gzip"
 	"fmt"
+	"io"
+	"net/http"
 	"os"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
+	"github.com/prometheus/common/expfmt"
 
+	"wellkey/internal/admin"
 	"wellkey/keystore"
 	"wellkey/registrar"
 	"wellkey/registrar/fleetapi"
@@ -22,9 +28,8 @@ import (
 // gather returns what a scrape gets, in the text format.
 func gather(t *testing.T, w *world) string {
 	t.Helper()
-	registry := prometheus.NewRegistry()
-	a := w.adminWith(t, registry)
-	problems, err := testutil.GatherAndLint(registry)
+	a := w.admin(t)
+	problems, err := testutil.GatherAndLint(a.Gatherer())
 	if err != nil || len(problems) > 0 {
 		t.Errorf("linting: %v, %v", problems, err)
 	}
@@ -188,5 +193,68 @@ func TestScrape(t *testing.T) {
 		if got := resp.Header.Get("Content-Type"); resp.StatusCode != 200 || got != want || !strings.Contains(body, "wellkey_build_info{") {
 			t.Errorf("a scrape that accepts %q is answered with %d, %q", accept, resp.StatusCode, got)
 		}
+	}
+}
+
+// TestScrapeIsAsGathered: what we write ourselves is what the library would, line by
+// line, in each format, compressed or not, also for names that want escapes.
+func TestScrapeIsAsGathered(t *testing.T) {
+	for name, change := range map[string]func(w *world){
+		"well": func(*world) {}, "hostile": func(w *world) { hostile(t, w) }, "refused": func(w *world) { refused(t, w) },
+		"without a key": func(w *world) { withoutKey(registrar.Note{Reason: registrar.ReasonAsking})(t, w) },
+		"escapes": func(w *world) {
+			w.reloads = []admin.Reload{{Part: "a\\b\"c\nd é", Good: true, At: time.UnixMilli(1_700_000_000_123)}, {Part: "", At: time.Unix(2, 0)}}
+		},
+		"no site": func(w *world) { w.sites = nil },
+	} {
+		w := newWorld(t, domain, "second.example.com")
+		change(w)
+		a := w.admin(t)
+		h := a.Handler()
+		ask(t, h, "/metrics") // so that the handler's own metrics are there
+		for _, accept := range []string{"text/plain;version=0.0.4", "application/openmetrics-text;version=1.0.0"} {
+			families, err := a.Gatherer().Gather()
+			if err != nil {
+				t.Fatal(err)
+			}
+			var want bytes.Buffer
+			encoder := expfmt.NewEncoder(&want, expfmt.NegotiateIncludingOpenMetrics(http.Header{"Accept": {accept}}))
+			for _, family := range families {
+				if err := encoder.Encode(family); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if err := encoder.(expfmt.Closer).Close(); err != nil {
+				t.Fatal(err)
+			}
+			_, plain := ask(t, h, "/metrics", "Accept", accept)
+			if diff := cmp.Diff(sorted(want.String()), sorted(plain)); diff != "" {
+				t.Errorf("%s, %s (- library, + ours):\n%s", name, accept, diff)
+			}
+			if open := strings.Contains(accept, "openmetrics"); strings.HasSuffix(plain, "\n# EOF\n") != open || strings.Count(plain, "# EOF") > 1 {
+				t.Errorf("%s, %s: it ends with %q", name, accept, plain[len(plain)-20:])
+			}
+			resp, packed := ask(t, h, "/metrics", "Accept", accept, "Accept-Encoding", "br, gzip;q=0.5")
+			reader, err := gzip.NewReader(strings.NewReader(packed))
+			if err != nil || resp.Header.Get("Content-Encoding") != "gzip" {
+				t.Fatalf("%s, %s: %q, %v", name, accept, resp.Header, err)
+			}
+			unpacked, err := io.ReadAll(reader)
+			if err != nil || string(unpacked) != plain {
+				t.Errorf("%s, %s: compressed, it is another one: %v", name, accept, err)
+			}
+		}
+	}
+}
+
+// sorted returns the lines of a text in order: families may come in any.
+func sorted(text string) []string { return slices.Sorted(strings.Lines(text)) }
+
+// TestScrapeInProtobuf: who wants another format than text gets all, too.
+func TestScrapeInProtobuf(t *testing.T) {
+	a := newWorld(t, domain).admin(t)
+	resp, body := ask(t, a.Handler(), "/metrics", "Accept", "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited")
+	if kind := resp.Header.Get("Content-Type"); !strings.HasPrefix(kind, "application/vnd.google.protobuf") || !strings.Contains(body, "wellkey_registration_status") {
+		t.Errorf("got %q, %.200q", kind, body)
 	}
 }
