@@ -15,6 +15,7 @@ import (
 	"wellkey/internal/finding"
 	"wellkey/internal/fleetsim"
 	"wellkey/internal/testca"
+	"wellkey/internal/testhost"
 	"wellkey/internal/testworld"
 	"wellkey/registrar"
 	"wellkey/registrar/fleetapi"
@@ -72,6 +73,12 @@ func show(ctx context.Context, o options, out *timeline) (err error) {
 	kept, err := loadKeepsake(s.dir)
 	if err != nil {
 		return err
+	}
+	if kept.CAAddr == "" {
+		// A second run listens there again, so nobody else is to get it in between.
+		if kept.CAAddr, err = testhost.Addr(); err != nil {
+			return err
+		}
 	}
 	s.world, err = testworld.Start(testworld.Config{Domain: o.domain, Dir: s.dir, Host: o.host,
 		CAAddr: kept.CAAddr, FormerRoots: []byte(kept.Roots), OnRequest: s.requested})

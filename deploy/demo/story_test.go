@@ -46,7 +46,7 @@ func TestOnce(t *testing.T) {
 	}
 	inOrder(t, out,
 		`^wellkey demo: `,
-		`^ *\d+\.\d\d  ok       an ACME CA, Pebble, at https://127.0.0.1:\d+/dir$`,
+		`^ *\d+\.\d\d  ok       an ACME CA, Pebble, at https://127\.\d+\.\d+\.\d+:\d+/dir$`,
 		`  ok       Tesla's Fleet API, simulated: tokens at http://127.0.0.1:\d+, na at http://127.0.0.1:\d+, eu at http`,
 		`^1\. A DNS record$`,
 		`  ok       the DNS server at 127.0.0.1:\d+ has example\.com A 127\.\d+\.\d+\.\d+$`,

@@ -63,7 +63,7 @@ type Config struct {
 	Chain     int           // intermediates of a chain; 0 = one
 }
 
-// APIName is, beside 127.0.0.1 and localhost, a name in the certificate of the API:
+// APIName is, beside 127.0.0.1, localhost and the host of Config.Addr, a name in the certificate of the API:
 // for clients that treat a CA on this very machine in another way. Whoever uses it
 // sees to it that it resolves.
 const APIName = "acme.wellkey.test"
@@ -171,7 +171,11 @@ func (c *CA) serve() (err error) {
 	if c.api, err = NewSigner(); err != nil {
 		return fmt.Errorf("making the root of the ACME API: %w", err)
 	}
-	leaf, err := c.api.Issue(LeafOptions{}, "127.0.0.1", "localhost", APIName)
+	names := []string{"127.0.0.1", "localhost", APIName}
+	if host, _, err := net.SplitHostPort(c.cfg.Addr); err == nil && host != names[0] {
+		names = append(names, host)
+	}
+	leaf, err := c.api.Issue(LeafOptions{}, names...)
 	if err != nil {
 		return fmt.Errorf("making the certificate of the ACME API: %w", err)
 	}
