@@ -219,6 +219,31 @@ func TestNeverRead(t *testing.T) {
 	})
 }
 
+// Goroutines of others, such as those of connections to port 80, look like a crowd. A
+// client that asks one thing at a time does not notice.
+func TestCrowdOfOthers(t *testing.T) {
+	config, certs := configure(t)
+	s := start(t, config)
+	s.Crowd(-10_000)
+	for range 20 {
+		c := client(t, s.HTTPSAddr(), certs, true)
+		if got := ask(t, c, "GET", "https://"+domain, server.KeyPath, nil); got.Status != 200 {
+			t.Errorf("got %+v", got)
+		}
+	}
+	f := frame(t, s, certs, http2.Setting{ID: http2.SettingInitialWindowSize, Val: 1})
+	for n := range uint32(8) {
+		must(t, f.ask(2*n+1))
+	}
+	for refused := 0; refused == 0; {
+		got, err := f.ReadFrame()
+		must(t, err)
+		if _, ok := got.(*http2.RSTStreamFrame); ok {
+			refused++
+		}
+	}
+}
+
 // Requests whose answers nobody lets pass are held for so many connections only.
 func TestCrowd(t *testing.T) {
 	config, certs := configure(t)

@@ -65,6 +65,7 @@ func (c *connections) state(conn net.Conn, state http.ConnState) {
 		h.since.Store(c.now())
 		h.active.Store(true)
 	case http.StateIdle:
+		h.begun.Store(0)
 		c.served(h)
 	case http.StateClosed:
 		c.forget(h)

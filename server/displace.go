@@ -1,6 +1,8 @@
 package server
 
 import (
+	"net"
+	"net/http"
 	"runtime"
 	"time"
 )
@@ -72,6 +74,20 @@ func (c *connections) relieve() (crowded bool) {
 		_ = stalled.Conn.Close() // whoever has it finds out
 	}
 	return true
+}
+
+// mostWhileCrowded is how many requests a connection of HTTP/2 may begin until all that it
+// asked is answered, while there is a crowd. Goroutines may be those of others, too, so
+// who asks one thing at a time is answered in any case; the second is for one
+// that comes before net/http knows that the first has its answer.
+const mostWhileCrowded = 2
+
+// oneOfMany reports whether a request, begun in a crowd, is one of several that its
+// client has begun without an answer.
+func oneOfMany(r *http.Request) bool {
+	conn, _ := r.Context().Value(connKey{}).(net.Conn)
+	h := heldOf(conn)
+	return h != nil && h.begun.Add(1) > mostWhileCrowded
 }
 
 // longest returns whose place a newcomer may have, nil if nobody's; mu is held.

@@ -23,6 +23,7 @@ type held struct {
 	wrote  atomic.Uint32 // bytes, which may overflow
 	turn   atomic.Pointer[line]
 	by     atomic.Pointer[connections]   // which count it; nil: none do
+	begun  atomic.Int32                  // requests since all were answered, see oneOfMany
 	reset  atomic.Int32                  // requests that were taken back, see takenBack
 	told   atomic.Bool                   // that nobody reads the answers
 	waits  atomic.Pointer[chan struct{}] // of Read, for the end of the write that is under way; nil: it does not

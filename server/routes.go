@@ -92,7 +92,7 @@ func reserved(decoded string) bool {
 
 // ServeHTTP answers one request, counts it, and contains a panic.
 func (l *listener) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if l.open.stalls && l.owner.passthrough == nil && l.open.relieve() && r.ProtoMajor == 2 {
+	if l.open.stalls && l.owner.passthrough == nil && l.open.relieve() && r.ProtoMajor == 2 && oneOfMany(r) {
 		panic(http.ErrAbortHandler) // net/http takes back this request alone
 	}
 	if r.ProtoMajor == 2 && r.Context().Err() != nil {
