@@ -1,6 +1,8 @@
 package main
 
 import (
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -121,5 +123,47 @@ func TestOpen(t *testing.T) {
 	}
 	if report := kept.report(); !strings.Contains(report, "open (met the last time)") {
 		t.Errorf("does not say so:\n%s", report)
+	}
+}
+
+// A run whose verdicts contradict the last ones fails, after it has written what it saw.
+func TestTell(t *testing.T) {
+	t.Parallel()
+	top := t.TempDir()
+	if err := os.Mkdir(filepath.Join(top, "docs"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for file, text := range map[string]string{reportFile: "<!-- bench -->\n<!-- /bench -->\n<!-- profile -->\n<!-- /profile -->\n", readmeFile: "<!-- bench -->\n<!-- /bench -->\n"} {
+		if err := os.WriteFile(filepath.Join(top, file), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	o, err := parse(nil, t.Output())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, run := range []struct {
+		got         *results
+		fails       string
+		says, kept  string
+		alsoInTable string
+	}{
+		{resultsOf("a", 200, ""), "", "was not measured before on this machine", "| met; 1.4×", "| not met |"},
+		{resultsOf("a", 203, ""), "", "6 are the same", "| met, twice; 1.4×", "| not met, twice |"},
+		{resultsOf("a", 240, ""), "contradict each other", "not met, and met the last time", "| not met (met the last time)", "| not met, twice |"},
+		{resultsOf("b", 240, ""), "", "was not measured before on this machine", "| not met; 1.4×", "| not met |"},
+	} {
+		var stdout strings.Builder
+		err := run.got.tell(o, top, &stdout)
+		if run.fails == "" && err != nil || run.fails != "" && (err == nil || !strings.Contains(err.Error(), run.fails)) {
+			t.Errorf("run %d: error %v, want %q", i+1, err, run.fails)
+		}
+		written, err := os.ReadFile(filepath.Join(top, reportFile))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !strings.Contains(stdout.String(), run.says) || !strings.Contains(string(written), run.kept) || !strings.Contains(string(written), run.alsoInTable) {
+			t.Errorf("run %d: there is no %q in\n%s\nor no %q or %q in\n%s", i+1, run.says, &stdout, run.kept, run.alsoInTable, written)
+		}
 	}
 }
