@@ -1,5 +1,5 @@
 # Names for what people type; .ci/ has the work, so that a machine does the same.
-.PHONY: build test cover needs fuzz demo scale soak torture bench check image release clean
+.PHONY: build test cover needs fuzz demo scale soak torture bench pgo check image release clean
 
 build: # a static binary
 	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w' -o wellkey .
@@ -32,6 +32,10 @@ torture: # do what hostile clients do, in a network of its own, while one that b
 bench: # compare with nginx, HAProxy and Caddy, on an idle machine; see docs/performance.md
 	@.ci/need nginx haproxy nghttp2-client strace
 	go run ./deploy/bench $(BENCH)
+
+pgo: # make default.pgo, the profile by which every build then goes; see docs/performance.md
+	@.ci/need nginx haproxy nghttp2-client
+	go run ./deploy/bench -profile -pgo default.pgo
 
 check: # all that must hold before a change is taken
 	.ci/run

@@ -51,6 +51,12 @@ func (s *Server) SetRest(d time.Duration) { s.rest = d }
 // Resting returns how many connections of the HTTPS listener are at rest.
 func (s *Server) Resting() int { return s.https.resting.count() }
 
+// MostIdle is how many goroutines wait for the next connection.
+const MostIdle = mostIdle
+
+// IdleHands returns how many of the HTTPS listener do so.
+func (s *Server) IdleHands() int { return int(s.https.gate.idle.Load()) }
+
 // Open returns how many connections the HTTPS listener counts.
 func (s *Server) Open() int { return s.https.open.count() }
 

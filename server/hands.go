@@ -2,11 +2,11 @@ package server
 
 // mostIdle is how many goroutines wait for the next connection. One that made a
 // handshake has a large stack, and to let a new one grow it step by step takes a
-// fifteenth of the processor time of a handshake.
+// fifteenth of the processor time of a handshake. Of those that wait for long the
+// collector of garbage takes the stack back.
 const mostIdle = 16
 
-// work leads one connection, and then those that come next, until nothing is to be
-// done for as many as that.
+// work leads one connection, and then those that come next, until others wait enough.
 func (g *gate) work(next *held) {
 	for next != nil {
 		g.lead(next)

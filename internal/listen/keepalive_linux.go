@@ -6,8 +6,8 @@ import (
 	"syscall"
 )
 
-// How the kernel looks whether a silent client is still there, as Go has
-// it: after 15 s, every 15 s, nine times.
+// How the kernel looks whether a silent client is still there, as Go has it: after
+// 15 s, every 15 s, nine times.
 const (
 	aliveAfter = 15
 	aliveEvery = 15
