@@ -51,7 +51,7 @@ func withFiles(c *testworld.Config) { c.Files = true }
 // newWorld starts a world and closes it after the test.
 func newWorld(t *testing.T, options ...func(*testworld.Config)) *world {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), 4*patience)
 	t.Cleanup(cancel)
 	dir := t.TempDir()
 	host, n := newHost()
@@ -73,10 +73,9 @@ func newWorld(t *testing.T, options ...func(*testworld.Config)) *world {
 	return w
 }
 
-// goOn begins the patience of a long test anew: what comes next is one more thing
-// that must come.
+// goOn begins the time of a long test anew.
 func (w *world) goOn() {
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), 4*patience)
 	w.t.Cleanup(cancel)
 	w.ctx = ctx
 }
@@ -195,7 +194,9 @@ func (w *world) enroll(key keystore.Key, regions ...fleetapi.Region) {
 // await returns the status for which match holds.
 func (w *world) await(what string, match func(admin.Status) bool) admin.Status {
 	w.t.Helper()
-	status, err := w.AwaitStatus(w.ctx, match)
+	ctx, cancel := context.WithTimeout(w.ctx, patience)
+	defer cancel()
+	status, err := w.AwaitStatus(ctx, match)
 	if err != nil {
 		w.t.Fatalf("waiting for %s: %v; the last status: %+v", what, err, status)
 	}
@@ -220,7 +221,9 @@ func (w *world) awaitRegistered() admin.Status {
 // given as name and value.
 func (w *world) awaitLine(log *testworld.Log, message string, fields ...string) testworld.Entry {
 	w.t.Helper()
-	entry, err := log.Await(w.ctx, line(message, fields...))
+	ctx, cancel := context.WithTimeout(w.ctx, patience)
+	defer cancel()
+	entry, err := log.Await(ctx, line(message, fields...))
 	if err != nil {
 		w.t.Fatalf("waiting for the line %q %q: %v", message, fields, err)
 	}
