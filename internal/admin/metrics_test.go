@@ -218,7 +218,7 @@ func TestScrapeIsAsGathered(t *testing.T) {
 				t.Fatal(err)
 			}
 			var want bytes.Buffer
-			encoder := expfmt.NewEncoder(&want, expfmt.NegotiateIncludingOpenMetrics(http.Header{"Accept": {accept}}))
+			encoder := expfmt.NewEncoder(&want, expfmt.NegotiateAccept(http.Header{"Accept": {accept}}, expfmt.DefaultOpenMetricsAcceptedFormats()...))
 			for _, family := range families {
 				if err := encoder.Encode(family); err != nil {
 					t.Fatal(err)

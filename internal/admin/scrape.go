@@ -26,7 +26,7 @@ func (a *Admin) metrics() http.Handler {
 	options.DisableCompression = true // we do it, for all
 	others := promhttp.HandlerFor(a.config.Registry, options)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		format := expfmt.NegotiateIncludingOpenMetrics(r.Header).FormatType()
+		format := expfmt.NegotiateAccept(r.Header, expfmt.DefaultOpenMetricsAcceptedFormats()...).FormatType()
 		if format != expfmt.TypeTextPlain && format != expfmt.TypeOpenMetrics {
 			whole.ServeHTTP(w, r)
 			return
@@ -36,6 +36,7 @@ func (a *Admin) metrics() http.Handler {
 			defer t.flush() // what was collected before a panic is whole lines
 			a.panics.Do(func() { a.collector.write(t) })
 		}}
+		w.Header().Add("Vary", "Accept-Encoding")
 		others.ServeHTTP(s, r)
 		s.end()
 	})
