@@ -211,7 +211,7 @@ func (d *daemon) again(run func(context.Context) error) func(context.Context) er
 func (d *daemon) actors() []actor {
 	actors := []actor{
 		{"public listeners", d.server.Run},
-		{"certificates", afterVisitors(d.certificates.Run)},
+		{"certificates", afterVisitors(d.certify)},
 		{"registrar", afterVisitors(d.register)},
 		{"key and credentials files", afterVisitors(d.again(d.followSites))},
 		{"reload on SIGHUP", d.again(d.reloadOnHangup)},

@@ -136,6 +136,7 @@ const (
 
 // followSites looks at the files of all sites, in turns, until ctx is done.
 func (d *daemon) followSites(ctx context.Context) error {
+	d.awaitLoaded(ctx) // just read
 	ticker := time.NewTicker(followEvery)
 	defer ticker.Stop()
 	for ctx.Err() == nil {

@@ -12,36 +12,41 @@ import (
 )
 
 const (
-	// manySites is from how many on the memory that loading them takes is worth the
+	// manySites is from how many on the memory that looking at them takes is worth the
 	// time of the garbage collector.
 	manySites = 1000
 
-	// loadingPercent is GOGC while many sites are loaded and looked at for the first
-	// time: most of what is made then is garbage at once, and would double what the
+	// loadingPercent is GOGC while the certificates of many sites are loaded, and they are
+	// looked at for the first time: most of what is made then is garbage at once, and would double what the
 	// process holds for good.
 	loadingPercent = 30
 
 	// longestLoading is when the usual GOGC comes back at the latest: where many sites
 	// are broken, there is always one that is tried again.
 	longestLoading = 10 * time.Minute
+
+	// longestLook is for how long registrations wait for a storage that does not say
+	// which certificates there are.
+	longestLook = time.Minute
 )
 
 // hostSites reads the sites and follows them until ctx is done.
 func (d *daemon) hostSites(ctx context.Context) error {
-	if d.settings.Listed() < manySites {
+	if !d.many() {
 		return d.sites.Run(ctx)
-	}
-	usual := debug.SetGCPercent(loadingPercent)
-	if usual < loadingPercent {
-		debug.SetGCPercent(usual) // GOGC is lower, or off
 	}
 	following, stop := context.WithCancel(ctx)
 	var settled sync.WaitGroup
 	settled.Go(func() {
+		d.awaitLoaded(following) // visitors wait for that, and it makes little
+		usual := debug.SetGCPercent(loadingPercent)
+		if usual < loadingPercent {
+			debug.SetGCPercent(usual) // GOGC is lower, or off
+		}
 		d.panics.Do(func() { d.settle(following) })
 		debug.SetGCPercent(usual)
 		if following.Err() == nil {
-			debug.FreeOSMemory() // what loading took
+			debug.FreeOSMemory() // what all that took
 		}
 		select {
 		case <-d.settled: // it panicked, and this is again
@@ -54,14 +59,37 @@ func (d *daemon) hostSites(ctx context.Context) error {
 	return d.sites.Run(ctx)
 }
 
-// register keeps the registrations true until ctx is done. Many sites are all read
-// first: looking at them from outside takes most of the time, and serves nobody.
+// many reports whether there are so many sites that the order of the work counts.
+func (d *daemon) many() bool { return d.settings.Several() && d.settings.Listed() >= manySites }
+
+// awaitLoaded waits until many sites were all read: a visitor's site and certificate
+// are read when they are asked for, and the rest of the work serves nobody.
+func (d *daemon) awaitLoaded(ctx context.Context) {
+	if !d.many() {
+		return
+	}
+	select {
+	case <-ctx.Done():
+	case <-d.loaded:
+	}
+}
+
+// certify keeps the certificates current until ctx is done.
+func (d *daemon) certify(ctx context.Context) error {
+	d.awaitLoaded(ctx)
+	return d.certificates.Run(ctx)
+}
+
+// register keeps the registrations true until ctx is done. Of many sites it is first
+// known which have a certificate, so that none is reported to have none.
 func (d *daemon) register(ctx context.Context) error {
-	if d.settings.Several() && d.settings.Listed() >= manySites {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-d.loaded:
+	d.awaitLoaded(ctx)
+	if certificates, works := d.certificates.(interface{ Looked() bool }); works && d.many() {
+		limited, cancel := context.WithTimeout(ctx, longestLook)
+		defer cancel()
+		ticker := time.NewTicker(time.Second / 10)
+		defer ticker.Stop()
+		for !certificates.Looked() && tick(limited, ticker) {
 		}
 	}
 	return d.registrar.Run(ctx)
@@ -71,7 +99,7 @@ func (d *daemon) register(ctx context.Context) error {
 // program itself. What it took of the heap was given back before; of few sites that
 // is next to nothing.
 func (d *daemon) endStart(ctx context.Context) error {
-	if d.settings.Several() && d.settings.Listed() >= manySites {
+	if d.many() {
 		select {
 		case <-ctx.Done():
 		case <-d.settled:

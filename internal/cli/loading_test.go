@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime/metrics"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -24,8 +25,16 @@ func (nobody) Check(context.Context, string, keystore.Key) reach.Report { return
 func (nobody) Load(context.Context, string) ([]byte, error)             { return nil, os.ErrNotExist }
 func (nobody) Store(context.Context, string, []byte) error              { return nil }
 
-// TestLoadingManySites: while many sites are loaded, garbage is collected early, and
-// when that is over as before. GOGC is the process's, so nothing runs beside it.
+// resting is certificates that are worked on until somebody asks whether they are.
+type resting struct {
+	certs.None
+	asked func()
+}
+
+func (r resting) Resting() bool { r.asked(); return true }
+
+// TestLoadingManySites: once many sites are read, and while what follows goes on,
+// garbage is collected early, and when that is over as before. GOGC is the process's, so nothing runs beside it.
 func TestLoadingManySites(t *testing.T) {
 	dir := t.TempDir()
 	for i := range manySites {
@@ -38,14 +47,15 @@ func TestLoadingManySites(t *testing.T) {
 		t.Fatal(err)
 	}
 	usual := gogc()
-	d := &daemon{settings: settings, certificates: certs.None{}, loaded: make(chan struct{}), settled: make(chan struct{})}
+	var whileLoading, afterwards atomic.Uint64
+	d := &daemon{settings: settings, loaded: make(chan struct{}), settled: make(chan struct{})}
+	d.certificates = resting{asked: func() { afterwards.Store(gogc()) }}
 	if d.registrar, err = registrar.New(registrar.Config{Prober: nobody{}, Storage: nobody{}}); err != nil {
 		t.Fatal(err)
 	}
-	whileLoading := uint64(0)
 	d.sites = sites.New(sites.Config[*hosted]{
 		Settings: settings,
-		Open:     func(config.Site, *hosted) (*hosted, error) { whileLoading = gogc(); return &hosted{}, nil },
+		Open:     func(config.Site, *hosted) (*hosted, error) { whileLoading.Store(gogc()); return &hosted{}, nil },
 		Close:    func(*hosted) {},
 		Loaded:   func(int) { close(d.loaded) },
 	})
@@ -53,15 +63,14 @@ func TestLoadingManySites(t *testing.T) {
 	defer cancel()
 	ended := make(chan error)
 	go func() { ended <- d.hostSites(ctx) }()
-	for !d.sites.Loaded() || gogc() != usual {
-		select {
-		case <-ctx.Done():
-			t.Fatalf("GOGC is %d after the sites were loaded, want %d", gogc(), usual)
-		case <-time.After(5 * time.Millisecond):
-		}
+	select {
+	case <-ctx.Done():
+		t.Fatal("it is never over")
+	case <-d.settled:
 	}
-	if whileLoading != loadingPercent || d.sites.Len() != manySites {
-		t.Errorf("GOGC was %d while %d sites were loaded", whileLoading, d.sites.Len())
+	if whileLoading.Load() != usual || afterwards.Load() != loadingPercent || gogc() != usual || d.sites.Len() != manySites {
+		t.Errorf("GOGC was %d while %d sites were read, %d then, and is %d; usual is %d",
+			whileLoading.Load(), d.sites.Len(), afterwards.Load(), gogc(), usual)
 	}
 	cancel()
 	if err := <-ended; err != nil {
@@ -119,7 +128,39 @@ func TestManySitesAreReadFirst(t *testing.T) {
 		if !loaded && len(asked) > 0 {
 			t.Error("a site was worked on before all were read")
 		}
+		ctx, cancel = context.WithCancel(t.Context())
+		began := make(chan struct{})
+		d.certificates = beginning{began: began}
+		go func() { ended <- d.certify(ctx) }()
+		if loaded {
+			<-began
+		}
+		cancel()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+		select {
+		case <-began:
+			if !loaded {
+				t.Error("certificates were worked on before all sites were read")
+			}
+		default:
+		}
 	}
+}
+
+// beginning is certificates that tell when the work for them begins, unless it ends at
+// once.
+type beginning struct {
+	certs.None
+	began chan struct{}
+}
+
+func (b beginning) Run(ctx context.Context) error {
+	if ctx.Err() == nil {
+		close(b.began)
+	}
+	return nil
 }
 
 type noKeys struct{}

@@ -151,6 +151,16 @@ func (m *Manager) Has(domain string) bool {
 // Resting reports whether there is nothing to do now.
 func (m *Manager) Resting() bool { return m.queue.Resting() }
 
+// Looked reports whether it is known of all domains what is stored of them.
+func (m *Manager) Looked() bool {
+	for s := range m.all {
+		if !s.looked.Load() {
+			return false
+		}
+	}
+	return true
+}
+
 // Status returns how it stands with a domain; of one that is not ours there is
 // nothing to tell.
 func (m *Manager) Status(domain string) Status {

@@ -30,6 +30,9 @@ func (m *subject) run(ctx context.Context) time.Time {
 		return time.Time{}
 	}
 	m.stopping = func() bool { return ctx.Err() != nil }
+	if m.all.count.Load() > fewDomains && !m.looked.Load() && m.lookFirst(ctx) {
+		return time.Now() // behind the others
+	}
 	m.pinned.Store(true)
 	solves := m.connect()
 	next, err := m.step(ctx, solves)
@@ -53,6 +56,19 @@ func (m *subject) run(ctx context.Context) time.Time {
 	}
 	m.show(func(s *shown) { s.next = next })
 	return m.rest(ctx, max(next.Sub(m.cfg.Now()), 0))
+}
+
+// lookFirst takes up what is stored, and reports whether that could be read. Of many
+// domains that is done for all before any CA is asked about one: what the work for
+// the rest waits for is known soon.
+func (m *subject) lookFirst(ctx context.Context) bool {
+	s, err := m.load(ctx)
+	if err != nil {
+		return false // the step tells
+	}
+	m.adopt(s, "certificate loaded")
+	m.looked.Store(true)
+	return true
 }
 
 // step makes at most one attempt at each CA and says when to look again.
