@@ -1,7 +1,9 @@
 package main
 
 import (
+	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -117,4 +119,29 @@ func within(pkg, folder string) bool { return pkg == folder || strings.HasPrefix
 
 func anyWithin(pkg string, folders []string) bool {
 	return slices.ContainsFunc(folders, func(folder string) bool { return within(pkg, folder) })
+}
+
+// TestPatternsAreCompiledLate: what a package compiles when the program starts, every
+// start of every command pays for; see internal/pattern.
+func TestPatternsAreCompiledLate(t *testing.T) {
+	seen := 0
+	for _, line := range golist(t, "-deps", "-f", `{{.ImportPath}} {{.Dir}} {{join .GoFiles " "}}`, ".") {
+		fields := strings.Fields(line)
+		if len(fields) < 3 || !within(fields[0], "wellkey") || fields[0] == "wellkey/internal/pattern" {
+			continue
+		}
+		for _, name := range fields[2:] {
+			text, err := os.ReadFile(filepath.Join(fields[1], name))
+			if err != nil {
+				t.Fatal(err)
+			}
+			seen++
+			if strings.Contains(string(text), "regexp.MustCompile(") {
+				t.Errorf("%s/%s compiles a pattern by itself: use pattern.New", fields[0], name)
+			}
+		}
+	}
+	if seen < 100 {
+		t.Errorf("only %d files were read", seen)
+	}
 }
