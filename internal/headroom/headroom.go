@@ -81,7 +81,7 @@ func (k *keeper) after(alive uint64, now time.Time) int {
 	if took > calm || took > busy && k.percent == usual {
 		return usual
 	}
-	wanted := max(usual, int(min(k.size*100/max(alive, 1), (alive+k.size)*100/least, math.MaxInt32))) // #nosec G115 -- bounded
+	wanted := max(usual, int(min(k.size*100/max(alive, 1), (alive+k.size)*100/least, math.MaxInt32)))
 	if k.percent > usual && wanted > k.percent/4*3 && wanted < k.percent/4*5 {
 		return k.percent
 	}

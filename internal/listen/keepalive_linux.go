@@ -23,7 +23,7 @@ func config() *net.ListenConfig {
 			var errs []error
 			err := raw.Control(func(fd uintptr) {
 				set := func(level, option, value int) {
-					errs = append(errs, syscall.SetsockoptInt(int(fd), level, option, value)) // #nosec G115 -- a file descriptor is an int
+					errs = append(errs, syscall.SetsockoptInt(int(fd), level, option, value))
 				}
 				set(syscall.SOL_SOCKET, syscall.SO_KEEPALIVE, 1)
 				set(syscall.IPPROTO_TCP, syscall.TCP_KEEPIDLE, aliveAfter)
