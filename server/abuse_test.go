@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"net/netip"
 	"strings"
 	"sync"
 	"syscall"
@@ -16,6 +17,7 @@ import (
 	"golang.org/x/net/http2/hpack"
 
 	"wellkey/server"
+	"wellkey/server/passthrough"
 )
 
 // A framed is a connection over which HTTP/2 is spoken frame by frame.
@@ -172,6 +174,7 @@ func TestUnreadAnswers(t *testing.T) {
 	config, certs := configure(t)
 	s := narrowly(t, config, time.Minute)
 	f, record := frame(t, s, certs), pings(t)
+	must(t, f.conn.NetConn().(*net.TCPConn).SetWriteBuffer(16<<10))
 	full, asked := make(chan struct{}), make(chan int, 1)
 	go func() { // until the buffers of both kernels are full
 		for n := pingsInRecord; ; n += pingsInRecord {
@@ -244,28 +247,101 @@ func TestCrowdOfOthers(t *testing.T) {
 	}
 }
 
-// Requests whose answers nobody lets pass are held for so many connections only.
+// Requests whose answers nobody lets pass are held for so many connections only, also
+// where others are passed on.
 func TestCrowd(t *testing.T) {
-	config, certs := configure(t)
-	s := start(t, config)
-	s.Crowd(200)
-	var all []*framed
-	for range 16 {
-		f := frame(t, s, certs, http2.Setting{ID: http2.SettingInitialWindowSize, Val: 1})
-		for n := range uint32(32) {
-			if err := f.ask(2*n + 1); err != nil && !closed(err) {
-				t.Fatal(err)
+	for name, routes := range map[string][]passthrough.Route{"": nil, "passthrough": {{Name: "other.example.com", Target: "127.0.0.1:1"}}} {
+		t.Run(name, func(t *testing.T) {
+			config, certs := configure(t)
+			config.Passthrough = routes
+			s := start(t, config)
+			s.Crowd(200)
+			var all []*framed
+			for range 16 {
+				f := frame(t, s, certs, http2.Setting{ID: http2.SettingInitialWindowSize, Val: 1})
+				for n := range uint32(32) {
+					if err := f.ask(2*n + 1); err != nil && !closed(err) {
+						t.Fatal(err)
+					}
+				}
+				all = append(all, f)
 			}
-		}
-		all = append(all, f)
+			await(t, "some of them to be closed", func() bool {
+				if got := ask(t, client(t, s.HTTPSAddr(), certs, false), "GET", "https://"+domain, server.KeyPath, nil); got.Status != 200 {
+					t.Fatalf("a client that behaves got %+v", got)
+				}
+				seen := series(t, registryOf(config))
+				return seen[`wellkey_connections_displaced_total{listener=https,state=stalled}`] >= 5 && seen[`wellkey_http_requests_turned_away_total{listener=https}`] > 0
+			})
+			for _, f := range all {
+				_ = f.conn.Close()
+			}
+		})
 	}
-	await(t, "some of them to be closed", func() bool {
-		if got := ask(t, client(t, s.HTTPSAddr(), certs, false), "GET", "https://"+domain, server.KeyPath, nil); got.Status != 200 {
-			t.Fatalf("a client that behaves got %+v", got)
+}
+
+// What is wrong with one connection keeps no listener from taking the next.
+func TestAcceptsAfterPanic(t *testing.T) {
+	config, certs := configure(t)
+	s := newServer(t, config)
+	s.Break()
+	run(t, s)
+	s.Full(0)
+	for n, addr := range []string{s.HTTPAddr(), s.HTTPSAddr()} {
+		conn, err := net.Dial("tcp", addr)
+		must(t, err)
+		if _, err := conn.Read(make([]byte, 1)); !closed(err) {
+			t.Errorf("got %v, want the end", err)
 		}
-		return series(t, registryOf(config))[`wellkey_connections_displaced_total{listener=https,state=stalled}`] >= 5
-	})
-	for _, f := range all {
-		_ = f.conn.Close()
+		must(t, conn.Close())
+		if got := series(t, registryOf(config))[`wellkey_panics_total{part=server}`]; got != float64(n+1) {
+			t.Errorf("%v panics are counted, want %d", got, n+1)
+		}
+	}
+	s.Full(10)
+	if got := ask(t, client(t, s.HTTPSAddr(), certs, false), "GET", "https://"+domain, server.KeyPath, nil); got.Status != 200 {
+		t.Errorf("HTTPS: got %+v", got)
+	}
+	if got := ask(t, client(t, s.HTTPAddr(), certs, false), "GET", "http://"+domain, "/", nil); got.Status != 308 {
+		t.Errorf("HTTP: got %+v", got)
+	}
+}
+
+// Who asks for somebody else's host loses the connection, but for a trusted proxy.
+func TestMisdirectedEnds(t *testing.T) {
+	config, certs := configure(t)
+	config.Ours = func(host string) bool { return host == domain }
+	config.PlainHTTP = true
+	s := start(t, config)
+	const request = "GET / HTTP/1.1\r\nHost: other.example.com\r\n\r\n"
+	if got := raw(t, s.HTTPAddr(), request); got.Status != 421 || got.Header["Connection"] != "close" {
+		t.Errorf("HTTP/1: got %+v", got)
+	}
+	f := frame(t, s, certs)
+	f.coded.Reset()
+	for _, field := range [][2]string{{":method", "GET"}, {":scheme", "https"}, {":authority", "other.example.com"}, {":path", "/"}} {
+		must(t, f.coder.WriteField(hpack.HeaderField{Name: field[0], Value: field[1]}))
+	}
+	must(t, f.WriteHeaders(http2.HeadersFrameParam{StreamID: 1, BlockFragment: f.coded.Bytes(), EndHeaders: true, EndStream: true}))
+	for told := false; !told; {
+		got, err := f.ReadFrame()
+		must(t, err)
+		_, told = got.(*http2.GoAwayFrame)
+	}
+
+	config, _ = configure(t)
+	config.Ours = func(host string) bool { return host == domain }
+	config.PlainHTTP = true
+	config.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
+	s = start(t, config)
+	conn, err := net.Dial("tcp", s.HTTPAddr())
+	must(t, err)
+	defer func() { _ = conn.Close() }()
+	for range 2 {
+		_, err = io.WriteString(conn, request)
+		must(t, err)
+		if got, _ := readReply(t, conn, false); got.Status != 421 || got.Header["Connection"] != "" {
+			t.Errorf("of a trusted proxy: got %+v", got)
+		}
 	}
 }

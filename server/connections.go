@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"wellkey/internal/contain"
 	"wellkey/server/peer"
 )
 
@@ -32,6 +33,7 @@ type connections struct {
 	began             time.Time
 	crowd             int          // see crowd
 	unread            atomic.Int64 // see mostUnread
+	others            func() int   // how many goroutines are not those of connections and requests; nil: none
 
 	mu       sync.Mutex
 	open     []*held                   // guarded by mu
@@ -89,6 +91,15 @@ func (c *connections) allow(conn net.Conn) bool {
 		c.refused(reason)
 	}
 	return reason == ""
+}
+
+// take is allow for a loop that accepts, which goes on if it panics.
+func (c *connections) take(h *held, panics *contain.Part) (allowed bool) {
+	if panics.Do(func() { allowed = c.allow(h) }) {
+		c.forget(h)
+		return false
+	}
+	return allowed
 }
 
 // admit counts h as a connection of from, or returns why it is one too many. It may

@@ -30,7 +30,7 @@ const (
 	lostFresh   = "unserved"
 	lostIdle    = "idle"
 	lostStalled = "stalled"
-	lostReset   = "reset"  // who takes back all that it asks for; see takenBack
+	lostReset   = "reset"  // who takes back all that it asks for; see wanted
 	lostUnread  = "unread" // who went on asking, and read nothing until the deadline, or was one of too many; see held.Read
 )
 
@@ -44,12 +44,16 @@ func crowd(connections int) int { return max(16, connections/2) }
 // request asks of us is done in less than leastWait. It reports whether there are too
 // many now: a request that may be one of dozens is then better not begun.
 func (c *connections) relieve() (crowded bool) {
-	if runtime.NumGoroutine() < c.crowd {
+	goroutines := runtime.NumGoroutine()
+	if goroutines < c.crowd {
 		return false
+	}
+	if c.others != nil {
+		goroutines -= c.others()
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	over := runtime.NumGoroutine() - 2*len(c.open) - c.crowd
+	over := goroutines - 2*len(c.open) - c.crowd
 	if over < 0 {
 		return false
 	}

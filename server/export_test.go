@@ -29,6 +29,15 @@ var HostOf = hostOf
 // LimitHTTPS sets how many connections the HTTPS listener holds open.
 func (s *Server) LimitHTTPS(total int) { s.https.open.total = total }
 
+// Full sets how many connections each listener holds open.
+func (s *Server) Full(total int) {
+	for _, l := range s.listeners() {
+		l.open.mu.Lock()
+		l.open.total = total
+		l.open.mu.Unlock()
+	}
+}
+
 // SetPatience sets how long a client may take for what comes before HTTP.
 func (s *Server) SetPatience(d time.Duration) { s.patience = d }
 
@@ -232,8 +241,36 @@ func (l ListenerLimits) Streams() int               { return l.streams }
 // open, and of one client, where the process may open so many files and have so much
 // memory.
 func LimitsWithin(descriptors, memory uint64, by Limits) (connections, perAddress int) {
-	l := keyLimits.set(by).within(descriptors, memory, by.Connections > 0)
+	l := keyLimits.set(by).within(divide(descriptors, memory, false, false, by.Connections > 0).key)
 	return l.connections, l.perAddress
+}
+
+// Divided is how many connections every part of a server holds at most, and how many
+// files those are.
+type Divided struct{ HTTPS, HTTP, Waiting, Carried, Files int }
+
+// Divide returns that for a process that may open so many files and have so much
+// memory; both listeners may have gates.
+func Divide(descriptors, memory uint64, passes, both, set bool) Divided {
+	all := divide(descriptors, memory, passes, both, set)
+	many := keyLimits
+	many.connections = 1 << 20
+	d := Divided{HTTPS: many.within(all.key).connections, HTTP: many.within(all.redirect).connections, Waiting: many.within(all.waiting).connections}
+	if both {
+		d.HTTP = d.HTTPS
+	}
+	if passes {
+		d.Carried = all.carried.carried(1 << 20)
+	}
+	d.Files = d.HTTPS + d.HTTP + 2*d.Waiting + filesCarried*d.Carried
+	return d
+}
+
+// Break has everything that is refused by both listeners panic.
+func (s *Server) Break() {
+	for _, l := range s.listeners() {
+		l.open.refused = func(string) { panic("refused") }
+	}
 }
 
 // ReadProxyHeader reads the header that a trusted proxy sends.

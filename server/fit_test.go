@@ -34,10 +34,40 @@ func TestConnectionsWithinMemory(t *testing.T) {
 func TestLimitsOfTheOperator(t *testing.T) {
 	for by, want := range map[server.Limits][2]int{
 		{}: {329, 64}, {Connections: 9800}: {9800, 64}, {Connections: 9800, PerClient: 9800}: {9800, 9800}, {PerClient: 5}: {329, 5},
-		{Connections: 10}: {10, 64}, {Connections: 20000, PerClient: 20000}: {15000, 3750},
+		{Connections: 10}: {10, 64}, {Connections: 20000, PerClient: 20000}: {13333, 3333},
 	} {
 		if connections, perAddress := server.LimitsWithin(20000, 57<<20, by); connections != want[0] || perAddress != want[1] {
 			t.Errorf("%+v: got %d connections and %d of one client, want %d", by, connections, perAddress, want)
+		}
+	}
+}
+
+// Whatever is served, an eighth of the files is nobody's: for storage, the CA, Tesla
+// and whoever watches. Without max_connections it is a quarter.
+func TestReservedDescriptors(t *testing.T) {
+	for _, files := range []int{64, 256, 1024, 1 << 20} {
+		for n := range 8 {
+			passes, both, set := n&1 != 0, n&2 != 0, n&4 != 0
+			got, most := server.Divide(uint64(files), 0, passes, both, set), files/24*18+18
+			if set {
+				most = files/24*21 + 21
+			}
+			if got.Files > most || got.HTTPS < files/8 || got.HTTP < 1 || got.Waiting < 1 || passes != (got.Carried > 0) {
+				t.Errorf("%d files, passes %v, both %v, set %v: %+v, want %d at most", files, passes, both, set, got, most)
+			}
+		}
+	}
+}
+
+// What is passed on has a third of the memory, too.
+func TestCarriedWithinMemory(t *testing.T) {
+	const MB = 1 << 20
+	for memory, want := range map[uint64]server.Divided{
+		115 * MB: {HTTPS: 659, HTTP: 659, Waiting: 659, Carried: 1237}, 57 * MB: {HTTPS: 219, HTTP: 219, Waiting: 219, Carried: 412}, 16 * MB: {HTTPS: 1, HTTP: 1, Waiting: 1, Carried: 1},
+	} {
+		got := server.Divide(1<<20, memory, true, false, false)
+		if got.Files = 0; got != want {
+			t.Errorf("%d MB: %+v, want %+v", memory/MB, got, want)
 		}
 	}
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"net"
 	"sync"
+
+	"wellkey/internal/contain"
 )
 
 // A front is what the connections of a listener come through where nothing but HTTP
@@ -11,14 +13,15 @@ import (
 type front struct {
 	net.Listener
 	open   *connections
+	panics *contain.Part
 	mu     sync.Mutex
 	drains bool          // guarded by mu
 	closed chan struct{} // by Close
 	once   sync.Once
 }
 
-func newFront(l net.Listener, open *connections) *front {
-	return &front{Listener: l, open: open, closed: make(chan struct{})}
+func newFront(l net.Listener, open *connections, panics *contain.Part) *front {
+	return &front{Listener: l, open: open, panics: panics, closed: make(chan struct{})}
 }
 
 // Accept implements net.Listener.
@@ -26,7 +29,7 @@ func (f *front) Accept() (net.Conn, error) {
 	conn, err := f.Listener.Accept()
 	for ; err == nil; conn, err = f.Listener.Accept() {
 		one := hold(conn)
-		if f.open.allow(one) {
+		if f.open.take(one, f.panics) {
 			return one, nil
 		}
 		_ = conn.Close() // the client finds out by itself

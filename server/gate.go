@@ -22,8 +22,8 @@ const helloTimeout = readHeaderTimeout
 
 // waitingLimits are those of connections of which it is not known yet whose they
 // are. They are apart from those of the key and of passthrough, so that neither
-// can take the other's place.
-var waitingLimits = limits{connections: 2048, perAddress: 256}
+// can take the other's place. Each may have a ClientHello of 16 kB, twice.
+var waitingLimits = limits{connections: 1024, perAddress: 256}
 
 // A gate is what connections come through where more than HTTP is done with them:
 // it finds out who the client is (PROXY protocol), passes on what is for others
@@ -59,7 +59,14 @@ type accepted struct {
 func newGate(l net.Listener, of *listener) *gate {
 	g := &gate{Listener: l, listener: of, out: make(chan accepted), next: make(chan *held), ended: make(chan struct{})}
 	g.ctx, g.cancel = context.WithCancel(context.Background())
-	g.waiting = newConnections(waitingLimits, of.owner.trusted, of.refuse, of.displace)
+	g.waiting = newConnections(of.owner.waiting, of.owner.trusted, of.refuse, of.displace)
+	of.open.others = func() int {
+		others := g.waiting.count()
+		if of.owner.passthrough != nil {
+			others += of.owner.passthrough.Goroutines()
+		}
+		return others
+	}
 	go g.run()
 	return g
 }
@@ -69,7 +76,7 @@ func (g *gate) run() {
 	for {
 		conn, err := g.Listener.Accept()
 		if err == nil {
-			g.begin(hold(conn))
+			g.receive(hold(conn))
 			continue
 		}
 		g.mu.Lock()
@@ -83,6 +90,26 @@ func (g *gate) run() {
 			return
 		}
 	}
+}
+
+// identifies reports whether it is to be found out whose connections are.
+func (g *gate) identifies() bool {
+	return g.listener.owner.config.ProxyProtocol || g.listener.owner.passthrough != nil
+}
+
+// receive counts one connection, and has it led if it is not one too many. It is
+// counted before the next is accepted, so that a flood takes no more files than are
+// its share. It survives a panic.
+func (g *gate) receive(base *held) {
+	counted := g.listener.open
+	if g.identifies() {
+		counted = g.waiting
+	}
+	if !counted.take(base, g.listener.owner.metrics.panics) {
+		_ = base.Close() // the client finds out by itself
+		return
+	}
+	g.begin(base)
 }
 
 func (g *gate) give(a accepted) bool {
@@ -158,8 +185,8 @@ func (g *gate) lead(base *held) {
 // pass is lead, which survives it: what a stranger sends is taken apart here.
 func (g *gate) pass(base *held) {
 	var conn net.Conn = base
-	if g.listener.owner.config.ProxyProtocol || g.listener.owner.passthrough != nil {
-		if !g.waiting.allow(base) || g.ctx.Err() != nil {
+	if g.identifies() {
+		if g.ctx.Err() != nil {
 			g.waiting.forget(base)
 			_ = base.Close()
 			return
@@ -171,10 +198,10 @@ func (g *gate) pass(base *held) {
 			g.carried.Go(func() { g.listener.owner.metrics.panics.Do(carry) })
 			return
 		}
-	}
-	if conn == nil || !g.listener.open.allow(conn) {
-		_ = base.Close()
-		return
+		if conn == nil || !g.listener.open.allow(conn) {
+			_ = base.Close()
+			return
+		}
 	}
 	if conn = g.secure(conn); conn == nil || !g.give(accepted{conn: conn}) {
 		g.listener.open.forget(base)

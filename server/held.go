@@ -7,6 +7,7 @@ import (
 	"os"
 	"runtime"
 	"sync/atomic"
+	"time"
 )
 
 // A held is a connection from the network that is, or is about to be, counted. It
@@ -24,13 +25,17 @@ type held struct {
 	turn   atomic.Pointer[line]
 	by     atomic.Pointer[connections]   // which count it; nil: none do
 	begun  atomic.Int32                  // requests since all were answered, see oneOfMany
-	reset  atomic.Int32                  // requests that were taken back, see takenBack
+	reset  atomic.Int32                  // requests that were taken back, see wanted
+	asked  atomic.Uint32                 // requests of HTTP/2 that were begun
 	told   atomic.Bool                   // that nobody reads the answers
 	waits  atomic.Pointer[chan struct{}] // of Read, for the end of the write that is under way; nil: it does not
 
 	// These are for Read alone.
 	seen  uint32 // what wrote was
 	ahead int    // what was read beyond what was written, since there was nothing to write
+	idle  int    // what was read beyond what requests need
+	noted uint32 // what asked was
+	rest  int64  // when idle was more than enough
 	early int    // what may still be read before the handshake is done; negative: any
 
 	// These are guarded by the mu of those.
@@ -101,7 +106,37 @@ func (h *held) Read(b []byte) (int, error) {
 	}
 	n, err := h.Conn.Read(b[:min(len(b), room)])
 	h.ahead += n
+	if h.many.Load() {
+		h.tire(n)
+	}
 	return n, err
+}
+
+// What a client of HTTP/2 says beyond its requests (PING, SETTINGS, PRIORITY, requests
+// that it takes back) costs us more than it costs the client. So it is read no faster
+// than so many bytes in such a time; a client that behaves says less in all.
+const (
+	mostIdleTalk = 32 << 10
+	idleTalk     = 250 * time.Millisecond
+)
+
+// tire lets a client wait that has just said n bytes and asks for little.
+func (h *held) tire(n int) {
+	c := h.by.Load()
+	if c == nil {
+		return
+	}
+	asked := h.asked.Load()
+	h.idle = max(0, h.idle+n-int(asked-h.noted)*keyLimits.headerBytes)
+	h.noted = asked
+	if h.idle < mostIdleTalk {
+		return
+	}
+	h.idle = 0
+	if early := idleTalk - time.Duration(c.now()-h.rest); h.rest > 0 && early > 0 {
+		time.Sleep(early)
+	}
+	h.rest = c.now()
 }
 
 // room returns how much may be read, once that is more than nothing.

@@ -190,7 +190,7 @@ func (l *listener) state(conn net.Conn, state http.ConnState) {
 func (l *listener) serve(ctx context.Context, drain time.Duration) error {
 	l.Front(func(bound net.Listener) net.Listener {
 		if !l.gated() {
-			return newFront(bound, l.open)
+			return newFront(bound, l.open, l.owner.metrics.panics)
 		}
 		l.gate = newGate(bound, l)
 		return l.gate

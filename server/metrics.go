@@ -102,6 +102,7 @@ type metrics struct {
 	handshakeErrors *prometheus.CounterVec
 	rejected        *prometheus.CounterVec
 	displaced       *prometheus.CounterVec
+	turnedAway      *prometheus.CounterVec
 	durations       *prometheus.HistogramVec
 	panics          *contain.Part
 }
@@ -131,6 +132,10 @@ func newMetrics(registerer prometheus.Registerer, on []*listener, fetched *fetch
 			Name: "wellkey_connections_displaced_total",
 			Help: "Connections closed in favour of others where too much was held, by what was waited for: a first request (unserved), another one (idle), that an answer is read (stalled, or unread where the client went on asking); or because the client took back all that it asked for (reset).",
 		}, []string{"listener", "state"}),
+		turnedAway: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "wellkey_http_requests_turned_away_total",
+			Help: "Requests of HTTP/2 that were reset unanswered, because too many others waited for their clients to read.",
+		}, []string{"listener"}),
 		durations: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name:    "wellkey_http_request_duration_seconds",
 			Help:    "How long the public listeners took from the header of a request to the end of its answer.",
@@ -139,6 +144,7 @@ func newMetrics(registerer prometheus.Registerer, on []*listener, fetched *fetch
 	}
 	for _, l := range on {
 		m.resolve(l)
+		m.turnedAway.WithLabelValues(l.name)
 		for _, reason := range []string{overTotal, overAddress, overRate} {
 			m.rejected.WithLabelValues(l.name, reason)
 		}
@@ -155,7 +161,7 @@ func newMetrics(registerer prometheus.Registerer, on []*listener, fetched *fetch
 	if registerer == nil {
 		return m, nil
 	}
-	collectors := append(fetchCollectors(fetched), m.requests, m.durations, m.handshakeErrors, m.rejected, m.displaced, m.panics)
+	collectors := append(fetchCollectors(fetched), m.requests, m.durations, m.handshakeErrors, m.rejected, m.displaced, m.turnedAway, m.panics)
 	for _, l := range on {
 		collectors = append(collectors, boundCollector(l), openCollector(l))
 	}

@@ -18,7 +18,7 @@ const challengePrefix = "/.well-known/acme-challenge/"
 // routes are the answers of one listener. Each writes one answer and returns its
 // status. A nil route does not exist there.
 type routes struct {
-	challenge, key, redirect, upstream, other answer
+	challenge, key, redirect, upstream, other, misdirected answer
 
 	ours func(host string) bool // as in Config
 }
@@ -29,7 +29,7 @@ type answer func(http.ResponseWriter, *http.Request) int
 
 // keyRoutes returns the routes of the listener that serves the key.
 func (s *Server) keyRoutes() routes {
-	all := routes{key: s.serveKey, other: serveNotFound, ours: s.config.Ours}
+	all := routes{key: s.serveKey, other: serveNotFound, misdirected: s.serveMisdirected, ours: s.config.Ours}
 	if s.upstream != nil {
 		all.upstream = s.pass
 	}
@@ -38,7 +38,7 @@ func (s *Server) keyRoutes() routes {
 
 // httpRoutes returns the routes of the HTTP listener.
 func (s *Server) httpRoutes() routes {
-	all := routes{redirect: s.redirect, ours: s.config.Ours}
+	all := routes{redirect: s.redirect, misdirected: s.serveMisdirected, ours: s.config.Ours}
 	if s.config.PlainHTTP {
 		all = s.keyRoutes()
 	}
@@ -68,7 +68,7 @@ func (t routes) choose(challenges bool, r *http.Request) choice {
 	case challenges && t.challenge != nil && strings.HasPrefix(sent, challengePrefix):
 		return choice{routeChallenge, t.challenge}
 	case t.ours != nil && !t.ours(hostOf(r.Host)):
-		return choice{routeOther, serveMisdirected}
+		return choice{routeOther, t.misdirected}
 	case t.redirect != nil:
 		return choice{routeRedirect, t.redirect}
 	case sent == KeyPath:
@@ -92,11 +92,11 @@ func reserved(decoded string) bool {
 
 // ServeHTTP answers one request, counts it, and contains a panic.
 func (l *listener) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if l.open.stalls && l.owner.passthrough == nil && l.open.relieve() && r.ProtoMajor == 2 && oneOfMany(r) {
+	if l.open.stalls && l.open.relieve() && r.ProtoMajor == 2 && oneOfMany(r) {
+		l.owner.metrics.turnedAway.WithLabelValues(l.name).Inc()
 		panic(http.ErrAbortHandler) // net/http takes back this request alone
 	}
-	if r.ProtoMajor == 2 && r.Context().Err() != nil {
-		l.takenBack(r)
+	if r.ProtoMajor == 2 && !l.wanted(r) {
 		panic(http.ErrAbortHandler) // nobody waits for the answer
 	}
 	chosen := l.routes.choose(true, r)
@@ -128,14 +128,23 @@ func (l *listener) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // begins them.
 const mostTakenBack = 100
 
-// takenBack notes a request that its client has taken back already, and closes the
-// connection of one that does so all the time.
-func (l *listener) takenBack(r *http.Request) {
+// wanted notes a request of HTTP/2, and reports whether its client has not taken it
+// back already. It closes the connection of one that does so all the time.
+func (l *listener) wanted(r *http.Request) bool {
+	takenBack := r.Context().Err() != nil
+	if !l.open.stalls {
+		return !takenBack
+	}
 	conn, _ := r.Context().Value(connKey{}).(net.Conn)
-	if h := heldOf(conn); h != nil && l.open.stalls && h.reset.Add(1) == mostTakenBack {
+	switch h := heldOf(conn); {
+	case h == nil:
+	case !takenBack:
+		h.asked.Add(1)
+	case h.reset.Add(1) == mostTakenBack:
 		l.displace(lostReset)
 		_ = h.Conn.Close() // whoever has it finds out
 	}
+	return !takenBack
 }
 
 // contain runs one answer. Where it panics the client gets a 500, since nothing of
@@ -185,9 +194,13 @@ func (s *Server) forget(r *http.Request) {
 func serveNotFound(w http.ResponseWriter, r *http.Request) int { return pageNotFound.answer(w, r) }
 
 // serveMisdirected answers who asks for a host that is not ours (RFC 9110, section
-// 15.5.20).
-func serveMisdirected(w http.ResponseWriter, r *http.Request) int {
-	return pageMisdirected.answer(w, r)
+// 15.5.20), and ends the connection: another one may lead to whoever is meant. That of
+// a trusted proxy goes on, since others stand behind it.
+func (s *Server) serveMisdirected(w http.ResponseWriter, r *http.Request) int {
+	if s.trusted.Origin(r.RemoteAddr, r.Header).Trusted {
+		return pageMisdirected.answer(w, r)
+	}
+	return pageMisdirected.answer(w, r, field{"Connection", closing})
 }
 
 // redirect leads to the same path over HTTPS. The host is one of the settings,

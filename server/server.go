@@ -129,6 +129,7 @@ type Server struct {
 	upstream    *upstream.Proxy          // nil: none
 	passthrough *passthrough.Passthrough // nil: none
 	http, https *listener                // nil: switched off
+	waiting     limits                   // see waitingLimits
 	patience    time.Duration            // see helloTimeout
 	rest        time.Duration            // see restAfter
 }
@@ -148,7 +149,10 @@ func New(config Config) (*Server, error) {
 		s.config.DrainTimeout = 10 * time.Second
 	}
 	s.trusted = config.TrustedProxies
-	limits := keyLimits
+	limits, files := keyLimits, descriptors()
+	wanted := config.Limits.Connections
+	shares := divide(files, config.Memory, len(config.Passthrough) > 0, config.PlainHTTP && config.HTTPSAddr != "", wanted > 0)
+	s.waiting = waitingLimits.within(shares.waiting)
 	if config.Upstream != nil {
 		application := *config.Upstream
 		application.Registerer, application.Logger, application.HSTS, application.Ended = config.Registerer, s.logger, config.HSTS, s.forget
@@ -161,16 +165,15 @@ func New(config Config) (*Server, error) {
 	if len(config.Passthrough) > 0 {
 		var err error
 		if s.passthrough, err = passthrough.New(passthrough.Config{
-			Routes: config.Passthrough, Own: config.own, ProxyProtocol: config.PassthroughProxyProtocol, Files: descriptors(),
+			Routes: config.Passthrough, Own: config.own, ProxyProtocol: config.PassthroughProxyProtocol, Connections: shares.carried.carried(passthrough.MaxConnections),
 			Registerer: config.Registerer, Panics: panics, Logger: s.logger,
 		}); err != nil {
 			return nil, err
 		}
 	}
-	redirect, files := config.Limits, descriptors()
+	redirect := config.Limits
 	redirect.Connections = 0 // a visit to it takes no time
-	wanted := config.Limits.Connections
-	limits = limits.set(config.Limits).within(files, config.Memory, wanted > 0)
+	limits = limits.set(config.Limits).within(shares.key)
 	if limits.connections < wanted {
 		s.logger.Warn("max_connections is more than the open files allow, so fewer are held; raise LimitNOFILE or ulimit -n",
 			zap.Int("max_connections", wanted), zap.Int("held", limits.connections), zap.Uint64("open_files", files))
@@ -178,7 +181,7 @@ func New(config Config) (*Server, error) {
 	if config.HTTPAddr != "" {
 		httpLimits := limits
 		if !config.PlainHTTP {
-			httpLimits = keyLimits.set(redirect).within(files, config.Memory, false)
+			httpLimits = keyLimits.set(redirect).within(shares.redirect)
 		}
 		s.http = s.newListener("http", config.HTTPAddr, httpLimits)
 		s.http.routes = s.httpRoutes()

@@ -4,8 +4,7 @@
 // stranger sent.
 //
 // Every goroutine of a wellkey that serves is contained by a Part, or ends the
-// process in order, see Part.Once; but the loops that only accept connections are
-// not. What libraries start is theirs. A panic leaves a
+// process in order, see Part.Once. What libraries start is theirs. A panic leaves a
 // lock that was held without defer locked; then the watchdog of the service manager
 // is what helps.
 package contain

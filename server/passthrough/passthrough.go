@@ -9,9 +9,9 @@
 package passthrough
 
 import (
+	"cmp"
 	"context"
 	"errors"
-	"math"
 	"net"
 	"slices"
 	"strings"
@@ -26,8 +26,8 @@ import (
 
 // Limits of what is passed on.
 const (
-	// A connection that is passed on costs two file descriptors and some 20 kB.
-	maxConnections = 8192
+	// A connection that is passed on costs six file descriptors and some 20 kB.
+	MaxConnections = 8192
 	// A mobile network puts many cars behind one address.
 	maxPerAddress = 1024
 	// The target is beside us, but may be on another continent.
@@ -52,9 +52,8 @@ type Config struct {
 	Own func(name string) bool
 	// ProxyProtocol sends a PROXY v2 header to the targets.
 	ProxyProtocol bool
-	// Files is how many files this process may have open; a quarter of them bounds
-	// the connections that are passed on. 0 is plenty.
-	Files uint64
+	// Connections is how many are passed on at a time; 0 is MaxConnections.
+	Connections int
 	// Registerer receives the metrics; nil keeps them unregistered.
 	Registerer prometheus.Registerer
 	// Panics contains those of single connections; nil contains none.
@@ -86,12 +85,9 @@ func New(c Config) (*Passthrough, error) {
 	if c.Logger == nil {
 		c.Logger = zap.NewNop()
 	}
-	if c.Files == 0 {
-		c.Files = math.MaxUint64
-	}
 	p := &Passthrough{
 		config: c, logger: c.Logger.Named("passthrough"), dialer: net.Dialer{Timeout: dialTimeout}, interval: idleInterval,
-		max: int(min(maxConnections, c.Files/4)), from: map[string]int{},
+		max: cmp.Or(c.Connections, MaxConnections), from: map[string]int{},
 	}
 	p.ctx, p.cancel = context.WithCancel(context.Background())
 	p.gone = sync.NewCond(&p.mu)
@@ -113,6 +109,13 @@ func New(c Config) (*Passthrough, error) {
 	}
 	slices.SortStableFunc(p.targets, func(a, b *Target) int { return rank(a) - rank(b) })
 	return p, p.register(c.Registerer)
+}
+
+// Goroutines returns about how many of them pass connections on.
+func (p *Passthrough) Goroutines() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return 3 * p.total // one a direction, and one that looks whether anything moves
 }
 
 // Match returns where connections for name go, nil where they are ours: those for
