@@ -56,8 +56,8 @@ func TestMetricsAreWellFormed(t *testing.T) {
 	}
 	families, err := registryOf(config).Gather()
 	must(t, err)
-	if len(families) != 10 {
-		t.Errorf("got %d metrics, want 10", len(families))
+	if len(families) != 11 {
+		t.Errorf("got %d metrics, want 11", len(families))
 	}
 }
 

@@ -1,6 +1,7 @@
 package faults_test
 
 import (
+	"context"
 	"crypto/tls"
 	"fmt"
 	"math/rand/v2"
@@ -8,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -221,6 +223,105 @@ func TestFewDescriptors(t *testing.T) {
 	if lines := strings.Count(w.running.Log.String(), "\n"); lines > 100 {
 		t.Errorf("%d lines of log", lines)
 	}
+}
+
+// TestFloodAtFewDescriptors: with 256 file descriptors and a flood that is always more
+// than the listeners hold, admin answers, the look from outside succeeds, Tesla gets
+// the registration, the CA issues another certificate, and what comes of that is stored,
+// while connections to the listeners are turned away or lose their places.
+func TestFloodAtFewDescriptors(t *testing.T) {
+	t.Parallel()
+	const files = 256
+	w := newWorld(t)
+	p := w.startAs(w.wrapper(fmt.Sprint("ulimit -n ", files), ""))
+	w.await("a certificate", have)
+	w.watcher.served()
+	since := w.watcher.down() // places are taken from whoever waits for 100 ms, on a busy machine from anybody
+	ctx, stop := context.WithCancel(w.ctx)
+	var flood errgroup.Group
+	for n := range 600 {
+		addr := w.HTTPSAddr
+		if n%3 == 0 {
+			addr = w.HTTPAddr
+		}
+		flood.Go(func() error {
+			// It is a flood that leaves this machine something: each of them has its
+			// place for two seconds or so, which whoever speaks does not need.
+			pause := time.NewTicker(10*time.Second + time.Duration(10*n)*time.Millisecond)
+			defer pause.Stop()
+			for ctx.Err() == nil {
+				conn, err := new(net.Dialer).DialContext(ctx, "tcp", addr)
+				if err == nil {
+					ended := context.AfterFunc(ctx, func() { _ = conn.Close() })
+					_, _ = conn.Read(make([]byte, 1)) // until it is closed
+					ended()
+					_ = conn.Close()
+				}
+				select {
+				case <-pause.C:
+				case <-ctx.Done():
+				}
+			}
+			return nil
+		})
+	}
+	most, ended := 0, make(chan struct{})
+	go func() {
+		defer close(ended)
+		tick := time.NewTicker(20 * time.Millisecond)
+		defer tick.Stop()
+		for ; ctx.Err() == nil; <-tick.C {
+			if open, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", p.Pid())); err == nil {
+				most = max(most, len(open))
+			}
+		}
+	}()
+	turned := func() float64 {
+		return w.sum("wellkey_connections_rejected_total", "wellkey_connections_displaced_total")
+	}
+	for turned() < files { // each of these is a visit to the admin listener, too
+		if ctx.Err() != nil {
+			t.Fatal("nobody was turned away")
+		}
+	}
+	must(t, w.WriteCredentials())
+	w.await("both regions", registered)
+	w.renew(t)
+	before := turned()
+	for turned() == before {
+		if ctx.Err() != nil {
+			t.Fatal("the flood has ended")
+		}
+	}
+	stop()
+	must(t, flood.Wait())
+	<-ended
+	w.watcher.up(since)
+	w.wantMetric("wellkey_storage_writable 1")
+	t.Logf("%d of %d descriptors at most, %.0f turned away", most, files, before)
+	if most > files-files/24*3 {
+		t.Errorf("%d descriptors are open at a time, want %d in reserve", most, files/24*3)
+	}
+	if log := w.running.Log.String(); strings.Contains(log, "too many open files") {
+		t.Error("something went without a descriptor")
+	}
+}
+
+// sum returns the sum of all series of some metrics.
+func (w *world) sum(metrics ...string) (sum float64) {
+	w.t.Helper()
+	visit, err := w.Admin(w.ctx, "/metrics")
+	must(w.t, err)
+	for line := range strings.Lines(string(visit.Body)) {
+		name, value, _ := strings.Cut(strings.TrimSpace(line), " ")
+		name, _, _ = strings.Cut(name, "{")
+		if slices.Contains(metrics, name) {
+			n, err := strconv.ParseFloat(value, 64)
+			must(w.t, err)
+			sum += n
+		}
+	}
+	return sum
 }
 
 // TestManyConnections: as many connections as a listener holds do not bring the
