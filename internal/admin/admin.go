@@ -15,13 +15,13 @@ package admin
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net"
 	"net/http"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"go.uber.org/zap"
 
 	"wellkey/internal/contain"
@@ -69,16 +69,14 @@ type Site struct {
 
 // An Admin is the admin listener.
 type Admin struct {
-	config  Config
-	now     func() time.Time
-	started time.Time
-	page    *page
-	socket  *listen.Socket
-	server  *http.Server
-	panics  *contain.Part
-
+	config    Config
+	now       func() time.Time
+	started   time.Time
+	page      *page
+	socket    *listen.Socket
+	server    *http.Server
+	panics    *contain.Part
 	collector *collector
-	sites     *prometheus.Registry // of the collector; see metrics
 }
 
 // New returns an Admin that does nothing yet.
@@ -94,9 +92,9 @@ func newAdmin(c Config, now func() time.Time) (*Admin, error) {
 	if a.page, err = newPage(); err != nil {
 		return nil, fmt.Errorf("reading the embedded status page: %w", err)
 	}
-	a.collector, a.sites = newCollector(a.unjudged, c.Reloads), prometheus.NewRegistry()
-	if err := errors.Join(c.Registry.Register(a.panics), a.sites.Register(a.panics.Collector(a.collector))); err != nil {
-		return nil, fmt.Errorf("registering the metrics of the status: %w", err)
+	a.collector = newCollector(a.unjudged, c.Reloads, a.panics)
+	if err := c.Registry.Register(a.panics); err != nil {
+		return nil, fmt.Errorf("registering the metrics of panics: %w", err)
 	}
 	a.socket = listen.New("admin", c.Addr, log)
 	a.server = &http.Server{
@@ -126,7 +124,12 @@ func (a *Admin) protect() {
 
 func (a *Admin) routes() http.Handler {
 	mux := http.NewServeMux()
-	mux.Handle("GET /metrics", plainOverLoopback(a.metrics()))
+	mux.Handle("GET /metrics", plainOverLoopback(promhttp.HandlerForTransactional(a.all(), promhttp.HandlerOpts{
+		EnableOpenMetrics: true,
+		// A scrape of thousands of domains takes some 100 MB while it is made.
+		MaxRequestsInFlight: 4,
+		Registry:            a.config.Registry,
+	})))
 	mux.HandleFunc("GET /healthz", a.health)
 	mux.HandleFunc("GET /readyz", a.ready)
 	mux.HandleFunc("GET /status", a.status)

@@ -19,7 +19,7 @@ func Relative(t, now time.Time) string { return relative(t, now) }
 // TitleOf is the name of a check of the look from outside.
 func TitleOf(id string) string { return titleOf(id) }
 
-// Gatherer is what a scrape gathers.
+// Gatherer is what a scrape gathers, with the checks of a registry.
 func (a *Admin) Gatherer() prometheus.Gatherer {
-	return prometheus.Gatherers{a.config.Registry, a.sites}
+	return prometheus.Gatherers{a.config.Registry, a.collector}
 }

@@ -2,11 +2,8 @@ package admin
 
 import (
 	"runtime"
-	"slices"
-	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-
+	"wellkey/internal/contain"
 	"wellkey/keystore"
 	"wellkey/registrar"
 	"wellkey/registrar/reach"
@@ -19,121 +16,49 @@ import (
 type collector struct {
 	status  func() Status
 	reloads func() []Reload // nil = none
-	all     []*metric
+	panics  *contain.Part
 
-	build, ready, key, keyGood, served                     *metric
-	reloadGood, reloadAt                                   *metric
-	probe, probeGood, probeVerdict, probeDuration          *metric
-	probeTime, probeNext                                   *metric
-	registration, match, answered, registered, since, next *metric
+	build, ready, key, keyGood, served                     *family
+	reloadGood, reloadAt                                   *family
+	probe, probeGood, probeVerdict, probeDuration          *family
+	probeTime, probeNext                                   *family
+	registration, match, answered, registered, since, next *family
 }
 
-// A metric is one gauge with its labels.
-type metric struct {
-	*prometheus.Desc
-	name, help string
-	labels     []string // sorted, as the library has them
-}
-
-func newCollector(status func() Status, reloads func() []Reload) *collector {
-	c := &collector{status: status, reloads: reloads}
-	desc := func(name, help string, labels ...string) *metric {
-		m := &metric{prometheus.NewDesc("wellkey_"+name, help, labels, nil), "wellkey_" + name, help, labels}
-		c.all = append(c.all, m)
-		return m
-	}
-	c.build = desc("build_info", "Version of wellkey and of Go; always 1.", "go_version", "version")
-	c.ready = desc("ready", "Whether the key can be served: 1 or 0.")
-	c.key = desc("key_info", "The key that is hosted, by fingerprint and origin; always 1.", "domain", "fingerprint", "origin")
-	c.keyGood = desc("key_file_good", "Whether the key file is as good as the key that is served: 0 after a bad change, and while there is no key.", "domain")
-	c.served = desc("tls_certificate_served", "Whether there is a certificate to serve, in date or not: 1 or 0; absent where a proxy in front ends TLS.", "domain")
-	c.reloadGood = desc("config_last_reload_successful", "Whether the files of a part are good as they are now: 1, or 0 while the last good state is in use instead.", "part")
-	c.reloadAt = desc("config_last_reload_success_timestamp_seconds", "When the files of a part were last read anew and good: at the start, after a change, or on SIGHUP.", "part")
-	c.probe = desc("probe_success", "Whether the key could be fetched from outside, by who looked: 1 or 0; absent while not known, and of loop while its verdict is inconclusive, see wellkey_probe_verdict.", "domain", "vantage")
-	c.probeGood = desc("probe_last_success_timestamp_seconds", "When we were last found from outside, by who looked: loop is wellkey itself, acme the validation of the certificate authority, tesla an accepted registration.", "domain", "vantage")
-	c.probeVerdict = desc("probe_verdict", "Verdict of our own last look from outside: 1 for the one that holds, none before the first look.", "domain", "verdict")
-	c.probeDuration = desc("probe_duration_seconds", "How long our own last look from outside took.", "domain", "vantage")
-	c.probeTime = desc("probe_last_run_timestamp_seconds", "When our own last look from outside began.", "domain", "vantage")
-	c.probeNext = desc("probe_next_run_timestamp_seconds", "When our own next look from outside is planned.", "domain", "vantage")
-	c.registration = desc("registration_status", "State of the registration: 1 for the one that holds.", "domain", "region", "state")
-	c.match = desc("registration_key_match", "Whether Tesla's last answer was the key that is hosted: 1 or 0.", "domain", "region")
-	c.answered = desc("registration_last_answer_timestamp_seconds", "When Tesla last said which key it has.", "domain", "region")
-	c.registered = desc("registration_last_success_timestamp_seconds", "When a registration of our own was last accepted and read back.", "domain", "region")
-	c.since = desc("registration_state_since_timestamp_seconds", "When the present state of the registration began, in this process.", "domain", "region")
-	c.next = desc("registration_next_step_timestamp_seconds", "When the registrar comes back to the registration; absent while it waits for a change.", "domain", "region")
+func newCollector(status func() Status, reloads func() []Reload, panics *contain.Part) *collector {
+	c := &collector{status: status, reloads: reloads, panics: panics}
+	gauge := func(name, help string, labels ...string) *family { return &family{"wellkey_" + name, help, labels} }
+	c.build = gauge("build_info", "Version of wellkey and of Go; always 1.", "go_version", "version")
+	c.ready = gauge("ready", "Whether the key can be served: 1 or 0.")
+	c.key = gauge("key_info", "The key that is hosted, by fingerprint and origin; always 1.", "domain", "fingerprint", "origin")
+	c.keyGood = gauge("key_file_good", "Whether the key file is as good as the key that is served: 0 after a bad change, and while there is no key.", "domain")
+	c.served = gauge("tls_certificate_served", "Whether there is a certificate to serve, in date or not: 1 or 0; absent where a proxy in front ends TLS.", "domain")
+	c.reloadGood = gauge("config_last_reload_successful", "Whether the files of a part are good as they are now: 1, or 0 while the last good state is in use instead.", "part")
+	c.reloadAt = gauge("config_last_reload_success_timestamp_seconds", "When the files of a part were last read anew and good: at the start, after a change, or on SIGHUP.", "part")
+	c.probe = gauge("probe_success", "Whether the key could be fetched from outside, by who looked: 1 or 0; absent while not known, and of loop while its verdict is inconclusive, see wellkey_probe_verdict.", "domain", "vantage")
+	c.probeGood = gauge("probe_last_success_timestamp_seconds", "When we were last found from outside, by who looked: loop is wellkey itself, acme the validation of the certificate authority, tesla an accepted registration.", "domain", "vantage")
+	c.probeVerdict = gauge("probe_verdict", "Verdict of our own last look from outside: 1 for the one that holds, none before the first look.", "domain", "verdict")
+	c.probeDuration = gauge("probe_duration_seconds", "How long our own last look from outside took.", "domain", "vantage")
+	c.probeTime = gauge("probe_last_run_timestamp_seconds", "When our own last look from outside began.", "domain", "vantage")
+	c.probeNext = gauge("probe_next_run_timestamp_seconds", "When our own next look from outside is planned.", "domain", "vantage")
+	c.registration = gauge("registration_status", "State of the registration: 1 for the one that holds.", "domain", "region", "state")
+	c.match = gauge("registration_key_match", "Whether Tesla's last answer was the key that is hosted: 1 or 0.", "domain", "region")
+	c.answered = gauge("registration_last_answer_timestamp_seconds", "When Tesla last said which key it has.", "domain", "region")
+	c.registered = gauge("registration_last_success_timestamp_seconds", "When a registration of our own was last accepted and read back.", "domain", "region")
+	c.since = gauge("registration_state_since_timestamp_seconds", "When the present state of the registration began, in this process.", "domain", "region")
+	c.next = gauge("registration_next_step_timestamp_seconds", "When the registrar comes back to the registration; absent while it waits for a change.", "domain", "region")
 	return c
 }
 
-// Describe implements prometheus.Collector.
-func (c *collector) Describe(out chan<- *prometheus.Desc) {
-	for _, m := range c.all {
-		out <- m.Desc
-	}
-}
-
-// A sink takes what is collected: for a registry, or as text, which is of one metric
-// after the other.
-type sink struct {
-	metrics chan<- prometheus.Metric // nil = as text
-	text    *text
-	only    *metric // of text
-}
-
-func (out sink) gauge(m *metric, value float64, labels ...string) {
-	if out.metrics != nil {
-		out.metrics <- prometheus.MustNewConstMetric(m.Desc, prometheus.GaugeValue, value, slices.Clone(labels)...)
-	} else if m == out.only {
-		out.text.sample(m, value, labels)
-	}
-}
-
-// at is for moments; one that is not known is left out.
-func (out sink) at(m *metric, t time.Time, labels ...string) {
-	if !t.IsZero() {
-		out.gauge(m, float64(t.UnixMilli())/1000, labels...)
-	}
-}
-
-// Collect implements prometheus.Collector.
-func (c *collector) Collect(metrics chan<- prometheus.Metric) {
-	out, s := sink{metrics: metrics}, c.status()
+func (c *collector) collect(out sink) {
+	s := c.status()
 	c.collectProcess(out, &s)
 	for i := range s.Sites {
-		for _, part := range c.parts() {
-			part.collect(out, &s.Sites[i])
-		}
-	}
-}
-
-// A part is some metrics of a site, and what collects all of them.
-type part struct {
-	metrics []*metric
-	collect func(sink, *SiteView)
-}
-
-func (c *collector) parts() []part {
-	return []part{
-		{[]*metric{c.key, c.keyGood, c.served}, c.collectKey},
-		{[]*metric{c.probeVerdict, c.probeDuration, c.probeTime, c.probeNext, c.probe, c.probeGood}, c.collectProbes},
-		{[]*metric{c.registration, c.match, c.answered, c.registered, c.since, c.next}, c.collectRegistrations},
-	}
-}
-
-// write writes the same as text. It goes through all sites for each metric: that costs
-// less than to keep, and to sort, what one time through them would give.
-func (c *collector) write(t *text) {
-	s := c.status()
-	for _, m := range []*metric{c.build, c.ready, c.reloadGood, c.reloadAt} {
-		t.begin()
-		c.collectProcess(sink{text: t, only: m}, &s)
-	}
-	for _, part := range c.parts() {
-		for _, m := range part.metrics {
-			t.begin()
-			out := sink{text: t, only: m}
-			for i := range s.Sites {
-				part.collect(out, &s.Sites[i])
-			}
+		site := &s.Sites[i]
+		c.collectKey(out, site)
+		c.collectProbes(out, site)
+		for i := range site.Registrations {
+			c.collectRegistration(out, site, &site.Registrations[i])
 		}
 	}
 }
@@ -174,12 +99,6 @@ func (c *collector) collectProbes(out sink, site *SiteView) {
 			out.gauge(c.probe, one(e.good), site.Domain, e.vantage)
 		}
 		out.at(c.probeGood, e.last, site.Domain, e.vantage)
-	}
-}
-
-func (c *collector) collectRegistrations(out sink, site *SiteView) {
-	for i := range site.Registrations {
-		c.collectRegistration(out, site, &site.Registrations[i])
 	}
 }
 
