@@ -37,7 +37,9 @@ const (
 // crowd is how many requests may wait for their clients to read the answers, over all
 // of so many connections. In HTTP/2 a client may begin dozens on each connection and
 // have none of the answers sent; each holds 8 kB, and a goroutine with a stack of 8 kB.
-func crowd(connections int) int { return max(16, connections/2) }
+// Where 1,024 connections are held it must not reach who asks 16 times 32 things at once and
+// reads: all of those have a goroutine while they wait for a processor.
+func crowd(connections int) int { return max(16, connections/4*3) }
 
 // relieve closes connections of HTTP/2 on which requests have been answered for longest, if
 // there are more goroutines than connections and a crowd have. Everything that one
