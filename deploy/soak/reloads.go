@@ -72,18 +72,25 @@ func (s *soak) reload(ctx context.Context) {
 // orderPatience is how long a new site may take until it is served.
 const orderPatience = 30 * time.Second
 
-// add adds a site and waits until it is served. One whose certificate is held up by a
-// fault of the CA, after which wellkey waits a minute and more, is not waited for.
+// add adds a site and waits until it is served. One that waits for a CA which answered
+// with a fault, to it or to another site, is not waited for: wellkey says so, and comes
+// back to the CA after a minute or more.
 func (s *soak) add(ctx context.Context, guest *site) error {
-	ctx, cancel := context.WithTimeout(ctx, orderPatience)
+	limited, cancel := context.WithTimeout(ctx, orderPatience)
 	defer cancel()
-	before := s.faults.ca.Load()
-	err := errors.Join(guest.add(), s.served(ctx, guest))
-	if errors.Is(err, context.DeadlineExceeded) && s.faults.ca.Load() > before {
-		s.faults.heldUp.Add(1)
-		return nil
+	err := errors.Join(guest.add(), s.served(limited, guest))
+	if !errors.Is(err, context.DeadlineExceeded) {
+		return err
 	}
-	return err
+	status, failed := s.w.Status(ctx)
+	for _, view := range status.Sites {
+		if last := view.Certificate.LastError; view.Domain == guest.domain && last != nil && view.Certificate.NextAttempt.After(last.At) {
+			s.faults.heldUp.Add(1)
+			s.say("%s waits for the CA, which failed: %s", guest.domain, last.Text)
+			return nil
+		}
+	}
+	return errors.Join(err, failed)
 }
 
 // guest returns a site to be added: mostly one that was never there, so that
