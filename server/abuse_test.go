@@ -290,6 +290,7 @@ func TestAcceptsAfterPanic(t *testing.T) {
 	for n, addr := range []string{s.HTTPAddr(), s.HTTPSAddr()} {
 		conn, err := net.Dial("tcp", addr)
 		must(t, err)
+		must(t, conn.SetDeadline(time.Now().Add(patience)))
 		if _, err := conn.Read(make([]byte, 1)); !closed(err) {
 			t.Errorf("got %v, want the end", err)
 		}
