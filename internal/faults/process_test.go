@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -219,6 +220,9 @@ func TestFewDescriptors(t *testing.T) {
 		t.Cleanup(func() { _ = conn.Close() })
 	}
 	t.Logf("nobody was served for %v", w.watcher.up(since)) // 5 s, on a machine that is not busy
+	if w.turned() == 0 {
+		t.Error("none of 200 connections was turned away or lost its place")
+	}
 	w.renew(t)
 	if lines := strings.Count(w.running.Log.String(), "\n"); lines > 100 {
 		t.Errorf("%d lines of log", lines)
@@ -276,10 +280,7 @@ func TestFloodAtFewDescriptors(t *testing.T) {
 			}
 		}
 	}()
-	turned := func() float64 {
-		return w.sum("wellkey_connections_rejected_total", "wellkey_connections_displaced_total")
-	}
-	for turned() < files { // each of these is a visit to the admin listener, too
+	for w.turned() < files { // each of these is a visit to the admin listener, too
 		if ctx.Err() != nil {
 			t.Fatal("nobody was turned away")
 		}
@@ -287,8 +288,8 @@ func TestFloodAtFewDescriptors(t *testing.T) {
 	must(t, w.WriteCredentials())
 	w.await("both regions", registered)
 	w.renew(t)
-	before := turned()
-	for turned() == before {
+	before := w.turned()
+	for w.turned() == before {
 		if ctx.Err() != nil {
 			t.Fatal("the flood has ended")
 		}
@@ -299,12 +300,21 @@ func TestFloodAtFewDescriptors(t *testing.T) {
 	w.watcher.up(since)
 	w.wantMetric("wellkey_storage_writable 1")
 	t.Logf("%d of %d descriptors at most, %.0f turned away", most, files, before)
+	if most < files/2 {
+		t.Errorf("%d descriptors were open at a time, so that it was no flood, or they were not counted", most)
+	}
 	if most > files-files/24*3 {
 		t.Errorf("%d descriptors are open at a time, want %d in reserve", most, files/24*3)
 	}
 	if log := w.running.Log.String(); strings.Contains(log, "too many open files") {
 		t.Error("something went without a descriptor")
 	}
+}
+
+// turned returns how many connections were turned away or lost their places.
+func (w *world) turned() float64 {
+	w.t.Helper()
+	return w.sum("wellkey_connections_rejected_total", "wellkey_connections_displaced_total")
 }
 
 // sum returns the sum of all series of some metrics.
@@ -331,24 +341,34 @@ func TestManyConnections(t *testing.T) {
 	w := newWorld(t)
 	w.start()
 	w.await("a certificate", have)
+	const many = 1000
+	var secured atomic.Int64
 	var clients errgroup.Group
 	clients.SetLimit(16)
-	for range 1000 {
+	for range many {
 		conn, err := new(net.Dialer).DialContext(w.ctx, "tcp", w.HTTPSAddr)
 		must(t, err)
 		t.Cleanup(func() { _ = conn.Close() })
 		clients.Go(func() error {
 			// On a busy machine the server may have given it up before.
-			_ = tls.Client(conn, &tls.Config{ServerName: w.Domain, InsecureSkipVerify: true}).HandshakeContext(w.ctx)
+			if tls.Client(conn, &tls.Config{ServerName: w.Domain, InsecureSkipVerify: true}).HandshakeContext(w.ctx) == nil {
+				secured.Add(1)
+			}
 			return nil
 		})
 	}
 	_ = clients.Wait() // none has an error
 	w.watcher.served()
+	t.Logf("%d handshakes of %d, %.0f connections are held at the end", secured.Load(), many, w.sum("wellkey_connections"))
+	if secured.Load() < many/2 {
+		t.Errorf("%d handshakes of %d, so that not many connections were held", secured.Load(), many)
+	}
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", w.running.Pid()))
 	must(t, err)
+	found := false
 	for line := range strings.Lines(string(status)) {
 		if fields := strings.Fields(line); len(fields) > 1 && fields[0] == "VmHWM:" {
+			found = true
 			kB, err := strconv.Atoi(fields[1])
 			must(t, err)
 			t.Logf("%d MB at most", kB>>10)
@@ -356,6 +376,9 @@ func TestManyConnections(t *testing.T) {
 				t.Errorf("%d kB of memory, want 96 MB at most", kB)
 			}
 		}
+	}
+	if !found {
+		t.Errorf("the kernel does not say how much memory it is:\n%s", status)
 	}
 }
 
