@@ -28,8 +28,10 @@ func (o options) chosen() []attack {
 func attacks(o options) []attack {
 	connections := o.few(5000)
 	span := 20 * time.Second
+	patience := 8 * time.Second // longer than wellkey waits for a handshake
 	if o.fast {
 		span = 4 * time.Second
+		patience = time.Minute // the machine may be busy with other things
 	}
 	short := span / 4
 	all := []attack{{"nothing", func(ctx context.Context, _ *aim) (string, error) {
@@ -63,8 +65,8 @@ func attacks(o options) []attack {
 	return append(all,
 		attack{"ClientHello flood from 2,000 addresses", func(ctx context.Context, t *aim) (string, error) { return hellos(ctx, t, 2000, span/2) }},
 		attack{"ClientHello flood from one address", func(ctx context.Context, t *aim) (string, error) { return hellos(ctx, t, 1, short) }},
-		attack{"garbage on 443", func(ctx context.Context, t *aim) (string, error) { return garbage(ctx, t, o.few(5000)) }},
-		attack{"plaintext on 443", func(ctx context.Context, t *aim) (string, error) { return plaintext(ctx, t, o.few(5000)) }},
+		attack{"garbage on 443", func(ctx context.Context, t *aim) (string, error) { return garbage(ctx, t, o.few(5000), patience) }},
+		attack{"plaintext on 443", func(ctx context.Context, t *aim) (string, error) { return plaintext(ctx, t, o.few(5000), patience) }},
 	)
 }
 

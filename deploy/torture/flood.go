@@ -82,10 +82,10 @@ func lie(ctx context.Context, t *aim, connections int, span time.Duration, open 
 		all.Go(func() error {
 			conn, err := open(n)
 			if err != nil {
-				if _, alert := errors.AsType[*net.OpError](err); !ended(err) && !alert {
+				if !turnedAway(err) {
 					return err
 				}
-				return nil // wellkey closed it before it was secure
+				return nil // before it was secure
 			}
 			opened.Add(1)
 			mu.Lock()
@@ -94,7 +94,7 @@ func lie(ctx context.Context, t *aim, connections int, span time.Duration, open 
 			return nil
 		})
 	}
-	err := all.Wait()
+	err := errors.Join(all.Wait(), enough("opened", opened.Load(), connections))
 	select {
 	case <-ctx.Done():
 	case <-time.After(span):
@@ -107,12 +107,36 @@ func lie(ctx context.Context, t *aim, connections int, span time.Duration, open 
 		series[`wellkey_connections{listener="https"}`], series[`wellkey_connections{listener="http"}`]), errors.Join(err, seriesErr)
 }
 
-// ended reports whether err says that the other end closed a connection, or that it
-// let it wait.
+// enough returns an error where so few of all connections became what they were to be
+// that it was no attack.
+func enough(what string, got int64, connections int) error {
+	if got < max(1, int64(connections/10)) {
+		return fmt.Errorf("%d of %d connections were %s, which is no attack", got, connections, what)
+	}
+	return nil
+}
+
+// turnedAway reports whether err is what wellkey does to a newcomer that it does not
+// want: it closes the connection, lets it wait, or says so. All else is a fault of the
+// attackers, such as an address that they do not have.
+func turnedAway(err error) bool {
+	said, ok := errors.AsType[*net.OpError](err)
+	alert := ok && said.Op == "remote error" // as crypto/tls calls it
+	return alert || cut(err) || errors.Is(err, syscall.ECONNREFUSED)
+}
+
+// ended reports whether err says that a connection is over, or that there is no port
+// left for another.
 func ended(err error) bool {
-	var late net.Error
-	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) ||
-		errors.Is(err, net.ErrClosed) || errors.As(err, &late) && late.Timeout() || errors.Is(err, syscall.EADDRINUSE)
+	return cut(err) || errors.Is(err, net.ErrClosed) || errors.Is(err, syscall.EADDRINUSE)
+}
+
+// cut reports whether err says that the other end closed a connection, or that it let
+// it wait.
+func cut(err error) bool {
+	late, ok := errors.AsType[net.Error](err)
+	return ok && late.Timeout() || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||
+		errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
 }
 
 // hello returns a ClientHello.
@@ -178,8 +202,9 @@ func hellos(ctx context.Context, t *aim, addresses int, span time.Duration) (str
 
 func rate(n int, span time.Duration) int { return int(float64(n) / span.Seconds()) }
 
-// once makes connections that say something, and waits for the end of each.
-func once(ctx context.Context, t *aim, connections int, words func(n int) []byte) (string, error) {
+// once makes connections that say something, and waits for the end of each, which
+// has to come within patience.
+func once(ctx context.Context, t *aim, connections int, patience time.Duration, words func(n int) []byte) (string, error) {
 	var answered, closed atomic.Int64
 	var all errgroup.Group
 	all.SetLimit(64)
@@ -187,32 +212,36 @@ func once(ctx context.Context, t *aim, connections int, words func(n int) []byte
 		all.Go(func() error {
 			from, to := source(n, false)
 			conn, err := t.dial(ctx, from, to, t.Port)
-			if err != nil {
-				return nil // it was turned away
+			switch {
+			case err == nil:
+			case turnedAway(err):
+				return nil
+			default:
+				return err
 			}
 			defer func() { _ = conn.Close() }() // it is closed already
-			_ = conn.SetDeadline(time.Now().Add(8 * time.Second))
+			_ = conn.SetDeadline(time.Now().Add(patience))
 			_, _ = conn.Write(words(n)) // it may be closed before the end
 			answer, err := io.ReadAll(io.LimitReader(conn, 4<<10))
 			if len(answer) > 0 {
 				answered.Add(1)
 			}
 			if late, ok := errors.AsType[net.Error](err); ok && late.Timeout() {
-				return fmt.Errorf("connection %d is still open after 8 s", n)
+				return fmt.Errorf("connection %d is still open after %v", n, patience)
 			}
 			closed.Add(1)
 			return nil
 		})
 	}
-	err := all.Wait()
+	err := errors.Join(all.Wait(), enough("closed", closed.Load(), connections))
 	return fmt.Sprintf("%d were closed, %d with a word", closed.Load(), answered.Load()), err
 }
 
 // garbage sends what is no TLS.
-func garbage(ctx context.Context, t *aim, connections int) (string, error) {
+func garbage(ctx context.Context, t *aim, connections int, patience time.Duration) (string, error) {
 	random := rand.NewChaCha8([32]byte{1})
 	var mu sync.Mutex
-	return once(ctx, t, connections, func(n int) []byte {
+	return once(ctx, t, connections, patience, func(n int) []byte {
 		mu.Lock()
 		defer mu.Unlock()
 		words := make([]byte, 1+n%4096)
@@ -225,6 +254,6 @@ func garbage(ctx context.Context, t *aim, connections int) (string, error) {
 }
 
 // plaintext speaks HTTP where HTTPS is spoken.
-func plaintext(ctx context.Context, t *aim, connections int) (string, error) {
-	return once(ctx, t, connections, func(int) []byte { return []byte("GET / HTTP/1.1\r\nHost: " + domain + "\r\n\r\n") })
+func plaintext(ctx context.Context, t *aim, connections int, patience time.Duration) (string, error) {
+	return once(ctx, t, connections, patience, func(int) []byte { return []byte("GET / HTTP/1.1\r\nHost: " + domain + "\r\n\r\n") })
 }

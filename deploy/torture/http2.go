@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -76,6 +77,9 @@ type flooded struct {
 	until  time.Time
 }
 
+// away is how a connection ended that was never secure.
+const away = "turned away"
+
 // flood makes connections of HTTP/2 with windows of a byte and floods each. It tells
 // how they ended.
 func flood(ctx context.Context, t *aim, conns int, span time.Duration, unread bool, do func(*flooded) error) (string, error) {
@@ -86,10 +90,13 @@ func flood(ctx context.Context, t *aim, conns int, span time.Duration, unread bo
 		all.Go(func() error {
 			from, to := source(n, false)
 			conn, err := t.secure(ctx, from, to, "h2")
-			if err != nil { // it lost its place, or did not get a turn
+			if err != nil {
+				if !turnedAway(err) {
+					return err
+				}
 				mu.Lock()
 				defer mu.Unlock()
-				ends["turned away"]++
+				ends[away]++ // it lost its place, or did not get a turn
 				return nil
 			}
 			defer func() { _ = conn.Close() }() // it is closed already, or not wanted
@@ -128,7 +135,7 @@ func flood(ctx context.Context, t *aim, conns int, span time.Duration, unread bo
 			return nil
 		})
 	}
-	err := all.Wait()
+	err := errors.Join(all.Wait(), enough("flooded", int64(conns-ends[away]), conns))
 	var text []string
 	for end, n := range ends {
 		text = append(text, fmt.Sprintf("%d %s", n, end))

@@ -9,7 +9,7 @@
 //	-fast           a tenth of everything, and a generous bound on time
 //	-only WORDS     only the attacks with these in their names, and nothing at random
 //	-binary FILE    the wellkey to attack; without, it is built
-//	-report FILE    put the report between the markers in FILE, too
+//	-report FILE    put the report between the markers in FILE, too; of everything alone
 //
 // It fails when the client that behaves gets no answer or a wrong one, or waits too
 // long; when wellkey takes more than 96 MB or contains a panic; when a random
@@ -79,6 +79,9 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	}
 	if flags.NArg() > 0 {
 		return o, errors.New("wrong usage; see -help")
+	}
+	if o.report != "" && (o.fast || o.only != "") {
+		return o, errors.New("-report is of all attacks at their full size, so neither -fast nor -only goes with it")
 	}
 	if len(o.chosen()) == 0 {
 		return o, fmt.Errorf("no attack has %q in its name", o.only)

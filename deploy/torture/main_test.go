@@ -1,9 +1,14 @@
 package main
 
 import (
+	"context"
+	"errors"
+	"io"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -16,7 +21,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func TestUsage(t *testing.T) {
 	t.Parallel()
-	for _, args := range [][]string{{"more"}, {"-none"}, {"-only", "kindness"}} {
+	for _, args := range [][]string{{"more"}, {"-none"}, {"-only", "kindness"}, {"-fast", "-report", "a.md"}, {"-only", "nothing", "-report", "a.md"}} {
 		var stdout, stderr strings.Builder
 		if code := run(t.Context(), args, &stdout, &stderr); code != 2 || stderr.Len() == 0 || stdout.Len() > 0 {
 			t.Errorf("%q: got %d, %q, %q", args, code, &stdout, &stderr)
@@ -32,6 +37,53 @@ func TestObeys(t *testing.T) {
 		if code := obey(t.Context(), text, &stdout, &stderr); code != want || (stderr.Len() > 0) != (want != 0) {
 			t.Errorf("%q: got %d, %q, %q", text, code, &stdout, &stderr)
 		}
+	}
+}
+
+// Attackers that cannot attack, here since they do not have the addresses, say so.
+func TestNoAttack(t *testing.T) {
+	t.Parallel()
+	at := &aim{Port: "1", Plain: "1", Admin: "127.0.0.1:1"}
+	for name, do := range map[string]func() (string, error){
+		"idle":      func() (string, error) { return idle(t.Context(), at, 1, false, 0) },
+		"plain":     func() (string, error) { return idlePlain(t.Context(), at, 1, 0) },
+		"hellos":    func() (string, error) { return hellos(t.Context(), at, 1, time.Minute) },
+		"plaintext": func() (string, error) { return plaintext(t.Context(), at, 1, time.Minute) },
+		"flood": func() (string, error) {
+			return flood(t.Context(), at, 1, time.Minute, false, func(*flooded) error { return nil })
+		},
+	} {
+		if saw, err := do(); !errors.Is(err, syscall.EADDRNOTAVAIL) {
+			t.Errorf("%s: got %q and %v, want that there is no such address", name, saw, err)
+		}
+	}
+}
+
+// What wellkey does to a connection excuses it, and nothing else; a tenth of them is
+// the least.
+func TestTurnedAway(t *testing.T) {
+	t.Parallel()
+	network := func(op string, err error) error { return &net.OpError{Op: op, Net: "tcp", Err: err} }
+	for _, one := range []struct {
+		err  error
+		want bool
+	}{
+		{errors.Join(io.EOF, nil), true}, {io.ErrUnexpectedEOF, true}, {network("read", syscall.ECONNRESET), true}, {network("write", syscall.EPIPE), true},
+		{network("dial", syscall.ECONNREFUSED), true}, {network("dial", os.ErrDeadlineExceeded), true}, {network("remote error", errors.New("tls: internal error")), true},
+		{network("dial", syscall.EADDRNOTAVAIL), false}, {network("dial", syscall.ENETUNREACH), false}, {network("dial", syscall.EADDRINUSE), false},
+		{network("dial", syscall.EMFILE), false}, {net.ErrClosed, false}, {context.Canceled, false}, {errors.New("tls: something else"), false},
+	} {
+		if got := turnedAway(one.err); got != one.want {
+			t.Errorf("%v: got %v", one.err, got)
+		}
+	}
+	for got, want := range map[int64]bool{0: false, 9: false, 10: true, 100: true} {
+		if err := enough("opened", got, 100); (err == nil) != want {
+			t.Errorf("%d of 100: got %v", got, err)
+		}
+	}
+	if enough("opened", 0, 1) == nil {
+		t.Error("none of one is enough")
 	}
 }
 
