@@ -172,36 +172,65 @@ func teslaIsHostile(t *testing.T, format string) {
 		})
 		w.beHostile()
 	}, []string{"status"}, []string{"status", "--json"}, []string{"doctor"}, []string{"doctor", "--json"}, []string{"register"})
-	wantHarmless(t, all, "nasty-tesla", "nasty-page", "nasty-caa")
+	wantHarmless(t, all, "nasty-tesla", "nasty-page", "nasty-caa", "nasty-path")
 }
 
-// beHostile is a client that says what nobody should.
+// saying tells a server something, over TLS where there is a name for it, and returns the
+// first line of the answer; "" where the server wants none of it, or waits for more.
+func (w *world) saying(addr string, tlsName *string, text string) (answer string, err error) {
+	conn, err := new(net.Dialer).DialContext(w.ctx, "tcp", addr)
+	if err != nil {
+		return "", err
+	}
+	defer conn.Close()
+	if err := conn.SetDeadline(time.Now().Add(patience)); err != nil {
+		return "", err
+	}
+	if tlsName != nil {
+		client := tls.Client(conn, &tls.Config{ServerName: *tlsName, InsecureSkipVerify: true, NextProtos: []string{"http/1.1", "nasty-alpn\x1b[2J\u202e\xff"}})
+		if err := client.HandshakeContext(w.ctx); err != nil {
+			return "", err
+		}
+		conn = client
+	}
+	_, _ = conn.Write([]byte(text)) // it may be refused before it is read
+	return bufio.NewReader(conn).ReadString('\n')
+}
+
+// wantAnswer is saying to whoever has to answer in HTTP.
+func (w *world) wantAnswer(addr string, tlsName *string, text string) {
+	for {
+		began := time.Now()
+		answer, err := w.saying(addr, tlsName, text)
+		switch {
+		case strings.HasPrefix(answer, "HTTP/1.1 "):
+			return
+		case time.Since(began) < hurry || w.ctx.Err() != nil:
+			w.t.Errorf("%s answers %q and %v to %.80q, want an answer in HTTP", addr, answer, err, text)
+			return
+		}
+		// We got no processor, so that the server gave us up.
+	}
+}
+
+// beHostile is a client that says what nobody should. Where HTTP is spoken, over TLS or
+// not, all of it is answered, or it was not heard.
 func (w *world) beHostile() {
 	w.t.Helper()
 	var clients sync.WaitGroup
-	say := func(addr string, tlsName *string, text string) {
-		conn, err := net.Dial("tcp", addr)
-		if err != nil {
-			w.t.Error(err)
-			return
-		}
-		defer conn.Close()
-		_ = conn.SetDeadline(time.Now().Add(3 * time.Second)) // whoever waits for more of it has read this
-		if tlsName != nil {
-			client := tls.Client(conn, &tls.Config{ServerName: *tlsName, InsecureSkipVerify: true, NextProtos: []string{"http/1.1", "nasty-alpn\x1b[2J\u202e\xff"}})
-			if client.Handshake() != nil {
-				return // refused, which is as good
-			}
-			conn = client
-		}
-		_, _ = conn.Write([]byte(text)) // it may be refused before it is read
-		_, _ = bufio.NewReader(conn).ReadString('\n')
-	}
 	odd := "nasty-name\x1b[2J\u202e\xff." + w.Domain
-	ordinary := fmt.Sprintf("GET /%s HTTP/1.1\r\nHost: %s\r\nUser-Agent: %s\r\nConnection: close\r\n\r\n", "%1b%5b2J%e2%80%ae%ff%0d%0a", w.Domain, "nasty-agent \u202e\u009b\xff<script>alert(1)</script>")
-	told := func(addr string, tlsName *string, text string) { clients.Go(func() { say(addr, tlsName, text) }) }
+	ordinary := fmt.Sprintf("GET /nasty-path%s HTTP/1.1\r\nHost: %s\r\nUser-Agent: %s\r\nConnection: close\r\n\r\n", "%1b%5b2J%e2%80%ae%ff%0d%0a", w.Domain, "nasty-agent \u202e\u009b\xff<script>alert(1)</script>")
+	told := func(addr string, tlsName *string, text string) {
+		clients.Go(func() {
+			if (tlsName == nil) == (addr == w.HTTPSAddr) || tlsName == &odd {
+				_, _ = w.saying(addr, tlsName, text) // it is refused, which is as good
+				return
+			}
+			w.wantAnswer(addr, tlsName, text)
+		})
+	}
 	for _, addr := range []string{w.HTTPAddr, w.HTTPSAddr, w.AdminAddr} {
-		told(addr, nil, nasty("nasty-garbage"))
+		clients.Go(func() { _, _ = w.saying(addr, nil, nasty("nasty-garbage")) }) // the same
 		for _, name := range []*string{nil, &w.Domain, &odd} {
 			told(addr, name, ordinary)
 			told(addr, name, strings.Replace(ordinary, "Host: ", "Host: \x1b\u202e", 1))
