@@ -15,7 +15,8 @@
 //	-short           every scenario once, tiny, with no ratios: for its functioning
 //	-report          write the documents anew from docs/performance.json
 //	-profile         show what wellkey's processor time goes into, beside nobody
-//	-pgo FILE        with -profile: leave the profile in FILE, for the compiler
+//	-pgo FILE        with -profile: leave the profile in FILE, for the compiler, and the
+//	                 documents as they are
 //
 // The server is bound to the first core and the client to the second. All servers are
 // up; windows of one scenario lie next to each other, in an order that rotates and

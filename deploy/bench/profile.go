@@ -39,7 +39,8 @@ func (s *scenario) profiled() bool {
 }
 
 // profile finds out what the processor time of wellkey goes into under each load,
-// beside nobody, tells it, and leaves the profiles in one, if that is asked for.
+// beside nobody, and tells it. It leaves the profiles in one, if that is asked for, and
+// else what it found in the documents.
 func (b *bench) profile(ctx context.Context, top string, stdout io.Writer) error {
 	r, address, err := b.stage.launchProfiled(ctx)
 	if err != nil {
@@ -74,6 +75,9 @@ func (b *bench) profile(ctx context.Context, top string, stdout io.Writer) error
 	if b.o.short {
 		_, err := fmt.Fprintln(stdout, "\nshort form: for its functioning only")
 		return err
+	}
+	if b.o.pgo != "" {
+		return nil
 	}
 	kept, err := resultsIn(filepath.Join(top, keptFile))
 	if err != nil {
