@@ -233,7 +233,10 @@ func (r *results) tell(o options, top string, stdout io.Writer) error {
 	}
 	agreed := before.agreement()
 	fmt.Fprintf(stdout, "\n%s\n", cmp.Or(agreed.text(), "This program was not measured before on this machine: measure it again to see whether the verdicts agree."))
-	if len(agreed.contradicted) > 0 {
+	switch {
+	case agreed.nothing():
+		return errors.New("nothing was compared with the run before: measure again, on an idle machine")
+	case len(agreed.contradicted) > 0:
 		return errors.New("the verdicts of two runs contradict each other, so one of both was disturbed: measure again, on an idle machine")
 	}
 	return nil

@@ -121,11 +121,19 @@ func (r *results) agreement() (a agreement) {
 	return a
 }
 
+// nothing reports whether no verdict could be compared with that of the run before.
+func (a agreement) nothing() bool {
+	return a.same == 0 && len(a.contradicted) == 0 && a.open+a.void > 0
+}
+
 // text tells it; "" where there was no run before.
 func (a agreement) text() string {
 	all := a.same + a.open + a.void + len(a.contradicted)
-	if all == 0 {
+	switch {
+	case all == 0:
 		return ""
+	case a.nothing():
+		return fmt.Sprintf("Nothing was compared: of %d verdicts of the same program on the same machine %d are open in one run only, and for %d a run is void.", all, a.open, a.void)
 	}
 	text := fmt.Sprintf("Measured twice with the same program on the same machine: of %d verdicts %d are the same, %d are open in one run only, for %d a run is void, %d contradict each other.",
 		all, a.same, a.open, a.void, len(a.contradicted))

@@ -108,6 +108,15 @@ func TestAgreement(t *testing.T) {
 	}
 }
 
+// voided returns results of a program of which nothing counts.
+func voided(program string) *results {
+	r := resultsOf(program, 200, "")
+	for _, m := range r.Scenarios {
+		m.Void = "loud"
+	}
+	return r
+}
+
 // What a run cannot tell contradicts nothing.
 func TestOpen(t *testing.T) {
 	t.Parallel()
@@ -152,6 +161,8 @@ func TestTell(t *testing.T) {
 		{resultsOf("a", 203, ""), "", "6 are the same", "| met, twice; 1.4×", "| not met, twice |"},
 		{resultsOf("a", 240, ""), "contradict each other", "not met, and met the last time", "| not met (met the last time)", "| not met, twice |"},
 		{resultsOf("b", 240, ""), "", "was not measured before on this machine", "| not met; 1.4×", "| not met |"},
+		{voided("c"), "", "was not measured before on this machine", "void: loud |", ""},
+		{voided("c"), "nothing was compared", "Nothing was compared: of 10 verdicts", "void: loud |", "Nothing was compared: of 10 verdicts"},
 	} {
 		var stdout strings.Builder
 		err := run.got.tell(o, top, &stdout)
