@@ -181,7 +181,7 @@ func restartUnderLoad(t *testing.T, environ ...string) {
 		t.Fatalf("the other paths answer %q", got)
 	}
 
-	var sent, refused, failed atomic.Int64
+	var sent, refused, late, failed atomic.Int64
 	ctx, stop := context.WithCancel(context.Background())
 	defer stop()
 	var visitors sync.WaitGroup
@@ -210,7 +210,7 @@ func restartUnderLoad(t *testing.T, environ ...string) {
 			case errors.Is(err, syscall.ECONNREFUSED):
 				refused.Add(1)
 			case err != nil && time.Since(began) > hurry:
-				// Who has not said what it wants by then is cut, restart or not.
+				late.Add(1) // who has not said what it wants by then is cut, restart or not
 			case err != nil:
 				failed.Add(1)
 				if failed.Load() < 4 {
@@ -247,6 +247,9 @@ func restartUnderLoad(t *testing.T, environ ...string) {
 	}
 	if refused.Load() > 0 || failed.Load() > 0 {
 		t.Errorf("of %d visits, %d were refused and %d failed", sent.Load(), refused.Load(), failed.Load())
+	}
+	if late.Load() > sent.Load()/10 {
+		t.Errorf("of %d visits, %d failed after %v or more", sent.Load(), late.Load(), hurry)
 	}
 	w.goOn()
 	w.kill(current)
