@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"net"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -28,7 +29,11 @@ func (w *world) command(environ []string, args ...string) said {
 		environ = w.Environ("LOG_LEVEL=info")
 	}
 	var s said
-	for range 5 { // commands wait for seconds, which a busy machine may take
+	tries := 1
+	if len(args) > 0 && slices.Contains([]string{"doctor", "status", "healthcheck"}, args[0]) {
+		tries = 5 // they only look, and wait for seconds, which a busy machine may take
+	}
+	for range tries {
 		var out, errors bytes.Buffer
 		code := cli.Run(w.ctx, cli.Process{Args: args, Environ: environ, Stdout: &out, Stderr: &errors})
 		s = said{code, out.String(), errors.String()}
