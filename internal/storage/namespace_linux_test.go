@@ -55,7 +55,7 @@ func inNamespace(t *testing.T) bool {
 	if os.Getenv(variable) != "" {
 		return true
 	}
-	command := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^"+regexp.QuoteMeta(t.Name())+"$", "-test.v", "-test.timeout=60s")
+	command := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^"+regexp.QuoteMeta(t.Name())+"$", "-test.v", "-test.timeout=5m")
 	command.Env = append(os.Environ(), variable+"=1", "GORACE=atexit_sleep_ms=0 "+os.Getenv("GORACE"))
 	command.SysProcAttr = testnamespace.Mounts()
 	output, err := command.CombinedOutput()
@@ -228,7 +228,7 @@ func TestUnlockOnReadOnly(t *testing.T) {
 			t.Errorf("%s: got %v, want ErrReadOnly", name, err)
 		}
 		must(t, syscall.Unmount(dir, syscall.MNT_DETACH))
-		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		must(t, d.Lock(ctx, "l"))
 		must(t, d.Unlock(ctx, "l"))
 		cancel()
@@ -246,7 +246,7 @@ func TestDamagedLockOnReadOnly(t *testing.T) {
 	must(t, os.MkdirAll(filepath.Join(dir, lockKey), 0o700))
 	must(t, bindReadOnly(dir))
 	defer func() { must(t, syscall.Unmount(dir, syscall.MNT_DETACH)) }()
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	if err := d.Lock(ctx, "l"); !errors.Is(err, storage.ErrReadOnly) {
 		t.Errorf("got %v, want ErrReadOnly", err)
