@@ -40,7 +40,7 @@ func TestH2Spec(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	scan := exec.CommandContext(ctx, "sh", "-c", `mount --bind "$0" /etc/hosts && exec "$@"`, hosts,
-		program, "--host="+w.Domain, "--port="+port, "--path="+server.KeyPath, "--tls", "--insecure", "--strict", "--junit-report="+report)
+		program, "--host="+w.Domain, "--port="+port, "--path="+server.KeyPath, "--tls", "--insecure", "--strict", "--timeout=10", "--junit-report="+report)
 	scan.SysProcAttr = testnamespace.Mounts()
 	scan.WaitDelay = time.Second
 	out, err := scan.CombinedOutput() // an error also where a case fails
