@@ -21,8 +21,9 @@ const (
 	// process holds for good.
 	loadingPercent = 30
 
-	// longestLoading is when the usual GOGC comes back at the latest: where many sites
-	// are broken, there is always one that is tried again.
+	// longestLoading is for how long the work for all sites waits until they were read,
+	// and then the usual GOGC until that rests: one of many sites may be what reading
+	// them always panics or hangs at, or is tried again for ever, and shall stop no other.
 	longestLoading = 10 * time.Minute
 
 	// longestLook is for how long registrations wait for a storage that does not say
@@ -62,14 +63,17 @@ func (d *daemon) hostSites(ctx context.Context) error {
 // many reports whether there are so many sites that the order of the work counts.
 func (d *daemon) many() bool { return d.settings.Several() && d.settings.Listed() >= manySites }
 
-// awaitLoaded waits until many sites were all read: a visitor's site and certificate
-// are read when they are asked for, and the rest of the work serves nobody.
+// awaitLoaded waits until many sites were all read, for longestLoading at most: a
+// visitor's site and certificate are read when they are asked for, and the rest of the
+// work serves nobody.
 func (d *daemon) awaitLoaded(ctx context.Context) {
 	if !d.many() {
 		return
 	}
+	limited, cancel := context.WithTimeout(ctx, longestLoading)
+	defer cancel()
 	select {
-	case <-ctx.Done():
+	case <-limited.Done():
 	case <-d.loaded:
 	}
 }
@@ -87,10 +91,7 @@ func (d *daemon) register(ctx context.Context) error {
 	if certificates, works := d.certificates.(interface{ Looked() bool }); works && d.many() {
 		limited, cancel := context.WithTimeout(ctx, longestLook)
 		defer cancel()
-		ticker := time.NewTicker(time.Second / 10)
-		defer ticker.Stop()
-		for !certificates.Looked() && tick(limited, ticker) {
-		}
+		poll(limited, time.Second/10, certificates.Looked)
 	}
 	return d.registrar.Run(ctx)
 }
@@ -116,20 +117,26 @@ func (d *daemon) endStart(ctx context.Context) error {
 	return nil
 }
 
-// settle waits until all sites were read, and what that began is done.
+// settle waits until all sites were read, and what that began is done, for
+// longestLoading at most.
 func (d *daemon) settle(ctx context.Context) {
+	limited, cancel := context.WithTimeout(ctx, longestLoading)
+	defer cancel()
 	if d.settings.Several() {
 		select {
-		case <-ctx.Done():
+		case <-limited.Done():
 			return
 		case <-d.loaded:
 		}
 	}
-	limited, cancel := context.WithTimeout(ctx, longestLoading)
-	defer cancel()
-	ticker := time.NewTicker(time.Second)
+	poll(limited, time.Second, d.resting)
+}
+
+// poll asks at intervals whether something holds, until it does or ctx is done.
+func poll(ctx context.Context, every time.Duration, holds func() bool) {
+	ticker := time.NewTicker(every)
 	defer ticker.Stop()
-	for tick(limited, ticker) && !d.resting() {
+	for tick(ctx, ticker) && !holds() {
 	}
 }
 

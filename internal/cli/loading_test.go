@@ -8,6 +8,7 @@ import (
 	"runtime/metrics"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"wellkey/internal/config"
@@ -33,9 +34,9 @@ type resting struct {
 
 func (r resting) Resting() bool { r.asked(); return true }
 
-// TestLoadingManySites: once many sites are read, and while what follows goes on,
-// garbage is collected early, and when that is over as before. GOGC is the process's, so nothing runs beside it.
-func TestLoadingManySites(t *testing.T) {
+// manySettings returns settings that list many sites.
+func manySettings(t *testing.T) *config.Settings {
+	t.Helper()
 	dir := t.TempDir()
 	for i := range manySites {
 		if err := os.WriteFile(filepath.Join(dir, fmt.Sprintf("s%d.example.com.yaml", i)), nil, 0o600); err != nil {
@@ -46,10 +47,18 @@ func TestLoadingManySites(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return settings
+}
+
+// TestLoadingManySites: once many sites are read, and while what follows goes on,
+// garbage is collected early, and when that is over as before. GOGC is the process's, so nothing runs beside it.
+func TestLoadingManySites(t *testing.T) {
+	settings := manySettings(t)
 	usual := gogc()
 	var whileLoading, afterwards atomic.Uint64
 	d := &daemon{settings: settings, loaded: make(chan struct{}), settled: make(chan struct{})}
 	d.certificates = resting{asked: func() { afterwards.Store(gogc()) }}
+	var err error
 	if d.registrar, err = registrar.New(registrar.Config{Prober: nobody{}, Storage: nobody{}}); err != nil {
 		t.Fatal(err)
 	}
@@ -87,19 +96,11 @@ func gogc() uint64 {
 // TestManySitesAreReadFirst: nothing is registered before all of many sites are read,
 // and a stop does not wait for that.
 func TestManySitesAreReadFirst(t *testing.T) {
-	dir := t.TempDir()
-	for i := range manySites {
-		if err := os.WriteFile(filepath.Join(dir, fmt.Sprintf("s%d.example.com.yaml", i)), nil, 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	settings, err := config.New([]string{"WELLKEY_DATA_DIR=" + dir + "/data", "WELLKEY_SITES_DIR=" + dir}).LoadAll(true)
-	if err != nil {
-		t.Fatal(err)
-	}
+	settings := manySettings(t)
 	for _, loaded := range []bool{false, true} {
 		asked := make(chan struct{}, 1)
 		d := &daemon{settings: settings, loaded: make(chan struct{})}
+		var err error
 		d.registrar, err = registrar.New(registrar.Config{Prober: nobody{}, Storage: nobody{}, Sites: []registrar.Site{{
 			Domain: "s0.example.com", Regions: []fleetapi.Region{fleetapi.EU}, Keys: noKeys{},
 			Application: func() registrar.Application {
@@ -147,6 +148,30 @@ func TestManySitesAreReadFirst(t *testing.T) {
 		default:
 		}
 	}
+}
+
+// TestLoadingThatNeverEnds: one of many sites that reading them all never comes past
+// keeps the others from nothing for longer than a while.
+func TestLoadingThatNeverEnds(t *testing.T) {
+	t.Parallel()
+	settings := manySettings(t)
+	synctest.Test(t, func(t *testing.T) {
+		began := make(chan struct{})
+		d := &daemon{settings: settings, loaded: make(chan struct{}), certificates: beginning{began: began}}
+		since := time.Now()
+		if err := d.certify(t.Context()); err != nil {
+			t.Error(err)
+		}
+		<-began
+		if took := time.Since(since); took != longestLoading {
+			t.Errorf("the work for the certificates begins after %v, want %v", took, longestLoading)
+		}
+		since = time.Now()
+		d.settle(t.Context())
+		if took := time.Since(since); took != longestLoading {
+			t.Errorf("the start is over after %v, want %v", took, longestLoading)
+		}
+	})
 }
 
 // beginning is certificates that tell when the work for them begins, unless it ends at

@@ -38,7 +38,7 @@ func given(environ []string, name string) bool {
 // keepHeadroom has the collector run seldom while much is asked of a small heap, but
 // for the time in which many sites are loaded. Where GOGC is set, it wins.
 func (d *daemon) keepHeadroom(ctx context.Context) error {
-	if d.settings.Several() && d.settings.Listed() >= manySites {
+	if d.many() {
 		select {
 		case <-ctx.Done():
 			return nil
