@@ -95,6 +95,24 @@ func RenewalTime(leaf *x509.Certificate, suggested time.Time) time.Time {
 	return renewalTime(leaf, acme.RenewalInfo{SelectedTime: suggested})
 }
 
+// FirstLook makes the first look at one of many domains, before any work, and returns
+// how many certificates that keeps for it.
+func (m *Manager) FirstLook(ctx context.Context, domain string) (held int) {
+	s := m.get(domain)
+	s.run(ctx)
+	for _, a := range s.authorities {
+		if a.held != nil {
+			held++
+		}
+	}
+	return held
+}
+
+// NoticeLoss looks at the mark of a shared storage, as a Manager that runs does.
+func (m *Manager) NoticeLoss(ctx context.Context, before string) string {
+	return m.noticeLoss(ctx, before)
+}
+
 // InMemory returns how many certificates are in memory.
 func (m *Manager) InMemory() int {
 	m.certs.mu.Lock()

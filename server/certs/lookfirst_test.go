@@ -2,12 +2,15 @@ package certs_test
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"strings"
 	"sync"
 	"testing"
 
 	"github.com/caddyserver/certmagic"
 
+	"wellkey/internal/testca"
 	"wellkey/server/certs"
 )
 
@@ -56,5 +59,31 @@ func TestManyAreLookedAtFirst(t *testing.T) {
 	defer r.mu.Unlock()
 	if len(r.domains) <= n-workers { // the others of the workers may be about to look
 		t.Errorf("only %d of %d domains were looked for before the first record was read", len(r.domains), n)
+	}
+}
+
+// TestFirstLookKeepsLittle: where there are more certificates than fit into memory, the
+// first look at all keeps none of them for the work that follows.
+func TestFirstLookKeepsLittle(t *testing.T) {
+	t.Parallel()
+	const n, directory = 65, "https://127.0.0.1:1/" // of so many, all are looked at first
+	for cached, want := range map[int]int{n: 1, n - 1: 0} {
+		store := &certmagic.FileStorage{Path: t.TempDir()}
+		m, err := certs.New(certs.Config{Storage: store, Directory: directory, TLSAddr: func() string { return "" }, Cached: cached})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range n {
+			m.Add(fmt.Sprintf("n%d.of%d.light.test", i, cached))
+		}
+		domain, issuer := fmt.Sprintf("n0.of%d.light.test", cached), (&certmagic.ACMEIssuer{CA: directory}).IssuerKey()
+		leaf := issue(t, testca.LeafOptions{}, domain)
+		if err := errors.Join(store.Store(t.Context(), keys.SiteCert(issuer, domain), leaf.CertPEM),
+			store.Store(t.Context(), keys.SitePrivateKey(issuer, domain), leaf.KeyPEM)); err != nil {
+			t.Fatal(err)
+		}
+		if got := m.FirstLook(t.Context(), domain); got != want || !m.Has(domain) {
+			t.Errorf("with room for %d: %d certificates are kept, want %d; found %t", cached, got, want, m.Has(domain))
+		}
 	}
 }

@@ -110,9 +110,14 @@ func (m *subject) giveBack(ctx context.Context) (did bool) {
 }
 
 // lost reports whether the storage has lost what was in it: that the record of orders
-// is gone, which nobody deletes, tells.
+// is gone, which nobody deletes, tells. A storage that cannot say has lost nothing:
+// what is known here would replace what another replica has renewed.
 func (a *authority) lost(ctx context.Context) bool {
-	return a.opened && !a.m.cfg.Storage.Exists(ctx, a.recordKey())
+	if !a.opened {
+		return false
+	}
+	_, err := a.m.cfg.Storage.Stat(ctx, a.recordKey())
+	return errors.Is(err, fs.ErrNotExist)
 }
 
 // refill gives back what is known here, from memory or from the copy on this disk, if
@@ -166,24 +171,25 @@ const mark = "issuance/mark"
 
 // noticeLoss returns the mark that a shared storage has now, after the one that was
 // seen before; "" = none. Where it is another one, whoever noticed first has put it
-// there, and all domains look what is to be given back.
+// there, and all domains look what is to be given back. Where there is none, several
+// may put one there at the same time: which of them stays, the next look tells.
 func (m *Manager) noticeLoss(ctx context.Context, before string) string {
 	text, err := m.cfg.Storage.Load(ctx, mark)
 	if errors.Is(err, fs.ErrNotExist) {
-		text = []byte(rand.Text())
-		err = m.cfg.Storage.Store(ctx, mark, text)
+		_ = m.cfg.Storage.Store(ctx, mark, []byte(rand.Text())) // or the next look does
 	}
 	if err != nil {
 		return before // nobody knows what is in it
 	}
-	if now := string(text); now == before || before == "" {
+	now := string(text)
+	if now == before || before == "" {
 		return now
 	}
 	m.log.Warn("storage has lost what was in it, so each domain gives back what is kept here")
 	for s := range m.all {
 		s.wake()
 	}
-	return string(text)
+	return now
 }
 
 // saveLate stores what is only in memory, unless another replica has stored

@@ -6,14 +6,18 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/caddyserver/certmagic"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest/observer"
 
 	"wellkey/internal/storage"
 	"wellkey/internal/testca"
+	"wellkey/server/certs"
 )
 
 // TestLostSharedStorageIsRefilled: a store that comes back empty gets the
@@ -46,16 +50,31 @@ func TestLostSharedStorageIsRefilled(t *testing.T) {
 	}
 }
 
+// marked is a storage that counts how often a mark was found in it.
+type marked struct {
+	certmagic.Storage
+	found atomic.Int32
+}
+
+func (s *marked) Load(ctx context.Context, key string) ([]byte, error) {
+	value, err := s.Storage.Load(ctx, key)
+	if err == nil && key == "issuance/mark" {
+		s.found.Add(1)
+	}
+	return value, err
+}
+
 // TestLossIsNoticed: a store that loses everything gets it back at once, and not at the
 // next attempt, also while the CA is down. The CA is asked for nothing.
 func TestLossIsNoticed(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, "noticed.test", testca.Config{})
 	cfg := r.config(t)
-	cfg.Shared, cfg.Poll = true, 10*time.Millisecond
+	store := &marked{Storage: cfg.Storage}
+	cfg.Shared, cfg.Poll, cfg.Storage = true, 10*time.Millisecond, store
 	m := r.start(t, cfg)
 	m.settle(t)
-	await(t, "the mark of the store", func() bool { return cfg.Storage.Exists(t.Context(), "issuance/mark") })
+	await(t, "a look after the first one at the mark", func() bool { return store.found.Load() > 1 })
 	before := r.leaf(t, m, r.now())
 	var asked atomic.Int32
 	r.ca.Intercept(func(w http.ResponseWriter, _ *http.Request) bool {
@@ -85,6 +104,84 @@ func TestLossIsNoticed(t *testing.T) {
 	}
 	if n := asked.Load(); n != 0 {
 		t.Errorf("the CA was asked %d times", n)
+	}
+}
+
+// unsure is a storage that can be made unable to tell whether there is a record of orders.
+type unsure struct {
+	certmagic.Storage
+	broken atomic.Bool
+}
+
+func (s *unsure) Stat(ctx context.Context, key string) (certmagic.KeyInfo, error) {
+	if s.broken.Load() && strings.HasPrefix(key, "issuance/") && strings.HasSuffix(key, ".json") {
+		return certmagic.KeyInfo{}, errDead
+	}
+	return s.Storage.Stat(ctx, key)
+}
+
+func (s *unsure) Exists(ctx context.Context, key string) bool {
+	_, err := s.Stat(ctx, key)
+	return err == nil
+}
+
+// TestErrorIsNoLoss: a store that fails to tell whether it has something has not lost
+// it, so nothing is stored over what another replica may have put there.
+func TestErrorIsNoLoss(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, "unsure.test", testca.Config{})
+	cfg := r.config(t)
+	core, seen := observer.New(zap.WarnLevel)
+	store := &unsure{Storage: cfg.Storage}
+	cfg.Shared, cfg.Poll, cfg.Storage, cfg.Logger = true, 10*time.Millisecond, store, zap.New(core)
+	m := r.start(t, cfg)
+	m.settle(t)
+	store.broken.Store(true)
+	m.ask(t, cfg, r.domain)
+	if n := r.ca.Orders(); n != 2 {
+		t.Errorf("got %d orders, want the first one and the one that was asked for", n)
+	}
+	if n := seen.FilterMessageSnippet("storage has lost").Len(); n != 0 {
+		t.Errorf("a loss was noticed %d times", n)
+	}
+}
+
+// overwritten is a storage in which another replica stores its mark right after ours.
+type overwritten struct{ certmagic.Storage }
+
+func (s overwritten) Store(ctx context.Context, key string, value []byte) error {
+	if err := s.Storage.Store(ctx, key, value); err != nil {
+		return err
+	}
+	return s.Storage.Store(ctx, key, append([]byte("not "), value...))
+}
+
+// TestTwoFindNoMark: of two replicas that mark the store at the same time, neither
+// takes the mark of the other one for a loss, and both notice the next one once.
+func TestTwoFindNoMark(t *testing.T) {
+	t.Parallel()
+	core, seen := observer.New(zap.WarnLevel)
+	store := overwritten{&certmagic.FileStorage{Path: t.TempDir()}}
+	cfg := certs.Config{Storage: store, TLSAddr: func() string { return "" }}
+	cfg.Logger = zap.New(core)
+	m, err := certs.New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	mark := ""
+	for lost := range 3 {
+		for range 3 {
+			mark = m.NoticeLoss(t.Context(), mark)
+		}
+		if now, err := store.Load(t.Context(), "issuance/mark"); err != nil || mark != string(now) {
+			t.Errorf("got mark %q, want %q; %v", mark, now, err)
+		}
+		if n := seen.FilterMessageSnippet("storage has lost").Len(); n != lost {
+			t.Errorf("after %d losses: %d were noticed", lost, n)
+		}
+		if err := store.Delete(t.Context(), "issuance/mark"); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 

@@ -31,6 +31,7 @@ func (m *subject) run(ctx context.Context) time.Time {
 	}
 	m.stopping = func() bool { return ctx.Err() != nil }
 	if m.all.count.Load() > fewDomains && !m.looked.Load() && m.lookFirst(ctx) {
+		m.letGo()
 		return time.Now() // behind the others
 	}
 	m.pinned.Store(true)
@@ -40,12 +41,7 @@ func (m *subject) run(ctx context.Context) time.Time {
 		next = m.authorities[0].failed(ctx, &localError{err})
 	}
 	m.disconnect()
-	m.pinned.Store(m.hasUnsaved())
-	if m.all.crowded() {
-		for _, a := range m.authorities {
-			a.held = nil // read again by the next step
-		}
-	}
+	m.letGo()
 	if ctx.Err() != nil {
 		return time.Time{}
 	}
@@ -56,6 +52,17 @@ func (m *subject) run(ctx context.Context) time.Time {
 	}
 	m.show(func(s *shown) { s.next = next })
 	return m.rest(ctx, max(next.Sub(m.cfg.Now()), 0))
+}
+
+// letGo lets the certificate leave the memory, now that nobody works on it, unless it
+// is nowhere else.
+func (m *subject) letGo() {
+	m.pinned.Store(m.hasUnsaved())
+	if m.all.crowded() {
+		for _, a := range m.authorities {
+			a.held = nil // read again by the next step
+		}
+	}
 }
 
 // lookFirst takes up what is stored, and reports whether that could be read. Of many

@@ -52,7 +52,7 @@ func (m *subject) wordLeft(ctx context.Context) bool {
 // whatever was to be waited for is to be judged anew. So it is when a shared storage
 // has lost what was in it. It returns when ctx is done.
 func (m *Manager) watch(ctx context.Context) {
-	begin, mark := time.Now(), ""
+	begin, seen := time.Now(), ""
 	for wait(ctx, m.cfg.Poll) == nil {
 		if now := time.Now(); skew.Jumped(begin, now) {
 			begin = now
@@ -61,7 +61,7 @@ func (m *Manager) watch(ctx context.Context) {
 			}
 		}
 		if m.cfg.Shared {
-			mark = m.noticeLoss(ctx, mark)
+			seen = m.noticeLoss(ctx, seen)
 		}
 		keys, err := m.cfg.Storage.List(ctx, words, false)
 		if err != nil {
