@@ -3,6 +3,7 @@ package footprint
 import (
 	"errors"
 	"os"
+	"reflect"
 
 	"golang.org/x/sys/unix"
 )
@@ -15,13 +16,16 @@ import (
 //
 // See madvise(2), MADV_DONTNEED: of private mappings of a file, the next access
 // brings what is in the file.
-func Drop() error {
+func Drop() error { return drop(reflect.ValueOf(Drop).Pointer()) }
+
+// drop is Drop for the file that lies at an address.
+func drop(at uintptr) error {
 	smaps, err := os.ReadFile("/proc/self/smaps")
 	if err != nil {
 		return err
 	}
 	var errs []error
-	for _, s := range clean(smaps) {
+	for _, s := range clean(smaps, at) {
 		if _, _, failed := unix.Syscall(unix.SYS_MADVISE, s.start, s.end-s.start, unix.MADV_DONTNEED); failed != 0 {
 			errs = append(errs, os.NewSyscallError("madvise", failed))
 		}

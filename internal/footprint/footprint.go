@@ -13,29 +13,44 @@ import (
 // A span is a part of the address space.
 type span struct{ start, end uintptr }
 
+// A fileID is the device and the inode of a mapped file, as the kernel writes them.
+type fileID struct{ device, inode string }
+
 // clean returns the mappings in a text of /proc/PID/smaps that can be dropped without
-// a loss, since the file has what is in them: private, never written to, and with no
-// page of their own. A debugger or a probe of the kernel makes such pages, and they
-// would be lost. See https://docs.kernel.org/filesystems/proc.html, 3.4 and table 1-5.
-func clean(smaps []byte) []span {
-	var all []span
-	var last *span // of the lines that follow; nil = it is not to be dropped
+// a loss: those of the file that lies at an address, private, not to be written to,
+// and with no page of their own, in memory or in the swap, so that the file has what
+// is in them. The linker of a system, a debugger or a probe of the kernel makes such
+// pages, and they would be lost. What other files there are may be unmapped meanwhile.
+// See https://docs.kernel.org/filesystems/proc.html, 3.4 and table 1-5.
+func clean(smaps []byte, at uintptr) []span {
+	var own fileID // the zero one until it is found
+	all := map[fileID][]span{}
+	var last fileID // of the lines that follow; the zero one = they are of what is not to be dropped
 	lines := bufio.NewScanner(bytes.NewReader(smaps))
 	for lines.Scan() {
 		fields := strings.Fields(lines.Text())
 		switch {
 		case len(fields) >= 5 && strings.Contains(fields[0], "-"):
 			// 00400000-00d2d000 r-xp 00000000 fe:00 9978618 /usr/bin/wellkey
-			last = nil
-			if s, ok := parseSpan(fields[0]); ok && (fields[1] == "r-xp" || fields[1] == "r--p") && fields[4] != "0" {
-				all = append(all, s)
-				last = &all[len(all)-1]
+			last = fileID{}
+			s, ok := parseSpan(fields[0])
+			if !ok || fields[4] == "0" {
+				continue
 			}
-		case last != nil && len(fields) == 3 && fields[0] == "Anonymous:" && fields[1] != "0":
-			all, last = all[:len(all)-1], nil
+			id := fileID{fields[3], fields[4]}
+			if s.start <= at && at < s.end {
+				own = id
+			}
+			if fields[1] == "r-xp" || fields[1] == "r--p" {
+				all[id] = append(all[id], s)
+				last = id
+			}
+		case last != (fileID{}) && len(fields) == 3 && (fields[0] == "Anonymous:" || fields[0] == "Swap:") && fields[1] != "0":
+			all[last] = all[last][:len(all[last])-1]
+			last = fileID{}
 		}
 	}
-	return all
+	return all[own]
 }
 
 // parseSpan reads 00400000-00d2d000.
