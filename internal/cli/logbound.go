@@ -1,6 +1,9 @@
 package cli
 
 import (
+	"cmp"
+	"fmt"
+
 	"go.uber.org/zap/buffer"
 	"go.uber.org/zap/zapcore"
 
@@ -11,7 +14,8 @@ import (
 // is ours. Libraries log what a stranger said as it came.
 const maxLogged = 4 << 10
 
-// bounded is a core that logs no more of a text than that.
+// bounded is a core that logs no more of a text than that, nor of a list or whatever
+// else has texts in it.
 type bounded struct{ zapcore.Core }
 
 // With implements zapcore.Core.
@@ -33,36 +37,46 @@ func (b bounded) Write(e zapcore.Entry, fields []zapcore.Field) error {
 	return b.Core.Write(e, bound(fields))
 }
 
-// bound returns the fields with each text cut. The fields of the caller stay as they
-// are: several cores may write them.
+// bound returns the fields with each text cut; of what is made of several, the JSON.
+// The fields of the caller stay as they are: several cores may write them.
 func bound(fields []zapcore.Field) []zapcore.Field {
 	copied := false
 	for i, f := range fields {
-		switch f.Type {
-		case zapcore.StringType:
-			if f.Key == "stack" { // ours, and worth nothing in part
-				continue
-			}
-		case zapcore.ErrorType:
-			f.String = textOf(f.Interface.(error))
-		default:
-			continue
-		}
-		if len(f.String) <= maxLogged {
+		text := textOf(f)
+		if len(text) <= maxLogged {
 			continue
 		}
 		if !copied {
 			fields, copied = append([]zapcore.Field(nil), fields...), true
 		}
-		fields[i] = zapcore.Field{Key: f.Key, Type: zapcore.StringType, String: phrase.Cut(f.String, maxLogged, "...")}
+		fields[i] = zapcore.Field{Key: cmp.Or(f.Key, "fields"), Type: zapcore.StringType, String: phrase.Cut(text, maxLogged, "...")}
 	}
 	return fields
 }
 
-// textOf returns what an error says, "" where it is one that panics: zap says that.
-func textOf(err error) (text string) {
+// textOf returns the text that a field is logged as; "" where it is known to be short,
+// or is ours. Of one that panics, zap says so.
+func textOf(f zapcore.Field) (text string) {
 	defer func() { _ = recover() }()
-	return err.Error()
+	switch f.Type {
+	case zapcore.StringType:
+		if f.Key != "stack" { // ours, and worth nothing in part
+			text = f.String
+		}
+	case zapcore.ErrorType:
+		text = f.Interface.(error).Error()
+	case zapcore.StringerType:
+		text = f.Interface.(fmt.Stringer).String()
+	case zapcore.ByteStringType:
+		text = string(f.Interface.([]byte))
+	case zapcore.BinaryType, zapcore.ArrayMarshalerType, zapcore.ObjectMarshalerType, zapcore.InlineMarshalerType, zapcore.ReflectType:
+		encoder := zapcore.NewJSONEncoder(zapcore.EncoderConfig{SkipLineEnding: true})
+		if line, err := encoder.EncodeEntry(zapcore.Entry{}, []zapcore.Field{f}); err == nil {
+			text = line.String()
+			line.Free()
+		}
+	}
+	return text
 }
 
 // plainEncoder is an encoder of JSON that escapes what zap's lets pass: characters
