@@ -51,7 +51,6 @@ func Cut(text string, most int, end string) string {
 // those that turn the direction of a line. It is for texts that are shown as they
 // are; what a stranger said goes through Quote where it becomes part of a sentence.
 func Plain(text string) string {
-	odd := func(r rune) bool { return r != '\n' && r != '\t' && !unicode.IsPrint(r) }
 	if utf8.ValidString(text) && !strings.ContainsFunc(text, odd) {
 		return text
 	}
@@ -69,10 +68,13 @@ func Plain(text string) string {
 	return b.String()
 }
 
+// odd reports whether a character is not seen as one of its own, and is neither a line
+// end nor a tab.
+func odd(r rune) bool { return r != '\n' && r != '\t' && !unicode.IsPrint(r) }
+
 // PlainJSON returns JSON with everything escaped that Plain escapes, so that it says
 // the same and plays with no terminal: encoders let much of that pass.
 func PlainJSON(data []byte) []byte {
-	odd := func(r rune) bool { return r != '\n' && r != '\t' && !unicode.IsPrint(r) }
 	if !bytes.ContainsFunc(data, odd) && utf8.Valid(data) {
 		return data
 	}
