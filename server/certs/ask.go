@@ -8,12 +8,20 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"time"
 
 	"github.com/mholt/acmez/v3/acme"
 )
 
-// largestDirectory is far above what a CA sends.
-const largestDirectory = 1 << 20
+const (
+	// largestDirectory is far above what a CA sends.
+	largestDirectory = 1 << 20
+
+	// secondRead is how long after a read of the directory that failed it is read once
+	// more. That the CA is down holds up all domains, and one answer that is lost on
+	// the way, or comes from a machine that is about to be replaced, does not say so.
+	secondRead = time.Second
+)
 
 // An absentError is that the CA is seen to be down: it was not asked for anything.
 type absentError struct{ error }
@@ -28,6 +36,9 @@ func (a *authority) ask(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
 	directory, err := a.readDirectory(ctx)
+	if err != nil && !a.rec.Down && a.mayPass(err) && wait(ctx, secondRead) == nil {
+		directory, err = a.readDirectory(ctx)
+	}
 	if errors.As(err, new(*holdError)) {
 		return err
 	}
@@ -46,6 +57,14 @@ func (a *authority) ask(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// mayPass reports whether a failure may be over in a moment: it is neither our clock's,
+// nor has the CA said that we are to come later.
+func (a *authority) mayPass(err error) bool {
+	retryAfter, _ := a.client.wire.read()
+	reason := classify(err)
+	return retryAfter.IsZero() && reason != ReasonRateLimited && reason != ReasonClock
 }
 
 func (a *authority) readDirectory(ctx context.Context) (directory acme.Directory, err error) {
