@@ -124,10 +124,10 @@ func (w *watcher) fetch(ctx context.Context) {
 const hurry = 4 * time.Second
 
 // patiently is get, and once more where that failed after seconds: on a busy machine
-// it is we who got no processor, so that the server gave us up, restart or not. One
-// that hangs, or cuts what it should answer, does so every time.
+// it is we who got no processor, so that the server gave us up, restart or not. A server
+// that hangs, or cuts what it should answer, is not forgiven for doing it twice in a row.
 func (w *watcher) patiently(ctx context.Context) (serial string, err error) {
-	for range 5 {
+	for range 2 {
 		began := time.Now()
 		if serial, err = w.get(ctx); err == nil || errors.Is(err, errWrong) || time.Since(began) < hurry || ctx.Err() != nil {
 			break
