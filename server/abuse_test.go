@@ -2,10 +2,13 @@ package server_test
 
 import (
 	"bytes"
+	"context"
 	"crypto/tls"
 	"errors"
 	"io"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"net/netip"
 	"strings"
 	"sync"
@@ -126,6 +129,82 @@ func TestFloodsOfFrames(t *testing.T) {
 				t.Errorf("another client got %+v", got)
 			}
 		})
+	}
+}
+
+// Who takes back what it asks for, one answer at a time so that net/http has no
+// objection, loses the connection.
+func TestTakenBack(t *testing.T) {
+	config, certs := configure(t)
+	s := start(t, config)
+	f := frame(t, s, certs)
+	must(t, f.WriteWindowUpdate(0, 1<<30)) // for all of the answers
+	var words bytes.Buffer
+	framer := http2.NewFramer(&words, nil)
+	begin := func(stream uint32) {
+		must(t, framer.WriteHeaders(http2.HeadersFrameParam{StreamID: stream, BlockFragment: f.fields(), EndHeaders: true, EndStream: true}))
+	}
+	var err error
+	for stream := uint32(1); err == nil; stream += 2 {
+		for range 16 {
+			begin(stream)
+			must(t, framer.WriteRSTStream(stream, http2.ErrCodeCancel))
+			stream += 2
+		}
+		begin(stream) // and waits for the answer
+		_, err = f.conn.Write(words.Bytes())
+		words.Reset()
+		for answered := false; err == nil && !answered; {
+			var got http2.Frame
+			if got, err = f.ReadFrame(); err == nil && got.Header().StreamID == stream {
+				last, ok := got.(interface{ StreamEnded() bool })
+				answered = ok && last.StreamEnded()
+			}
+		}
+	}
+	if late, ok := errors.AsType[net.Error](err); ok && late.Timeout() {
+		t.Fatal("the connection stays open")
+	}
+	await(t, "that it is counted", func() bool {
+		return series(t, registryOf(config))[`wellkey_connections_displaced_total{listener=https,state=reset}`] == 1
+	})
+	if got := ask(t, client(t, s.HTTPSAddr(), certs, true), "GET", "https://"+domain, server.KeyPath, nil); got.Status != 200 {
+		t.Errorf("another client got %+v", got)
+	}
+}
+
+// It is the hundredth that ends it.
+func TestTakenBackHundredTimes(t *testing.T) {
+	config, _ := configure(t)
+	s := newServer(t, config)
+	near, far := net.Pipe()
+	defer func() { _ = far.Close() }()
+	ctx, cancel := context.WithCancel(s.From(t.Context(), near))
+	cancel()
+	counted := func() float64 {
+		return series(t, registryOf(config))[`wellkey_connections_displaced_total{listener=https,state=reset}`]
+	}
+	answers := httptest.NewRecorder()
+	for n := range server.MostTakenBack {
+		if got := counted(); got != 0 {
+			t.Fatalf("ended after %d", n)
+		}
+		request := httptest.NewRequestWithContext(ctx, "GET", "https://"+domain+server.KeyPath, nil)
+		request.ProtoMajor, request.ProtoMinor = 2, 0
+		func() {
+			defer func() {
+				if got, _ := recover().(error); !errors.Is(got, http.ErrAbortHandler) {
+					t.Errorf("got %v, want that it is not answered", got)
+				}
+			}()
+			s.HTTPSHandler().ServeHTTP(answers, request)
+		}()
+	}
+	if got := counted(); got != 1 || answers.Body.Len() > 0 {
+		t.Errorf("counted %v times, want once; answered %q", got, answers.Body)
+	}
+	if _, err := far.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
+		t.Errorf("got %v, want the end", err)
 	}
 }
 

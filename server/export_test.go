@@ -103,10 +103,36 @@ func (c Connections) Hold(conn net.Conn) net.Conn {
 	return h
 }
 
+// HoldMany is Hold for a connection over which HTTP/2 is spoken. asks notes a request.
+func (c Connections) HoldMany(conn net.Conn) (held net.Conn, asks func()) {
+	h := hold(conn)
+	h.many.Store(true)
+	c.connections.admit(h, netip.Prefix{}, 0)
+	return h, func() { h.asked.Add(1) }
+}
+
+// OnDisplaced has f told of who loses its place.
+func (c Connections) OnDisplaced(f func(what string)) { c.displaced = f }
+
+// From returns a context of requests that came over conn, which the HTTPS listener
+// counts from now on.
+func (s *Server) From(ctx context.Context, conn net.Conn) context.Context {
+	h := hold(conn)
+	s.https.open.admit(h, netip.Prefix{}, 0)
+	return context.WithValue(ctx, connKey{}, net.Conn(h))
+}
+
 const (
-	MostAhead = mostAhead
-	MostEarly = mostEarly
+	MostAhead     = mostAhead
+	MostEarly     = mostEarly
+	MostUnread    = mostUnread
+	MostIdleTalk  = mostIdleTalk
+	IdleTalk      = idleTalk
+	MostTakenBack = mostTakenBack
 )
+
+// ErrUnread ends who is one of too many that read no answers.
+var ErrUnread = errUnread
 
 // LimitHTTPClient sets how many connections of one client the HTTP listener holds
 // open.

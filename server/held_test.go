@@ -2,6 +2,7 @@ package server_test
 
 import (
 	"crypto/tls"
+	"errors"
 	"io"
 	"net"
 	"testing"
@@ -71,6 +72,94 @@ func TestReadsAheadUntilClosed(t *testing.T) {
 		must(t, held.Close())
 		if err := <-ended; err == nil {
 			t.Error("it was read to an end that never came")
+		}
+	})
+}
+
+// What a client of HTTP/2 says beside its requests is read no faster than it may be
+// said, and what requests need is no part of that.
+func TestIdleTalk(t *testing.T) {
+	const times = 10
+	for name, tc := range map[string]struct {
+		asks bool
+		want time.Duration
+	}{"nothing else": {false, (times - 1) * server.IdleTalk}, "requests": {true, 0}} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				near, far := net.Pipe()
+				defer func() { _ = near.Close(); _ = far.Close() }()
+				held, asks := server.NewConnections(1, 1, 1).HoldMany(near)
+				time.Sleep(time.Second) // so that no time is 0
+				go func() { _, _ = far.Write(make([]byte, times*server.MostIdleTalk)) }()
+				began := time.Now()
+				buffer := make([]byte, server.MostIdleTalk/8)
+				for read := 0; read < times*server.MostIdleTalk; {
+					if tc.asks {
+						asks() // that is more than the buffer
+					}
+					n, err := held.Read(buffer)
+					must(t, err)
+					read += n
+				}
+				if took := time.Since(began); took != tc.want {
+					t.Errorf("it took %v, want %v", took, tc.want)
+				}
+			})
+		})
+	}
+}
+
+// So many may ask and read no answers, and whoever is one more ends. A place is free
+// again when one of them reads.
+func TestUnreadAreFew(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const all = server.MostUnread + 2
+		lost, ends := make(chan string, all), make(chan error, all)
+		c := server.NewConnections(all, 1, 1)
+		c.OnDisplaced(func(what string) { lost <- what })
+		var clients []net.Conn
+		ask := func() (client net.Conn) {
+			near, far := net.Pipe()
+			held := c.Hold(near)
+			go func() { _, _ = held.Write(make([]byte, 2)) }()
+			_, err := far.Read(make([]byte, 1)) // it is under way
+			must(t, err)
+			go func() { _, _ = far.Write(make([]byte, server.MostAhead+1)) }()
+			go func() {
+				_, err := io.Copy(io.Discard, held)
+				ends <- err
+				_ = near.Close()
+			}()
+			clients = append(clients, far)
+			return far
+		}
+		for range server.MostUnread {
+			ask()
+		}
+		synctest.Wait()
+		if len(ends) > 0 || len(lost) > 0 {
+			t.Fatalf("of the %d that may wait, %d have ended", server.MostUnread, len(ends))
+		}
+		client := ask()
+		if err := <-ends; !errors.Is(err, server.ErrUnread) {
+			t.Errorf("one more ends with %v, want %v", err, server.ErrUnread)
+		}
+		if what := <-lost; what != "unread" {
+			t.Errorf("it is counted as %q", what)
+		}
+		if _, err := client.Read(make([]byte, 1)); err == nil {
+			t.Error("its connection stays open")
+		}
+		_, err := clients[0].Read(make([]byte, 1))
+		must(t, err)
+		synctest.Wait()
+		ask()
+		synctest.Wait()
+		if len(ends) > 0 || len(lost) > 0 {
+			t.Error("the place of one that reads is not free")
+		}
+		for _, client := range clients {
+			_ = client.Close()
 		}
 	})
 }
