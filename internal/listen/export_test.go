@@ -15,6 +15,3 @@ func NewBindError(name, addr string, err error) error {
 
 // HolderOf is what tests see of the look into /proc.
 var HolderOf = holderOf
-
-// Config is what listens.
-var Config = config

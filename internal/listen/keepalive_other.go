@@ -2,7 +2,12 @@
 
 package listen
 
-import "net"
+import (
+	"context"
+	"net"
+)
 
-// config leaves it to Go to set the keep-alive of each connection.
-func config() *net.ListenConfig { return new(net.ListenConfig) }
+// open listens at addr. It leaves it to Go to set the keep-alive of each connection.
+func open(ctx context.Context, addr string) (net.Listener, error) {
+	return new(net.ListenConfig).Listen(ctx, "tcp", addr)
+}

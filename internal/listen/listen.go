@@ -179,7 +179,7 @@ func (s *Socket) await(ctx context.Context) error {
 func (s *Socket) bind(ctx context.Context) error {
 	listener, err := s.given, error(nil)
 	if listener == nil {
-		listener, err = config().Listen(ctx, "tcp", s.addr)
+		listener, err = open(ctx, s.addr)
 	}
 	if err != nil {
 		err = &bindError{name: s.name, addr: s.addr, err: err, holder: cmp.Or(holder(s.addr, err), s.formerHolder())}

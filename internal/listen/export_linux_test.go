@@ -1,0 +1,7 @@
+package listen
+
+// Config is what listens, and OpenWith listens with it.
+var (
+	Config   = config
+	OpenWith = openWith
+)
