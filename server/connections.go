@@ -33,7 +33,7 @@ type connections struct {
 	began             time.Time
 	crowd             int          // see crowd
 	unread            atomic.Int64 // see mostUnread
-	others            func() int   // how many goroutines are not those of connections and requests; nil: none
+	others            func() int   // how many goroutines are those of connections elsewhere; nil: none
 
 	mu       sync.Mutex
 	open     []*held                   // guarded by mu

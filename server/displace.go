@@ -38,13 +38,15 @@ const (
 // of so many connections. In HTTP/2 a client may begin dozens on each connection and
 // have none of the answers sent; each holds 8 kB, and a goroutine with a stack of 8 kB.
 // Where 1,024 connections are held it must not reach who asks 16 times 32 things at once and
-// reads: all of those have a goroutine while they wait for a processor.
-func crowd(connections int) int { return max(16, connections/4*3) }
+// reads: all of those have a goroutine while they wait for a processor. And however few are
+// held, the process has some 50 goroutines that belong to none of them.
+func crowd(connections int) int { return max(128, connections/4*3) }
 
 // relieve closes connections of HTTP/2 on which requests have been answered for longest, if
-// there are more goroutines than connections and a crowd have. Everything that one
-// request asks of us is done in less than leastWait. It reports whether there are too
-// many now: a request that may be one of dozens is then better not begun.
+// there are more goroutines than two for each connection, those that are elsewhere, and a
+// crowd. Everything that one request asks of us is done in less than leastWait. It reports
+// whether there are too many now: a request that may be one of dozens is then better not
+// begun.
 func (c *connections) relieve() (crowded bool) {
 	goroutines := runtime.NumGoroutine()
 	if goroutines < c.crowd {

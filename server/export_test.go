@@ -72,6 +72,10 @@ func (s *Server) Open() int { return s.https.open.count() }
 // SetIdle sets how long an idle connection is kept.
 func (s *Server) SetIdle(d time.Duration) { s.https.server.IdleTimeout = d }
 
+// CrowdOf is how many requests may wait for their clients where so many connections are
+// held.
+var CrowdOf = crowd
+
 // Crowd sets how many requests may wait for their clients, beside the goroutines
 // that the tests have already.
 func (s *Server) Crowd(most int) {

@@ -59,14 +59,8 @@ type accepted struct {
 func newGate(l net.Listener, of *listener) *gate {
 	g := &gate{Listener: l, listener: of, out: make(chan accepted), next: make(chan *held), ended: make(chan struct{})}
 	g.ctx, g.cancel = context.WithCancel(context.Background())
-	g.waiting = newConnections(of.owner.waiting, of.owner.trusted, of.refuse, of.displace)
-	of.open.others = func() int {
-		others := g.waiting.count()
-		if of.owner.passthrough != nil {
-			others += of.owner.passthrough.Goroutines()
-		}
-		return others
-	}
+	g.waiting = of.waiting
+	of.open.others = of.elsewhere
 	go g.run()
 	return g
 }

@@ -77,6 +77,7 @@ type listener struct {
 	counts    requestCounters
 	durations requestDurations
 	open      *connections
+	waiting   *connections // see gate
 	server    *http.Server
 	owner     *Server
 	logger    *zap.Logger
@@ -97,6 +98,7 @@ func (s *Server) newListener(name, addr string, limits limits) *listener {
 		logger: s.logger.With(zap.String("listener", name)),
 	}
 	l.open = newConnections(limits, s.trusted, l.refuse, l.displace)
+	l.waiting = newConnections(s.waiting, s.trusted, l.refuse, l.displace)
 	l.server = &http.Server{
 		Handler:           l,
 		ConnState:         l.state,
@@ -144,6 +146,21 @@ func (l *listener) trusts(conn net.Conn) bool {
 // complain has a failed handshake counted and logged as net/http would have it.
 func (l *listener) complain(conn net.Conn, err error) {
 	l.server.ErrorLog.Printf("http: TLS handshake error from %s: %v", conn.RemoteAddr(), err)
+}
+
+// elsewhere returns about how many goroutines have connections that l does not count as
+// its own: one has each that waits, or is of another listener.
+func (l *listener) elsewhere() (goroutines int) {
+	for _, other := range l.owner.listeners() {
+		goroutines += other.waiting.count()
+		if other != l {
+			goroutines += other.open.count()
+		}
+	}
+	if l.owner.passthrough != nil {
+		goroutines += l.owner.passthrough.Goroutines()
+	}
+	return goroutines
 }
 
 // secure has l serve TLS.
