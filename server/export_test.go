@@ -103,7 +103,9 @@ func (s *Server) HeldUp() (n int) {
 // read of it while one write hangs.
 func (c Connections) Hold(conn net.Conn) net.Conn {
 	h := hold(conn)
+	h.many.Store(true)
 	c.connections.admit(h, netip.Prefix{}, 0)
+	c.held[conn] = h
 	return h
 }
 
@@ -134,9 +136,6 @@ const (
 	IdleTalk      = idleTalk
 	MostTakenBack = mostTakenBack
 )
-
-// ErrUnread ends who is one of too many that read no answers.
-var ErrUnread = errUnread
 
 // LimitHTTPClient sets how many connections of one client the HTTP listener holds
 // open.

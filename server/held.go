@@ -23,12 +23,12 @@ type held struct {
 	writes atomic.Uint32 // begun and ended: odd while one is under way
 	wrote  atomic.Uint32 // bytes, which may overflow
 	turn   atomic.Pointer[line]
-	by     atomic.Pointer[connections]   // which count it; nil: none do
-	begun  atomic.Int32                  // requests since all were answered, see oneOfMany
-	reset  atomic.Int32                  // requests that were taken back, see wanted
-	asked  atomic.Uint32                 // requests of HTTP/2 that were begun
-	told   atomic.Bool                   // that nobody reads the answers
-	waits  atomic.Pointer[chan struct{}] // of Read, for the end of the write that is under way; nil: it does not
+	by     atomic.Pointer[connections] // which count it; nil: none do
+	begun  atomic.Int32                // requests since all were answered, see oneOfMany
+	reset  atomic.Int32                // requests that were taken back, see wanted
+	asked  atomic.Uint32               // requests of HTTP/2 that were begun
+	told   atomic.Bool                 // that nobody reads the answers
+	waits  atomic.Pointer[pause]       // of Read, for the end of the write that is under way; nil: it does not
 
 	// These are for Read alone.
 	seen  uint32 // what wrote was
@@ -72,11 +72,8 @@ const mostBurst = 32 << 10
 
 // mostUnread is how many connections of a listener may wait for their clients to read
 // on. Of one of them net/http holds up to 230 kB: 3,000 answers, to what was in a
-// burst and the rest of its last record.
+// burst and the rest of its last record. One more has the place of another; see relent.
 const mostUnread = 64
-
-// errUnread ends one that is too many of those.
-var errUnread = errors.New("too many clients ask and read no answers")
 
 // mostEarly is how many bytes are read before the handshake is done: a record (RFC
 // 8446, section 5.1). A ClientHello has some 2 kB, even twice, but may claim 64 kB,
@@ -97,7 +94,8 @@ func (h *held) Read(b []byte) (int, error) {
 		h.early -= n
 		return n, err
 	}
-	if c := h.by.Load(); c == nil || !c.stalls {
+	// Of HTTP/1 net/http reads a buffer of 4 kB ahead, and that is all.
+	if c := h.by.Load(); c == nil || !c.stalls || !h.many.Load() {
 		return h.Conn.Read(b)
 	}
 	room, err := h.room()
@@ -106,9 +104,7 @@ func (h *held) Read(b []byte) (int, error) {
 	}
 	n, err := h.Conn.Read(b[:min(len(b), room)])
 	h.ahead += n
-	if h.many.Load() {
-		h.tire(n)
-	}
+	h.tire(n)
 	return n, err
 }
 
@@ -164,26 +160,62 @@ func (h *held) room() (int, error) {
 	}
 }
 
+// A pause is that of a Read that waits for the end of a write.
+type pause struct {
+	of   *connections // which count it
+	over chan struct{}
+}
+
 // wait returns when that of the writes has ended, which it does by its deadline at the
-// latest.
+// latest, or when another has its place.
 func (h *held) wait(writes uint32) error {
 	c := h.by.Load()
 	if c == nil {
-		return nil // it is about to be closed
+		return net.ErrClosed // or about to be
 	}
-	defer c.unread.Add(-1)
-	if c.unread.Add(1) > mostUnread {
-		h.lostUnread(c)
-		_ = h.Conn.Close() // whoever writes finds out
-		return errUnread
+	p := &pause{c, make(chan struct{})}
+	unread := c.unread.Add(1)
+	h.waits.Store(p)
+	if h.writes.Load() != writes {
+		h.resume() // it ended before it could know
+	} else if unread > mostUnread {
+		c.relent(h)
 	}
-	over := make(chan struct{})
-	h.waits.Store(&over)
-	if h.writes.Load() == writes {
-		<-over
-	}
-	h.waits.Store(nil)
+	<-p.over
 	return nil
+}
+
+// resume ends the pause of h, and returns by whom it was counted; nil where there was
+// none.
+func (h *held) resume() *connections {
+	p := h.waits.Swap(nil)
+	if p == nil {
+		return nil
+	}
+	p.of.unread.Add(-1)
+	close(p.over)
+	return p.of
+}
+
+// relent closes the connection of those that wait for their clients to read whose client
+// began to ask, or was idle, first. newcomer, which is one too many, has its place: who has
+// only just begun most likely reads.
+func (c *connections) relent(newcomer *held) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var longest *held
+	for _, one := range c.open {
+		if one != newcomer && one.waits.Load() != nil && (longest == nil || one.since.Load() < longest.since.Load()) {
+			longest = one
+		}
+	}
+	if longest == nil {
+		return // they read on just now
+	}
+	longest.lostUnread(c)
+	c.drop(longest, c.now())
+	_ = longest.Conn.Close() // whoever has it finds out
+	longest.resume()
 }
 
 // Write implements net.Conn. What is written was worked out.
@@ -193,11 +225,10 @@ func (h *held) Write(b []byte) (int, error) {
 	n, err := h.Conn.Write(b)
 	h.wrote.Add(uint32(n)) // #nosec G115 -- it may overflow
 	h.writes.Add(1)
-	if over := h.waits.Swap(nil); over != nil {
-		if c := h.by.Load(); c != nil && errors.Is(err, os.ErrDeadlineExceeded) {
+	if h.waits.Load() != nil {
+		if c := h.resume(); c != nil && errors.Is(err, os.ErrDeadlineExceeded) {
 			h.lostUnread(c)
 		}
-		close(*over)
 	}
 	return n, err
 }

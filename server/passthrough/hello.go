@@ -7,7 +7,8 @@ import (
 )
 
 // The bounds of a ClientHello, those of crypto/tls. With post-quantum keys it has
-// some 1,800 bytes in one or two records.
+// some 1,800 bytes in one or two records. Who calls may bound it by less: the server
+// ends a connection that says more than 16 kB before its name is known.
 const (
 	maxHello  = 64 << 10          // of the message
 	maxStream = maxHello + 32<<10 // of the message in its records
