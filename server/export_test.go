@@ -141,6 +141,12 @@ const (
 // open.
 func (s *Server) LimitHTTPClient(most int) { s.http.open.perAddress = most }
 
+// Waiting returns how many connections of which it is not known whose they are a gate
+// holds, and of one client.
+func (s *Server) Waiting() (connections, perAddress int) {
+	return s.waiting.connections, s.waiting.perAddress
+}
+
 // Connections counts connections from addresses.
 type Connections struct {
 	*connections
@@ -270,7 +276,7 @@ func (l ListenerLimits) Streams() int               { return l.streams }
 // open, and of one client, where the process may open so many files and have so much
 // memory.
 func LimitsWithin(descriptors, memory uint64, by Limits) (connections, perAddress int) {
-	l := keyLimits.set(by).within(divide(descriptors, memory, false, false, by.Connections > 0).key)
+	l := keyLimits.set(by).within(divide(descriptors, memory, shape{set: by.Connections > 0}).key)
 	return l.connections, l.perAddress
 }
 
@@ -279,19 +285,22 @@ func LimitsWithin(descriptors, memory uint64, by Limits) (connections, perAddres
 type Divided struct{ HTTPS, HTTP, Waiting, Carried, Files int }
 
 // Divide returns that for a process that may open so many files and have so much
-// memory; both listeners may have gates.
-func Divide(descriptors, memory uint64, passes, both, set bool) Divided {
-	all := divide(descriptors, memory, passes, both, set)
+// memory, where so many gates find out whose connections are.
+func Divide(descriptors, memory uint64, passes, both, set bool, gates uint64) Divided {
+	all := divide(descriptors, memory, shape{passes, both, set, gates})
 	many := keyLimits
 	many.connections = 1 << 20
 	d := Divided{HTTPS: many.within(all.key).connections, HTTP: many.within(all.redirect).connections, Waiting: many.within(all.waiting).connections}
 	if both {
 		d.HTTP = d.HTTPS
 	}
+	if gates == 0 {
+		d.Waiting = 0
+	}
 	if passes {
 		d.Carried = all.carried.carried(1 << 20)
 	}
-	d.Files = d.HTTPS + d.HTTP + 2*d.Waiting + filesCarried*d.Carried
+	d.Files = d.HTTPS + d.HTTP + int(gates)*d.Waiting + filesCarried*d.Carried
 	return d
 }
 

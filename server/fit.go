@@ -32,35 +32,66 @@ func (l limits) set(by Limits) limits {
 // is any.
 type share struct{ files, memory uint64 }
 
+// among returns one of n equal parts of s.
+func (s share) among(n uint64) share {
+	s.files /= n
+	if s.memory > 0 {
+		s.memory = max(s.memory/n, 1)
+	}
+	return s
+}
+
 // shares are those of a listener that serves the key, of one that leads to it, of
 // connections of which a gate does not know yet whose they are, and of what is passed
 // on.
 type shares struct{ key, redirect, waiting, carried share }
 
+// A shape is what a server has to share out between.
+type shape struct {
+	passes bool   // connections are passed on
+	both   bool   // two listeners serve the key
+	set    bool   // the operator said how many connections one may have
+	gates  uint64 // how many find out whose connections are; see gate.identifies
+}
+
+func (c *Config) shape() shape {
+	s := shape{passes: len(c.Passthrough) > 0, both: c.PlainHTTP && c.HTTPSAddr != "", set: c.Limits.Connections > 0}
+	switch {
+	case c.ProxyProtocol && c.HTTPAddr != "" && c.HTTPSAddr != "":
+		s.gates = 2
+	case c.ProxyProtocol, s.passes:
+		s.gates = 1 // that of HTTP has nothing to wait for without PROXY headers
+	}
+	return s
+}
+
 // divide shares out what the process has. What is in nobody's share, 3 of 24 files at
 // the least and 6 of 24 without max_connections, is for storage, the way out to CA,
-// Tesla and the listeners themselves, and whoever watches. both is where two listeners
-// serve the key, set where the operator said how many connections one may have, whose
-// memory is then his matter.
-func divide(files, memory uint64, passes, both, set bool) shares {
+// Tesla and the listeners themselves, and whoever watches. The memory for what the
+// operator set is his matter. The gates have 2 of 24 files between them.
+func divide(files, memory uint64, s shape) shares {
 	key, redirect, carried := uint64(8), uint64(8), uint64(0)
 	switch {
-	case set && both:
+	case s.set && s.both:
 		key = 9
-	case set:
+	case s.set:
 		key, redirect = 16, 3
 	}
-	listeners := uint64(2)
-	if passes {
-		key, redirect, carried, listeners = key/2, max(redirect/2, 2), 8, 3
+	parts := uint64(2) // of memory: for each that there is
+	if s.passes {
+		key, redirect, carried = key/2, max(redirect/2, 2), 8
+		parts++
+	}
+	if s.gates > 0 {
+		parts++
 	}
 	if memory > 0 {
-		memory = max((max(memory, base)-base)/listeners, 1)
+		memory = max((max(memory, base)-base)/parts, 1)
 	}
 	files = min(files, 1<<32)
 	of := func(parts uint64) share { return share{files * parts / 24, memory} }
-	all := shares{of(key), of(redirect), of(1), of(carried)}
-	if set {
+	all := shares{of(key), of(redirect), of(2).among(max(s.gates, 1)), of(carried)}
+	if s.set {
 		all.key.memory = 0
 	}
 	return all

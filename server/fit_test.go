@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"wellkey/server"
+	"wellkey/server/passthrough"
 )
 
 func TestConnectionsWithinDescriptors(t *testing.T) {
@@ -46,28 +47,56 @@ func TestLimitsOfTheOperator(t *testing.T) {
 // and whoever watches. Without max_connections it is a quarter.
 func TestReservedDescriptors(t *testing.T) {
 	for _, files := range []int{64, 256, 1024, 1 << 20} {
-		for n := range 8 {
-			passes, both, set := n&1 != 0, n&2 != 0, n&4 != 0
-			got, most := server.Divide(uint64(files), 0, passes, both, set), files/24*18+18
+		for n := range 8 * 3 {
+			passes, both, set, gates := n&1 != 0, n&2 != 0, n&4 != 0, uint64(n/8)
+			if passes && gates == 0 {
+				continue // somebody has to find out what is passed on
+			}
+			got, most := server.Divide(uint64(files), 0, passes, both, set, gates), files/24*18+18
 			if set {
 				most = files/24*21 + 21
 			}
-			if got.Files > most || got.HTTPS < files/8 || got.HTTP < 1 || got.Waiting < 1 || passes != (got.Carried > 0) {
-				t.Errorf("%d files, passes %v, both %v, set %v: %+v, want %d at most", files, passes, both, set, got, most)
+			if got.Files > most || got.HTTPS < files/8 || got.HTTP < 1 || (gates > 0) != (got.Waiting > 0) || passes != (got.Carried > 0) {
+				t.Errorf("%d files, passes %v, both %v, set %v, %d gates: %+v, want %d at most", files, passes, both, set, gates, got, most)
 			}
 		}
 	}
 }
 
-// What is passed on has a third of the memory, too.
+// With what is passed on, and what waits until it is known whose it is, memory has four
+// parts. Two gates share one.
 func TestCarriedWithinMemory(t *testing.T) {
 	const MB = 1 << 20
-	for memory, want := range map[uint64]server.Divided{
-		115 * MB: {HTTPS: 659, HTTP: 659, Waiting: 659, Carried: 1237}, 57 * MB: {HTTPS: 219, HTTP: 219, Waiting: 219, Carried: 412}, 16 * MB: {HTTPS: 1, HTTP: 1, Waiting: 1, Carried: 1},
+	type asked struct {
+		memory uint64
+		passes bool
+		gates  uint64
+	}
+	for of, want := range map[asked]server.Divided{
+		{115 * MB, true, 1}:  {HTTPS: 494, HTTP: 494, Waiting: 494, Carried: 928},
+		{57 * MB, true, 1}:   {HTTPS: 164, HTTP: 164, Waiting: 164, Carried: 309},
+		{16 * MB, true, 1}:   {HTTPS: 1, HTTP: 1, Waiting: 1, Carried: 1},
+		{115 * MB, true, 2}:  {HTTPS: 494, HTTP: 494, Waiting: 247, Carried: 928},
+		{16 * MB, true, 2}:   {HTTPS: 1, HTTP: 1, Waiting: 1, Carried: 1},
+		{115 * MB, false, 1}: {HTTPS: 659, HTTP: 659, Waiting: 659},
+		{115 * MB, false, 0}: {HTTPS: 989, HTTP: 989},
 	} {
-		got := server.Divide(1<<20, memory, true, false, false)
+		got := server.Divide(1<<20, of.memory, of.passes, false, false, of.gates)
 		if got.Files = 0; got != want {
-			t.Errorf("%d MB: %+v, want %+v", memory/MB, got, want)
+			t.Errorf("%+v: %+v, want %+v", of, got, want)
+		}
+	}
+}
+
+// However few connections may wait until it is known whose they are, one client has up to
+// 256: a mobile network puts many cars behind one address.
+func TestManyCarsWait(t *testing.T) {
+	for _, memory := range []uint64{0, 57 << 20} {
+		config, _ := configure(t)
+		config.Memory, config.Passthrough = memory, []passthrough.Route{{Name: "other.example.com", Target: "127.0.0.1:1"}}
+		connections, perAddress := newServer(t, config).Waiting()
+		if memory > 0 && connections > 164 || perAddress != min(256, connections) {
+			t.Errorf("%d bytes: %d wait, %d of one client", memory, connections, perAddress)
 		}
 	}
 }

@@ -151,8 +151,9 @@ func New(config Config) (*Server, error) {
 	s.trusted = config.TrustedProxies
 	limits, files := keyLimits, descriptors()
 	wanted := config.Limits.Connections
-	shares := divide(files, config.Memory, len(config.Passthrough) > 0, config.PlainHTTP && config.HTTPSAddr != "", wanted > 0)
+	shares := divide(files, config.Memory, config.shape())
 	s.waiting = waitingLimits.within(shares.waiting)
+	s.waiting.perAddress = min(waitingLimits.perAddress, s.waiting.connections) // one may stand for many cars
 	if config.Upstream != nil {
 		application := *config.Upstream
 		application.Registerer, application.Logger, application.HSTS, application.Ended = config.Registerer, s.logger, config.HSTS, s.forget
