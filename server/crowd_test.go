@@ -11,7 +11,7 @@ import (
 
 // However few connections are held, what the process does for itself is no crowd.
 func TestCrowdOfFew(t *testing.T) {
-	for connections, want := range map[int]int{1: 128, 50: 128, 170: 128, 341: 255, 1024: 768} {
+	for connections, want := range map[int]int{1: 128, 50: 128, 170: 128, 341: 210, 1024: 640} {
 		if got := server.CrowdOf(connections); got != want {
 			t.Errorf("%d connections: got %d, want %d", connections, got, want)
 		}

@@ -40,7 +40,7 @@ const (
 // Where 1,024 connections are held it must not reach who asks 16 times 32 things at once and
 // reads: all of those have a goroutine while they wait for a processor. And however few are
 // held, the process has some 50 goroutines that belong to none of them.
-func crowd(connections int) int { return max(128, connections/4*3) }
+func crowd(connections int) int { return max(128, connections/8*5) }
 
 // relieve closes connections of HTTP/2 on which requests have been answered for longest, if
 // there are more goroutines than two for each connection, those that are elsewhere, and a
