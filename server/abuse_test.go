@@ -301,7 +301,7 @@ func TestNeverRead(t *testing.T) {
 	})
 }
 
-// Goroutines of others, such as those of connections to port 80, look like a crowd. A
+// Goroutines that belong to no connection, such as those of other parts, look like a crowd. A
 // client that asks one thing at a time does not notice.
 func TestCrowdOfOthers(t *testing.T) {
 	config, certs := configure(t)

@@ -118,7 +118,7 @@ func TestUnreadAreFew(t *testing.T) {
 		c := server.NewConnections(all, 1, 1)
 		c.OnDisplaced(func(what string) { lost <- what })
 		var clients []net.Conn
-		ask := func() (client net.Conn) {
+		ask := func() {
 			near, far := net.Pipe()
 			held := c.Hold(near)
 			go func() { _, _ = held.Write(make([]byte, 2)) }()
@@ -131,7 +131,6 @@ func TestUnreadAreFew(t *testing.T) {
 				_ = near.Close()
 			}()
 			clients = append(clients, far)
-			return far
 		}
 		for range server.MostUnread {
 			ask()
