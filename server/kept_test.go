@@ -264,10 +264,15 @@ func TestServingAllocatesNoMore(t *testing.T) {
 		do()
 		return testing.AllocsPerRun(300, do)
 	}
-	theirs := allocated(bare(t, certs))
-	if ours := allocated(s.HTTPSAddr()); ours > theirs {
-		t.Errorf("%v allocations a request, net/http alone makes %v", ours, theirs)
+	// With the race detector, pools lose what they hold by chance, and more on a busy
+	// machine: what is ours by our code is there every time.
+	var ours, theirs float64
+	for range 10 {
+		if ours, theirs = allocated(s.HTTPSAddr()), allocated(bare(t, certs)); ours <= theirs {
+			return
+		}
 	}
+	t.Errorf("%v allocations a request, net/http alone makes %v", ours, theirs)
 }
 
 // BenchmarkServe is one request over a connection that is kept, with the client in
