@@ -132,7 +132,8 @@ func foundLocks() map[string]found {
 		"an older version":             {record: old(now, now), atLeast: lease, within: lease + soon},
 		"an older version, stale":      {record: old(now.AddDate(-1, 0, 0), now.AddDate(-1, 0, 0)), atLeast: lease, within: lease + soon},
 		"an older version, clock back": {record: old(now, now.AddDate(73, 0, 0)), atLeast: lease, within: lease + soon, quarantined: lockKey},
-		"another container": {record: ownWith(func(r map[string]any) { r["pid"] = 1; r["namespace"] = "pid:[1]" }),
+		// Its guard is none of ours: the number of the one that it had here may be given again.
+		"another container": {record: ownWith(func(r map[string]any) { r["pid"] = 1; r["namespace"] = "pid:[1]"; r["guard"] = 1 }),
 			atLeast: lease, within: lease + soon},
 	}
 }
