@@ -21,8 +21,8 @@ type broken struct{}
 
 func (broken) Snapshot() registrar.Snapshot { panic("Canary7f3a") }
 
-// TestPanicCostsOneAnswer: a page that panics is cut, and a scrape, whose collectors
-// run in goroutines of the registry, lacks what panicked, and counts it.
+// TestPanicCostsOneAnswer: a page that panics is cut, and a scrape lacks
+// what panicked, and counts it.
 func TestPanicCostsOneAnswer(t *testing.T) {
 	core, logs := observer.New(zap.DebugLevel)
 	a, err := admin.New(admin.Config{

@@ -101,10 +101,7 @@ func (d *daemon) register(ctx context.Context) error {
 // is next to nothing.
 func (d *daemon) endStart(ctx context.Context) error {
 	if d.many() {
-		select {
-		case <-ctx.Done():
-		case <-d.settled:
-		}
+		d.awaitSettled(ctx)
 	} else {
 		d.settle(ctx)
 	}
@@ -115,6 +112,14 @@ func (d *daemon) endStart(ctx context.Context) error {
 	}
 	<-ctx.Done()
 	return nil
+}
+
+// awaitSettled waits until hostSites is done with what the start of many sites took.
+func (d *daemon) awaitSettled(ctx context.Context) {
+	select {
+	case <-ctx.Done():
+	case <-d.settled:
+	}
 }
 
 // settle waits until all sites were read, and what that began is done, for

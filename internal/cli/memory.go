@@ -39,11 +39,7 @@ func given(environ []string, name string) bool {
 // for the time in which many sites are loaded. Where GOGC is set, it wins.
 func (d *daemon) keepHeadroom(ctx context.Context) error {
 	if d.many() {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-d.settled:
-		}
+		d.awaitSettled(ctx)
 	}
 	if d.headroom {
 		headroom.Keep(ctx, memoryLimit())
