@@ -33,16 +33,17 @@ type connections struct {
 	began             time.Time
 	crowd             int          // see crowd
 	unread            atomic.Int64 // see mostUnread
+	size              atomic.Int64 // of open
+	relieved          atomic.Int64 // when relieve last looked
 	others            func() int   // how many goroutines are those of connections elsewhere; nil: none
 
-	mu       sync.Mutex
-	open     []*held                   // guarded by mu
-	hand     int                       // guarded by mu; where longest looked last
-	from     map[netip.Prefix]*visitor // guarded by mu
-	sweepAt  int                       // guarded by mu; how many visitors are too many
-	relieved int64                     // guarded by mu; when relieve last looked
-	fresh    int                       // guarded by mu; how many were never served
-	quiet    chan struct{}             // guarded by mu; closed when fresh is 0; nil: nobody waits
+	mu      sync.Mutex
+	open    []*held                   // guarded by mu
+	hand    int                       // guarded by mu; where longest looked last
+	from    map[netip.Prefix]*visitor // guarded by mu
+	sweepAt int                       // guarded by mu; how many visitors are too many
+	fresh   int                       // guarded by mu; how many were never served
+	quiet   chan struct{}             // guarded by mu; closed when fresh is 0; nil: nobody waits
 }
 
 func newConnections(l limits, trusted peer.Trusted, refused, displaced func(string)) *connections {
@@ -133,6 +134,7 @@ func (c *connections) admit(h *held, from netip.Prefix, now int64) (reason strin
 	h.by.Store(c)
 	h.place, h.of = len(c.open), one
 	c.open = append(c.open, h)
+	c.size.Store(int64(len(c.open)))
 	c.fresh++
 	return "", loser, what
 }
@@ -193,6 +195,7 @@ func (c *connections) drop(h *held, now int64) {
 	c.open[h.place], moved.place = moved, h.place
 	c.open[last] = nil
 	c.open = c.open[:last]
+	c.size.Store(int64(last))
 	c.release(h.of, now)
 	h.by.Store(nil)
 	h.of = nil
@@ -232,8 +235,4 @@ func (c *connections) closeAll() {
 	}
 }
 
-func (c *connections) count() int {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return len(c.open)
-}
+func (c *connections) count() int { return int(c.size.Load()) }

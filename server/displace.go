@@ -55,17 +55,16 @@ func (c *connections) relieve() (crowded bool) {
 	if c.others != nil {
 		goroutines -= c.others()
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	over := goroutines - 2*len(c.open) - c.crowd
+	over := goroutines - 2*int(c.size.Load()) - c.crowd
 	if over < 0 {
 		return false
 	}
-	now := c.now()
-	if now-c.relieved < int64(time.Millisecond) {
+	now, last := c.now(), c.relieved.Load()
+	if now-last < int64(time.Millisecond) || !c.relieved.CompareAndSwap(last, now) {
 		return true // those that were closed are on their way out
 	}
-	c.relieved = now
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	for range min(over/32+1, 8) {
 		var stalled *held
 		longest := int64(leastWait)

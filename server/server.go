@@ -320,7 +320,7 @@ func (s *Server) Listeners() []listen.State {
 func (s *Server) KeyFetches() []Fetch { return s.fetches.snapshot() }
 
 func (s *Server) listeners() []*listener {
-	var on []*listener
+	on := make([]*listener, 0, 2)
 	for _, l := range []*listener{s.https, s.http} {
 		if l != nil {
 			on = append(on, l)
