@@ -32,25 +32,27 @@ type connections struct {
 	displaced         func(what string)   // the same
 	began             time.Time
 	crowd             int          // see crowd
+	mostMultiplexed   int          // over how many HTTP/2 may be spoken
 	unread            atomic.Int64 // see mostUnread
 	size              atomic.Int64 // of open
 	relieved          atomic.Int64 // when relieve last looked
 	others            func() int   // how many goroutines are those of connections elsewhere; nil: none
 
-	mu      sync.Mutex
-	open    []*held                   // guarded by mu
-	hand    int                       // guarded by mu; where longest looked last
-	from    map[netip.Prefix]*visitor // guarded by mu
-	sweepAt int                       // guarded by mu; how many visitors are too many
-	fresh   int                       // guarded by mu; how many were never served
-	quiet   chan struct{}             // guarded by mu; closed when fresh is 0; nil: nobody waits
+	mu       sync.Mutex
+	open     []*held                   // guarded by mu
+	hand     int                       // guarded by mu; where longest looked last
+	from     map[netip.Prefix]*visitor // guarded by mu
+	sweepAt  int                       // guarded by mu; how many visitors are too many
+	fresh    int                       // guarded by mu; how many were never served
+	multiple int                       // guarded by mu; over how many HTTP/2 is spoken
+	quiet    chan struct{}             // guarded by mu; closed when fresh is 0; nil: nobody waits
 }
 
 func newConnections(l limits, trusted peer.Trusted, refused, displaced func(string)) *connections {
 	return &connections{
 		total: l.connections, perAddress: l.perAddress, pace: l.pace, stalls: l.stalls, trusted: trusted,
 		refused: refused, displaced: displaced, began: time.Now(),
-		from: map[netip.Prefix]*visitor{}, sweepAt: visitorsKept, crowd: crowd(l.connections),
+		from: map[netip.Prefix]*visitor{}, sweepAt: visitorsKept, crowd: crowd(l.connections), mostMultiplexed: l.multiplexed(),
 	}
 }
 
@@ -114,7 +116,7 @@ func (c *connections) admit(h *held, from netip.Prefix, now int64) (reason strin
 		return overAddress, nil, ""
 	}
 	if len(c.open) >= c.total {
-		if loser = c.longest(now); loser == nil {
+		if loser = c.longest(now, leastWait, false); loser == nil {
 			return overTotal, nil, ""
 		}
 	}
@@ -199,6 +201,10 @@ func (c *connections) drop(h *held, now int64) {
 	c.release(h.of, now)
 	h.by.Store(nil)
 	h.of = nil
+	if h.multiple {
+		h.multiple = false
+		c.multiple--
+	}
 	if h.fresh.Swap(false) {
 		c.ripe()
 	}

@@ -97,8 +97,10 @@ func oneOfMany(r *http.Request) bool {
 	return h != nil && h.begun.Add(1) > mostWhileCrowded
 }
 
-// longest returns whose place a newcomer may have, nil if nobody's; mu is held.
-func (c *connections) longest(now int64) *held {
+// longest returns whose place a newcomer may have, nil if nobody's; mu is held. Its client
+// has been waited for longer than least. Where multiple is set, it is one over which HTTP/2
+// is spoken.
+func (c *connections) longest(now int64, least time.Duration, multiple bool) *held {
 	var waiting, stalled *held
 	var longestWait, longestStall int64
 	for n := 0; n < len(c.open) && (n < looked || waiting == nil); n++ {
@@ -106,6 +108,9 @@ func (c *connections) longest(now int64) *held {
 			c.hand = 0
 		}
 		one := c.open[c.hand]
+		if multiple && !one.multiple {
+			continue
+		}
 		wait := now - one.since.Load()
 		active := one.active.Load()
 		if one.of != nil && one.of.open > 1 {
@@ -114,7 +119,7 @@ func (c *connections) longest(now int64) *held {
 		switch {
 		case active && c.stalls && wait > max(longestStall, int64(stalledAfter)):
 			stalled, longestStall = one, wait
-		case !active && wait > max(longestWait, int64(leastWait)):
+		case !active && wait > max(longestWait, int64(least)):
 			waiting, longestWait = one, wait
 		}
 	}

@@ -61,7 +61,7 @@ func handshakeReason(text string) string {
 	switch {
 	case has("remote error: tls: "):
 		return "client_alert"
-	case strings.HasSuffix(text, errBusy.Error()):
+	case strings.HasSuffix(text, errBusy.Error()), strings.HasSuffix(text, errMultiplexed.Error()):
 		return "busy"
 	case strings.HasSuffix(text, errLongHello.Error()):
 		return "too_long"

@@ -82,6 +82,26 @@ func (s *Server) Crowd(most int) {
 	s.https.open.crowd = most + runtime.NumGoroutine()
 }
 
+// Multiplexed returns over how many connections of the HTTPS listener HTTP/2 is spoken.
+func (s *Server) Multiplexed() int {
+	s.https.open.mu.Lock()
+	defer s.https.open.mu.Unlock()
+	return s.https.open.multiple
+}
+
+// WaitUntil has each client of the HTTPS listener be waited for only from later on.
+func (s *Server) WaitUntil(later time.Duration) {
+	c := s.https.open
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, h := range c.open {
+		h.since.Store(c.now() + int64(later))
+	}
+}
+
+// Multiplex sets how many those may be.
+func (s *Server) Multiplex(most int) { s.https.open.mostMultiplexed = most }
+
 // SetWriteTimeout sets how long a client of HTTP/2 on the HTTPS listener may take
 // to read some of its answers.
 func (s *Server) SetWriteTimeout(d time.Duration) { s.https.server.HTTP2.WriteByteTimeout = d }
@@ -175,6 +195,15 @@ func (c Connections) Admit(conn net.Conn, at time.Duration) (reason string, lose
 	return reason, loser, what
 }
 
+// Multiplex reports whether HTTP/2 may be spoken over conn, by a client that may speak
+// nothing else; at is the time.
+func (c Connections) Multiplex(conn net.Conn, only bool, at time.Duration) bool {
+	return c.multiplex(c.held[conn], only, int64(at))
+}
+
+// Multiplexed returns over how many connections HTTP/2 is spoken, and may be.
+func (c Connections) Multiplexed() (now, most int) { return c.multiple, c.mostMultiplexed }
+
 // Set says what conn does, and since when.
 func (c Connections) Set(conn net.Conn, state http.ConnState, since time.Duration) {
 	c.state(c.held[conn], state)
@@ -263,9 +292,10 @@ var (
 	UpstreamLimits = ListenerLimits{upstreamLimits}
 )
 
-// Connections, PerAddress, IdleTimeout, HeaderBytes and Streams are what the
+// Connections, Multiplexed, PerAddress, IdleTimeout, HeaderBytes and Streams are what the
 // documents tell of l.
 func (l ListenerLimits) Connections() int           { return l.connections }
+func (l ListenerLimits) Multiplexed() int           { return l.multiplexed() }
 func (l ListenerLimits) PerAddress() int            { return l.perAddress }
 func (l ListenerLimits) IdleTimeout() time.Duration { return l.idleTimeout }
 func (l ListenerLimits) HeaderBytes() int           { return l.headerBytes }

@@ -271,7 +271,7 @@ func (g *gate) secure(conn net.Conn) net.Conn {
 	}
 	base.early = -1
 	protocol := secured.ConnectionState().NegotiatedProtocol
-	http1 := protocol == "" || protocol == "http/1.1"
+	http1 := protocol == "" || protocol == alpnHTTP1
 	if http1 && !reads {
 		return &kept{Conn: secured, gate: g, readAt: by, writeAt: by}
 	}

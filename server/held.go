@@ -39,8 +39,9 @@ type held struct {
 	early int    // what may still be read before the handshake is done; negative: any
 
 	// These are guarded by the mu of those.
-	place int      // in open
-	of    *visitor // nil: it counts for nobody
+	place    int      // in open
+	of       *visitor // nil: it counts for nobody
+	multiple bool     // it counts as one over which HTTP/2 is spoken
 }
 
 func hold(conn net.Conn) *held { return &held{Conn: conn, early: -1} }

@@ -16,6 +16,7 @@ func TestLimitsAreDocumented(t *testing.T) {
 	key, upstream := server.KeyLimits, server.UpstreamLimits
 	for _, want := range []string{
 		fmt.Sprintf("| connections | %d | %d |", key.Connections(), upstream.Connections()),
+		fmt.Sprintf("| of them over HTTP/2 | %d | %d |", key.Multiplexed(), upstream.Multiplexed()),
 		fmt.Sprintf("| of them from one address | %d | %d |", key.PerAddress(), upstream.PerAddress()),
 		fmt.Sprintf("| new ones from one address a second, after five times as many at once | %d | %d |", key.Rate(), upstream.Rate()),
 		fmt.Sprintf("| idle connections are kept for | %v | %v |", key.IdleTimeout(), upstream.IdleTimeout()),

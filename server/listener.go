@@ -163,26 +163,6 @@ func (l *listener) elsewhere() (goroutines int) {
 	return goroutines
 }
 
-// secure has l serve TLS.
-func (l *listener) secure(config *tls.Config) {
-	l.secured = true
-	wait := newLine(l.open.client)
-	config.GetConfigForClient = func(hello *tls.ClientHelloInfo) (*tls.Config, error) { return nil, wait.enter(hello) }
-	choose := config.GetCertificate
-	config.GetCertificate = func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
-		// A certificate may come from a store that is slow, or dead.
-		if one := heldOf(hello.Conn); one != nil {
-			one.leave()
-		}
-		certificate, err := choose(hello)
-		if err == nil {
-			err = wait.enter(hello)
-		}
-		return certificate, err
-	}
-	l.tls = config
-}
-
 // gated reports whether more than HTTP is done with the connections of l.
 func (l *listener) gated() bool {
 	return l.tls != nil || l.routes.upstream != nil || l.owner.config.ProxyProtocol

@@ -19,11 +19,42 @@ func harden(source *tls.Config) (*tls.Config, error) {
 	}
 	config := source.Clone()
 	guideline.Apply(config)
-	config.NextProtos = []string{"h2", "http/1.1"}
+	config.NextProtos = []string{alpnHTTP2, alpnHTTP1}
 	for _, protocol := range source.NextProtos {
 		if !slices.Contains(config.NextProtos, protocol) {
 			config.NextProtos = append(config.NextProtos, protocol)
 		}
 	}
 	return config, nil
+}
+
+// secure has l serve TLS.
+func (l *listener) secure(config *tls.Config) {
+	l.secured = true
+	wait := newLine(l.open.client)
+	choose := config.GetCertificate
+	config.GetCertificate = func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
+		// A certificate may come from a store that is slow, or dead.
+		if one := heldOf(hello.Conn); one != nil {
+			one.leave()
+		}
+		certificate, err := choose(hello)
+		if err == nil {
+			err = wait.enter(hello)
+		}
+		return certificate, err
+	}
+	fewer := config.Clone() // without HTTP/2
+	fewer.NextProtos = slices.DeleteFunc(slices.Clone(config.NextProtos), func(p string) bool { return p == alpnHTTP2 })
+	config.GetConfigForClient = func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
+		multiplexes, err := l.open.multiplexes(hello)
+		if err == nil {
+			err = wait.enter(hello)
+		}
+		if multiplexes {
+			return nil, err // it is config itself
+		}
+		return fewer, err
+	}
+	l.tls = config
 }
