@@ -82,7 +82,7 @@ const mostUnread = 64
 const mostEarly = 16 << 10
 
 // errLongHello ends a handshake in which the client says too much.
-var errLongHello = errors.New("the client says too much before the handshake is done")
+var errLongHello = errors.New("the client says more than 16 KiB before the handshake is done, which none needs to")
 
 // Read implements net.Conn. Who waits for a client has no turn meanwhile.
 func (h *held) Read(b []byte) (int, error) {
@@ -96,7 +96,8 @@ func (h *held) Read(b []byte) (int, error) {
 		return n, err
 	}
 	// Of HTTP/1 net/http reads a buffer of 4 kB ahead, and that is all.
-	if c := h.by.Load(); c == nil || !c.stalls || !h.many.Load() {
+	c := h.by.Load()
+	if c == nil || !c.stalls || !h.many.Load() {
 		return h.Conn.Read(b)
 	}
 	room, err := h.room()
@@ -105,7 +106,7 @@ func (h *held) Read(b []byte) (int, error) {
 	}
 	n, err := h.Conn.Read(b[:min(len(b), room)])
 	h.ahead += n
-	h.tire(n)
+	h.tire(c, n)
 	return n, err
 }
 
@@ -117,12 +118,8 @@ const (
 	idleTalk     = 250 * time.Millisecond
 )
 
-// tire lets a client wait that has just said n bytes and asks for little.
-func (h *held) tire(n int) {
-	c := h.by.Load()
-	if c == nil {
-		return
-	}
+// tire lets a client wait that has just said n bytes and asks for little; c counts h.
+func (h *held) tire(c *connections, n int) {
 	asked := h.asked.Load()
 	h.idle = max(0, h.idle+n-int(asked-h.noted)*keyLimits.headerBytes)
 	h.noted = asked
