@@ -1,9 +1,11 @@
 package server
 
 import (
+	"cmp"
 	"net"
 	"net/http"
 	"runtime"
+	"slices"
 	"time"
 )
 
@@ -65,20 +67,17 @@ func (c *connections) relieve() (crowded bool) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for range min(over/32+1, 8) {
-		var stalled *held
-		longest := int64(leastWait)
-		for _, one := range c.open {
-			if wait := now - one.since.Load(); one.many.Load() && one.active.Load() && wait > longest {
-				stalled, longest = one, wait
-			}
+	var stalled []*held
+	for _, one := range c.open {
+		if one.many.Load() && one.active.Load() && now-one.since.Load() > int64(leastWait) {
+			stalled = append(stalled, one)
 		}
-		if stalled == nil {
-			break
-		}
-		c.drop(stalled, now)
+	}
+	slices.SortFunc(stalled, func(a, b *held) int { return cmp.Compare(a.since.Load(), b.since.Load()) })
+	for _, one := range stalled[:min(over/32+1, 8, len(stalled))] {
+		c.drop(one, now)
 		c.displaced(lostStalled)
-		_ = stalled.Conn.Close() // whoever has it finds out
+		_ = one.Conn.Close() // whoever has it finds out
 	}
 	return true
 }
