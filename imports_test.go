@@ -145,3 +145,21 @@ func TestPatternsAreCompiledLate(t *testing.T) {
 		t.Errorf("only %d files were read", seen)
 	}
 }
+
+// The README's layout names every room: a package, or a folder that it is in.
+func TestLayoutIsWhole(t *testing.T) {
+	text, err := os.ReadFile("README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, layout, _ := strings.Cut(string(text), "\n## Layout\n")
+	for _, pkg := range golist(t, "./...") {
+		room := strings.TrimPrefix(strings.TrimPrefix(pkg, "wellkey"), "/")
+		for room != "" && room != "deploy" && !strings.Contains(layout, "`"+room+"/`") {
+			if room = filepath.ToSlash(filepath.Dir(room)); room == "." || room == "deploy" || room == "internal" {
+				t.Errorf("%s is nowhere in the README's layout", pkg)
+				break
+			}
+		}
+	}
+}
