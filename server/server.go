@@ -14,6 +14,13 @@
 // the key's path is compared as it was sent, and what is served was encoded from
 // a keystore.Key, which holds no private half. Request bodies are not read, but
 // for those that go to the application.
+//
+// The way of a connection: a listener takes it (listener.go), and holds and counts it
+// (held.go, connections.go, visitors.go), within its share of what the process has
+// (fit.go), perhaps in the place of another (displace.go). Where more than HTTP is done
+// with it, it comes through a gate (gate.go), which makes the handshake in its turn
+// (line.go, multiplex.go), else through a front (front.go). net/http reads its requests,
+// those of HTTP/1 in TLS from a kept connection (kept.go), and routes.go answers them.
 package server
 
 import (
