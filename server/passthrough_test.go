@@ -332,8 +332,13 @@ func TestPassthroughDead(t *testing.T) {
 	if len(lines) != 1 || !strings.HasPrefix(lines[0].ContextMap()["cause"].(string), "nothing listens there") || lines[0].ContextMap()["target"] != dead {
 		t.Errorf("logged %v", lines)
 	}
-	if status := s.Passthrough()[0]; !strings.HasPrefix(status.Trouble, "nothing listens there") {
-		t.Errorf("status %+v", status)
+	trouble := s.Passthrough()[0].Trouble
+	if !strings.HasPrefix(trouble.Cause, "nothing listens there") || !strings.HasPrefix(trouble.Fix, "Start it") || !strings.Contains(trouble.Error, "connection refused") ||
+		trouble.Since.IsZero() || !trouble.Last.After(trouble.Since) { // there were three
+		t.Errorf("trouble %+v", trouble)
+	}
+	if found, ok := passthrough.Look(t.Context(), dead); ok || found.Cause != trouble.Cause || found.Fix != trouble.Fix {
+		t.Errorf("a look finds %+v, %v", found, ok)
 	}
 	l, err := net.Listen("tcp", dead)
 	must(t, err)
@@ -345,7 +350,7 @@ func TestPassthroughDead(t *testing.T) {
 	}()
 	_, _ = dial(s.HTTPSAddr(), certs.roots, func(c *tls.Config) { c.ServerName = telemetry })
 	await(t, "the recovery", func() bool {
-		return logs.FilterMessage("a server behind passthrough can be reached again").Len() == 1 && s.Passthrough()[0].Trouble == ""
+		return logs.FilterMessage("a server behind passthrough can be reached again").Len() == 1 && s.Passthrough()[0].Trouble == passthrough.Trouble{}
 	})
 }
 

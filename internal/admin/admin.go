@@ -31,6 +31,7 @@ import (
 	"wellkey/registrar"
 	"wellkey/server"
 	"wellkey/server/certs"
+	"wellkey/server/passthrough"
 )
 
 // Config is what the admin listener shows.
@@ -50,6 +51,7 @@ type Config struct {
 	Server    interface {
 		Listeners() []listen.State
 		KeyFetches() []server.Fetch
+		Passthrough() []passthrough.Status
 	}
 	// Storage tells how the storage is; nil = that is not told.
 	Storage func() Storage

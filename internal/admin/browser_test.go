@@ -2,6 +2,7 @@ package admin_test
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"image/png"
 	"net/http"
@@ -80,14 +81,17 @@ func TestChinaInBrowser(t *testing.T) {
 
 // TestManySitesInBrowser filters the list by text and state, without script.
 func TestManySitesInBrowser(t *testing.T) {
-	server := httptest.NewServer(manySites(t).admin(t).Handler())
+	w := manySites(t)
+	passedDown(t, w)
+	w.bad = map[string]error{"bad.example.net": errors.New("its key file has two keys")}
+	server := httptest.NewServer(w.admin(t).Handler())
 	defer server.Close()
 	b := startBrowser(t)
 	for _, width := range widths() {
 		b.look(t, width, false)
 		b.open(t, server.URL+"/status")
 		b.wellMade(t, width)
-		b.says(t, "2 of 240 domains need you.", "site017.example.net", "1 to 100 of 240")
+		b.says(t, "its key file has two keys", "Connections for other servers", "connection refused", "Start it, or correct passthrough.", "2 of 240 domains need you.", "site017.example.net", "1 to 100 of 240")
 		if rows := b.rows(t); len(rows) != 100 || rows[0] != "site017.example.net" || rows[1] != "site230.example.net" || rows[2] != "site101.example.net" {
 			t.Errorf("at width %d: %d rows that begin with %q", width, len(rows), rows[:min(3, len(rows))])
 		}
@@ -102,7 +106,7 @@ func TestManySitesInBrowser(t *testing.T) {
 	if rows := b.rows(t); !slices.Equal(rows, []string{"site017.example.net"}) {
 		t.Errorf("filtered by state, the rows are %q", rows)
 	}
-	b.follow(t, ".sites a")
+	b.follow(t, ".filter ~ section .sites a")
 	b.says(t, "Tesla refuses the registration", "Find the other application.", "All domains")
 	b.wellMade(t, 1600)
 	b.follow(t, "nav a")

@@ -38,7 +38,8 @@ func (c Condition) rank() int {
 }
 
 // A Check is one line of the checklist of a site. ID is stable: "listeners",
-// "storage", "key", "certificate", "reachability", or "registration_" and the region.
+// "storage", "key", "certificate", "reachability", "registration_" and the region, or,
+// where there is one site, "passthrough_" and the name.
 type Check struct {
 	ID    string    `json:"id"`
 	State Condition `json:"state"`

@@ -26,14 +26,13 @@ func document(v pageView, style, shapes string) g.Node {
 			header(v),
 			h.Main(
 				when(v.Notice != "", h.P(h.Class("notice"), h.Role("status"), shape("waiting"), g.Text(" "+v.Notice))),
-				when(len(v.Bad) > 0, badSites(v.Bad)),
-				g.Iff(v.Site != nil, func() g.Node { return drawSite(*v.Site) }),
-				g.Iff(v.List != nil, func() g.Node { return drawList(*v.List) }),
+				g.Iff(v.Site != nil, func() g.Node { return drawSite(*v.Site, common(v)) }),
+				g.Iff(v.List != nil, func() g.Node { return drawList(*v.List, common(v)) }),
 				when(v.Missing != "", h.Section(h.Class("hero unsure"), h.Aria("labelledby", "name"),
 					h.H1(h.ID("name"), g.Text("Unknown domain")),
 					h.P(h.Class("answer"), shape("unsure"), g.Text(" "), h.Span(h.Code(g.Text(v.Missing)), g.Text(" is not hosted here."))),
 					h.P(h.Class("todo"), h.A(h.Href("status"), g.Text("See what is"))),
-				)),
+				), common(v)),
 			),
 			h.Footer(
 				h.P(g.Text("wellkey "+v.Version+", started "), clock(v.Started)),
@@ -53,11 +52,25 @@ func header(v pageView) g.Node {
 	)
 }
 
+// common draws what concerns the process, and none of its sites.
+func common(v pageView) g.Node {
+	return g.Group{when(len(v.Bad) > 0, badSites(v.Bad)), when(len(v.Passed) > 0, passedTroubles(v.Passed))}
+}
+
 func badSites(bad []BadSite) g.Node {
-	return h.Section(h.Aria("labelledby", "bad"),
+	return h.Section(h.Class("bad"), h.Aria("labelledby", "bad"),
 		h.H2(h.ID("bad"), g.Text("Sites that cannot be hosted as the settings say")),
 		h.Ul(h.Role("list"), h.Class("sites"), g.Map(bad, func(b BadSite) g.Node {
 			return h.Li(h.Class("attention"), shape("attention"), h.P(h.Class("site"), g.Text(b.Name)), h.P(h.Class("text"), g.Text(b.Error)))
+		})),
+	)
+}
+
+func passedTroubles(troubles []Check) g.Node {
+	return h.Section(h.Class("passed"), h.Aria("labelledby", "passed"),
+		h.H2(h.ID("passed"), g.Text("Connections for other servers")),
+		h.Ol(h.Role("list"), h.Class("checks"), g.Map(troubles, func(c Check) g.Node {
+			return drawCheck(checkView{Check: c, Word: conditionWord(c.State)})
 		})),
 	)
 }

@@ -7,13 +7,14 @@ import (
 	h "maragu.dev/gomponents/html"
 )
 
-// drawList draws many sites, with a filter.
-func drawList(v listView) g.Node {
+// drawList draws many sites, with a filter, and what is common to all below its head.
+func drawList(v listView, common g.Node) g.Node {
 	return g.Group{
 		h.Section(h.Class("hero "+string(v.State)), h.Aria("labelledby", "name"),
 			h.H1(h.ID("name"), g.Text(count(v.Total, "domain"))),
 			h.P(h.Class("answer"), shape(string(v.State)), g.Text(" "), h.Span(g.Text(v.Text))),
 		),
+		common,
 		drawFilter(v),
 		when(len(v.Rows) > 0, drawRows(v)),
 	}

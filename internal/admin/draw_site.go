@@ -9,11 +9,12 @@ import (
 	h "maragu.dev/gomponents/html"
 )
 
-// drawSite draws the page of one site.
-func drawSite(v siteView) g.Node {
+// drawSite draws the page of one site, with what is common to all below its head.
+func drawSite(v siteView, common g.Node) g.Node {
 	pairable := v.Registered && v.Sound
 	return g.Group{
 		drawSummary(v),
+		common,
 		h.Div(h.Class("columns"),
 			when(pairable, drawPairing(v)),
 			h.Section(h.Class("checklist"), h.Aria("labelledby", "checklist"),

@@ -17,6 +17,7 @@ import (
 
 	"wellkey/internal/admin"
 	"wellkey/server/certs"
+	"wellkey/server/passthrough"
 )
 
 type certStatus = certs.Status
@@ -112,6 +113,33 @@ func TestBadSites(t *testing.T) {
 	_, page := ask(t, a.Handler(), "/status?format=html")
 	if !strings.Contains(page, "Sites that cannot be hosted as the settings say") || !strings.Contains(page, "no &lt;b&gt;region&lt;/b&gt;") {
 		t.Errorf("the page says nothing of them:\n%s", page)
+	}
+}
+
+// TestPassedOfMany tells of several sites once that a target of passthrough is down,
+// and not at each of them.
+func TestPassedOfMany(t *testing.T) {
+	w := manySites(t)
+	passedDown(t, w)
+	a := w.admin(t)
+	status := a.Status()
+	if troubles := status.PassedTroubles(); len(troubles) != 1 || troubles[0].ID != "passthrough_telemetry.example.com" {
+		t.Errorf("the troubles are %+v", troubles)
+	}
+	for _, c := range status.Sites[0].Checklist {
+		if strings.HasPrefix(c.ID, "passthrough") {
+			t.Errorf("the checklist of one site has %+v", c)
+		}
+	}
+	for _, query := range []string{"", "&domain=site017.example.net", "&q=nothing-like-it"} {
+		_, page := ask(t, a.Handler(), "/status?format=html"+query)
+		if n := strings.Count(page, "fleet-telemetry:443 cannot be reached"); n != 1 {
+			t.Errorf("%q: the page tells it %d times", query, n)
+		}
+	}
+	w.passed[0].Trouble = passthrough.Trouble{}
+	if _, page := ask(t, a.Handler(), "/status?format=html"); strings.Contains(page, "Connections for other servers") {
+		t.Error("the page tells of what is over")
 	}
 }
 

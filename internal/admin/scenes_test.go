@@ -13,6 +13,7 @@ import (
 	"wellkey/registrar/fleetapi"
 	"wellkey/registrar/reach"
 	"wellkey/server/certs"
+	"wellkey/server/passthrough"
 )
 
 const domain = "keys.example.com"
@@ -79,6 +80,13 @@ func scenes() []scene {
 			change: func(_ testing.TB, w *world) {
 				w.sites[0].Look.Findings[6] = finding.Finding{ID: "dial", On: "2001:db8::5", Status: finding.Warn, Seen: "The connection timed out.", Cause: "The AAAA record is old.", Fix: "Delete the AAAA record."}
 			}},
+		{name: "passed on", state: "ok", says: "All is well", pairing: true,
+			change: func(_ testing.TB, w *world) {
+				w.passed = []passthrough.Status{{Name: "telemetry.example.com", Target: "fleet-telemetry:443", Open: 7, Total: 4711}, {Name: "*.example.com", Target: "proxy:443"}}
+			}},
+		{name: "target of passthrough down", state: "attention", check: "passthrough_telemetry.example.com", pairing: true,
+			says: "fleet-telemetry:443 cannot be reached, so connections for telemetry.example.com are closed", fix: "Start it, or correct passthrough",
+			seen: `First failed 12 minutes ago, last 1 minute ago: "dial tcp 10.0.0.7:443: connect: connection refused".`, change: passedDown},
 		{name: "inconclusive", state: "ok", says: "All is well", pairing: true,
 			change: func(_ testing.TB, w *world) {
 				w.sites[0].Look.Verdict, w.sites[0].Look.Reason = reach.Inconclusive, reach.ReasonTimeout
@@ -152,6 +160,17 @@ func scenes() []scene {
 				blocked(t, w)
 				refused(t, w)
 			}},
+	}
+}
+
+// passedDown is that fleet-telemetry does not run, and the other target was not tried.
+func passedDown(_ testing.TB, w *world) {
+	w.passed = []passthrough.Status{
+		{Name: "telemetry.example.com", Target: "fleet-telemetry:443", Total: 4711, Trouble: passthrough.Trouble{
+			Since: noon.Add(-12 * time.Minute), Last: noon.Add(-time.Minute), Error: `"dial tcp 10.0.0.7:443: connect: connection refused"`,
+			Cause: "nothing listens there: the server does not run, or listens on another port", Fix: "Start it, or correct passthrough",
+		}},
+		{Name: "*.example.com", Target: "proxy:443"},
 	}
 }
 
@@ -263,4 +282,5 @@ func hostile(_ testing.TB, w *world) {
 		c.LastError = &certs.Failure{At: noon, Reason: certs.ReasonOther, Text: long, Cause: long, Fix: long}
 	})(nil, w)
 	w.listeners[1] = listen.State{Name: "https", Addr: nasty, Error: long}
+	w.passed = []passthrough.Status{{Name: nasty, Target: long, Trouble: passthrough.Trouble{Since: noon, Last: noon, Error: long, Cause: long, Fix: long}}}
 }

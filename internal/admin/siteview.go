@@ -90,7 +90,7 @@ func viewOfSite(s SiteView, all Status) siteView {
 		v.addPairing(r)
 	}
 	for _, c := range s.Checklist {
-		check := viewOfCheck(c, s, all.At)
+		check := viewOfCheck(c, s, all)
 		v.Sound = v.Sound && (c.State != Action || strings.HasPrefix(c.ID, "registration_"))
 		if slices.ContainsFunc(v.Checks, func(other checkView) bool { return other.Fix == c.Fix && other.Seen == c.Seen }) {
 			check.Seen, check.Cause, check.Fix = "", "", "" // said already, of another region
@@ -118,7 +118,8 @@ func (v *siteView) addPairing(r Registration) {
 	}
 }
 
-func viewOfCheck(c Check, s SiteView, now time.Time) checkView {
+func viewOfCheck(c Check, s SiteView, all Status) checkView {
+	now := all.At
 	v := checkView{Check: c, Word: conditionWord(c.State)}
 	switch c.ID {
 	case "key":
@@ -137,6 +138,9 @@ func viewOfCheck(c Check, s SiteView, now time.Time) checkView {
 		if c.ID == "registration_"+string(r.Region) {
 			v.Facts = registrationFacts(r, s.Key, now)
 		}
+	}
+	if isPassed(c.ID) {
+		v.Facts = passedFacts(c.ID, all)
 	}
 	for i := range v.Facts {
 		v.Facts[i].Text = brief(v.Facts[i].Text)

@@ -18,6 +18,7 @@ import (
 	"wellkey/registrar/reach"
 	"wellkey/server"
 	"wellkey/server/certs"
+	"wellkey/server/passthrough"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -49,6 +50,7 @@ type world struct {
 	fetches   []server.Fetch
 	reloads   []admin.Reload
 	bad       map[string]error
+	passed    []passthrough.Status
 	stopping  bool
 }
 
@@ -57,6 +59,8 @@ func (w *world) Snapshot() registrar.Snapshot {
 }
 func (w *world) Listeners() []listen.State  { return w.listeners }
 func (w *world) KeyFetches() []server.Fetch { return w.fetches }
+
+func (w *world) Passthrough() []passthrough.Status { return w.passed }
 
 // newWorld returns a world in which all is well with the domains.
 func newWorld(t testing.TB, domains ...string) *world {

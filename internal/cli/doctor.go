@@ -60,6 +60,7 @@ func examine(ctx context.Context, p Process, t target, asJSON bool) error {
 	c.Fault = err // a finding like others
 	if t.own() {
 		c.Storage = examineStorage(ctx, t.settings)
+		c.Passed = examinePassthrough(ctx, t.settings)
 	}
 	if !credentials.IsZero() {
 		if c.Tesla, err = t.client(credentials, log); err != nil {
@@ -87,9 +88,13 @@ func printGroup(out *tty.Printer, g doctor.Group) {
 		width = max(width, len(id))
 	}
 	out.Print(out.Bold(title(g)) + "\n")
+	place := "At "
+	if g.Name == doctor.NamePassthrough {
+		place = "For "
+	}
 	for _, f := range g.Findings {
 		if f.On != "" && f.On != g.On {
-			f.Seen = "At " + f.On + ": " + f.Seen
+			f.Seen = place + f.On + ": " + f.Seen
 		}
 		printFinding(out, f.ID, width, f)
 	}
@@ -109,6 +114,8 @@ func title(g doctor.Group) string {
 		return "Clock"
 	case doctor.NameStorage:
 		return "Storage"
+	case doctor.NamePassthrough:
+		return "Connections for other servers"
 	}
 	if region := fleetapi.Region(g.On); slices.Contains(fleetapi.Regions(), region) {
 		return "Tesla in " + g.On + " (" + region.Name() + ")"

@@ -84,6 +84,7 @@ not run, 2 wrong usage or settings, 3 nothing is wrong, but it is not there yet.
 				return cmp.Or(out.Err(), ended(cmp.Or(statusExit(status), exitUndecided)))
 			}
 			printBadSites(out, status)
+			printPassed(out, status)
 			return cmp.Or(out.Err(), ended(statusExit(status)))
 		},
 	}
@@ -111,6 +112,7 @@ func printOnlyTroubled(out *tty.Printer, s admin.Status) {
 	if len(s.BadSites) > 0 {
 		printBadSites(out, s)
 	}
+	printPassed(out, s)
 	what := "Shown above are those where somebody must act"
 	if len(s.Sites) == 0 {
 		what = "There is none where somebody must act"
@@ -260,6 +262,25 @@ func printBadSites(out *tty.Printer, s admin.Status) {
 	}
 }
 
+// printPassed says which servers behind passthrough cannot be reached, where that
+// stands in no checklist.
+func printPassed(out *tty.Printer, s admin.Status) {
+	for i, c := range s.PassedTroubles() {
+		if i == 0 {
+			out.Print("\n" + out.Bold("Connections for other servers") + "\n")
+		}
+		printCheck(out, c, len(shortTitle(c)))
+	}
+}
+
+func printCheck(out *tty.Printer, c admin.Check, width int) {
+	f := finding.Finding{Status: markOf(c.State), Seen: c.Text, Cause: c.Cause, Fix: c.Fix}
+	if c.Seen != "" && c.State != admin.OK {
+		f.Seen += " " + c.Seen
+	}
+	printFinding(out, shortTitle(c), width, f)
+}
+
 func printSite(out *tty.Printer, s admin.SiteView) {
 	out.Print(out.Bold(s.Domain) + "\n")
 	width := 0
@@ -267,11 +288,7 @@ func printSite(out *tty.Printer, s admin.SiteView) {
 		width = max(width, len(shortTitle(c)))
 	}
 	for _, c := range s.Checklist {
-		f := finding.Finding{Status: markOf(c.State), Seen: c.Text, Cause: c.Cause, Fix: c.Fix}
-		if c.Seen != "" && c.State != admin.OK {
-			f.Seen += " " + c.Seen
-		}
-		printFinding(out, shortTitle(c), width, f)
+		printCheck(out, c, width)
 	}
 	out.Print("\n")
 	verdict := s.Summary.Text
@@ -306,6 +323,9 @@ func printSite(out *tty.Printer, s admin.SiteView) {
 func shortTitle(c admin.Check) string {
 	if region, ok := strings.CutPrefix(c.ID, "registration_"); ok {
 		return "Tesla " + region
+	}
+	if strings.HasPrefix(c.ID, "passthrough_") { // the text has the name
+		return "Passthrough"
 	}
 	return c.Title
 }

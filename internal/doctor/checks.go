@@ -16,6 +16,7 @@ const (
 	idKeySame    = "key_same"
 	idKeyLocal   = "key_local"
 	idStorage    = "storage"
+	idPassed     = "passthrough"
 	idStatus     = "tesla_status"
 	idToken      = "tesla_token" // #nosec G101 -- the name of a check
 	idAudience   = "tesla_audience"
@@ -43,7 +44,7 @@ func Checks() []string {
 		}
 	}
 	return slices.Concat(ids, key, []string{idKeySame, idKeyLocal}, clock,
-		[]string{idStorage, idStatus, idToken, idAudience, idScopes, idRegistered})
+		[]string{idStorage, idPassed, idStatus, idToken, idAudience, idScopes, idRegistered})
 }
 
 func ok(id, on, seen string) finding.Finding {

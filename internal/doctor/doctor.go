@@ -21,6 +21,7 @@ type Config struct {
 	Prober  Prober
 	Local   Local
 	Storage finding.Finding            // how the storage is that replicas share; zero = there is none
+	Passed  []finding.Finding          // whether the targets of passthrough can be reached; nil = there are none
 	Tesla   Tesla                      // nil = there are no credentials: Tesla is not asked
 	Fault   error                      // why those that were given cannot be used; nil = they can, or there are none
 	Regions []fleetapi.Region          // where Tesla is asked
@@ -74,6 +75,7 @@ func Run(ctx context.Context, c Config) Report {
 		if c.Storage.ID != "" {
 			put(Group{Name: NameStorage, Findings: []finding.Finding{c.Storage}})
 		}
+		put(Group{Name: NamePassthrough, Findings: c.Passed})
 		if c.Tesla == nil {
 			put(c.notAsked())
 		}

@@ -29,6 +29,7 @@ import (
 func TestHealthyHost(t *testing.T) {
 	w := newWorld(t).withTesla()
 	w.config.Storage = finding.Finding{ID: "storage", Status: finding.OK, Seen: "It answers."}
+	w.config.Passed = []finding.Finding{{ID: "passthrough", Status: finding.OK, On: "telemetry.example.test", Seen: "fleet-telemetry:443 takes connections."}}
 	w.good(w.host)
 	w.good("::1")
 	w.records("A "+w.host, "AAAA ::1")
@@ -38,7 +39,7 @@ func TestHealthyHost(t *testing.T) {
 	for _, g := range report.Groups {
 		names = append(names, strings.TrimSpace(string(g.Name)+" "+g.On))
 	}
-	if want := []string{"domain", "dns", "address " + w.host, "address ::1", "key", "clock", "storage", "tesla na", "tesla eu"}; !slices.Equal(names, want) {
+	if want := []string{"domain", "dns", "address " + w.host, "address ::1", "key", "clock", "storage", "passthrough", "tesla na", "tesla eu"}; !slices.Equal(names, want) {
 		t.Errorf("groups %q, want %q", names, want)
 	}
 	for _, id := range doctor.Checks() {
@@ -188,7 +189,7 @@ func TestFindsExactlyTheFault(t *testing.T) {
 	}
 	for _, id := range doctor.Checks() {
 		// Those of the other tests.
-		if elsewhere := slices.Contains([]string{"domain", "domain_name", "look", "key_local", "storage"}, id); !covered[id] && !elsewhere && !strings.HasPrefix(id, "tesla_") {
+		if elsewhere := slices.Contains([]string{"domain", "domain_name", "look", "key_local", "storage", "passthrough"}, id); !covered[id] && !elsewhere && !strings.HasPrefix(id, "tesla_") {
 			t.Errorf("no row for %s", id)
 		}
 	}

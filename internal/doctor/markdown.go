@@ -66,8 +66,8 @@ const aboutJSON = `
 | outcome | well, fix or undecided: exit status 0, 1 or 3 |
 | verdict | what to do first, for people |
 | first | the finding that the verdict is about; missing where all is well |
-| groups[] | name: domain, dns, address, key, clock, storage or tesla; on: the IP address or region, where there may be several; findings[] |
-| findings[] | id; status; on: the address or region, where it is about one of several; seen; cause and fix where it is not ok |
+| groups[] | name: domain, dns, address, key, clock, storage, passthrough or tesla; on: the IP address or region, where there may be several; findings[] |
+| findings[] | id; status; on: the address, region or name, where it is about one of several; seen; cause and fix where it is not ok |
 
 ` + "`wellkey register --json`" + ` prints one object under the same promise.
 
@@ -131,6 +131,7 @@ var questions = map[string]string{
 	"clock":         "Does the clock of this machine agree with the host's?",
 
 	idStorage:    "Does the storage that replicas share answer, let us in, and keep what it is given? Asked where there is one.",
+	idPassed:     "Can the targets of `passthrough` be reached from here? Asked where there are some.",
 	idStatus:     "Is Tesla's API of the region up?",
 	idToken:      "Does Tesla give the application a token, and of the right kind?",
 	idAudience:   "Is the token for this region?",

@@ -31,13 +31,14 @@ type Name string
 
 // The subjects, in the order in which they are told.
 const (
-	NameDomain  Name = "domain"  // how it is spelled
-	NameDNS     Name = "dns"     // what resolvers say
-	NameAddress Name = "address" // one address: its connection, TLS and HTTP
-	NameKey     Name = "key"     // what is published, and the local key
-	NameClock   Name = "clock"   // of this machine
-	NameStorage Name = "storage" // that replicas share, where there is one
-	NameTesla   Name = "tesla"   // one region, or none where Tesla was not asked
+	NameDomain      Name = "domain"      // how it is spelled
+	NameDNS         Name = "dns"         // what resolvers say
+	NameAddress     Name = "address"     // one address: its connection, TLS and HTTP
+	NameKey         Name = "key"         // what is published, and the local key
+	NameClock       Name = "clock"       // of this machine
+	NameStorage     Name = "storage"     // that replicas share, where there is one
+	NamePassthrough Name = "passthrough" // the servers for other names, where there are some
+	NameTesla       Name = "tesla"       // one region, or none where Tesla was not asked
 )
 
 // An Outcome is what an examination comes to. It is one of a closed set.

@@ -1,6 +1,7 @@
 package passthrough
 
 import (
+	"context"
 	"errors"
 	"net"
 	"strings"
@@ -37,18 +38,26 @@ type Target struct {
 	in, out  atomic.Uint64 // bytes from and to the client
 	failures *prometheus.CounterVec
 
-	mu    sync.Mutex
-	down  bool      // guarded by mu; the last that was logged
-	next  time.Time // guarded by mu; when it may be logged again
-	cause string    // guarded by mu; "" while it answers
+	mu      sync.Mutex
+	down    bool      // guarded by mu; the last that was logged
+	next    time.Time // guarded by mu; when it may be logged again
+	trouble Trouble   // guarded by mu; zero while it answers
 }
 
 // A Status is how the connections for one name stand.
 type Status struct {
 	Name, Target string
 	Open         int64
-	Total        uint64 // since the start
-	Trouble      string // why the target cannot be reached; "" while it can, as far as known
+	Total        uint64  // since the start
+	Trouble      Trouble // zero while the target can be reached, as far as known
+}
+
+// A Trouble is that a target cannot be reached. It is found out when somebody wants
+// to go there, and not before.
+type Trouble struct {
+	Since, Last time.Time // the first and the last time it failed since it last answered
+	Error       string    // what was said, quoted and bounded
+	Cause, Fix  string    // without a full stop
 }
 
 // Status returns how all names stand, in the order in which they are tried.
@@ -56,7 +65,7 @@ func (p *Passthrough) Status() []Status {
 	var all []Status
 	for _, t := range p.targets {
 		t.mu.Lock()
-		all = append(all, Status{t.Name, t.Target, t.open.Load(), t.total.Load(), t.cause})
+		all = append(all, Status{t.Name, t.Target, t.open.Load(), t.total.Load(), t.trouble})
 		t.mu.Unlock()
 	}
 	return all
@@ -79,6 +88,19 @@ func diagnose(err error) (reason, cause, fix string) {
 	return reasonOther, "see error", "Look into the log of the server behind it"
 }
 
+// Look tries once whether a target can be reached, for whoever passes nothing on. It
+// waits as long as a connection that is passed on would.
+func Look(ctx context.Context, target string) (found Trouble, ok bool) {
+	dialer := net.Dialer{Timeout: dialTimeout}
+	conn, err := dialer.DialContext(ctx, "tcp", target)
+	if err != nil {
+		_, cause, fix := diagnose(err)
+		return Trouble{Error: phrase.Quote(err.Error(), 200), Cause: cause, Fix: fix}, false
+	}
+	_ = conn.Close() // nothing was said
+	return Trouble{}, true
+}
+
 // report counts and logs that t could not be reached, a line a minute.
 func (p *Passthrough) report(t *Target, err error) {
 	if p.ctx.Err() != nil {
@@ -87,9 +109,14 @@ func (p *Passthrough) report(t *Target, err error) {
 	}
 	reason, cause, fix := diagnose(err)
 	t.failed(reason)
-	t.mu.Lock()
 	now := time.Now()
-	t.cause = cause
+	said := phrase.Quote(err.Error(), 200)
+	t.mu.Lock()
+	since := t.trouble.Since
+	if since.IsZero() {
+		since = now
+	}
+	t.trouble = Trouble{Since: since, Last: now, Error: said, Cause: cause, Fix: fix}
 	quiet := now.Before(t.next)
 	if !quiet {
 		t.next, t.down = now.Add(time.Minute), true
@@ -97,7 +124,7 @@ func (p *Passthrough) report(t *Target, err error) {
 	t.mu.Unlock()
 	if !quiet {
 		p.logger.Warn("a server behind passthrough cannot be reached, so connections for its name are closed", zap.String("name", t.Name), zap.String("target", t.Target),
-			zap.String("cause", cause), zap.String("fix", fix), zap.String("error", phrase.Quote(err.Error(), 200)))
+			zap.String("cause", cause), zap.String("fix", fix), zap.String("error", said))
 	}
 }
 
@@ -105,7 +132,7 @@ func (p *Passthrough) report(t *Target, err error) {
 func (p *Passthrough) recovered(t *Target) {
 	t.mu.Lock()
 	was := t.down
-	t.down, t.next, t.cause = false, time.Time{}, ""
+	t.down, t.next, t.trouble = false, time.Time{}, Trouble{}
 	t.mu.Unlock()
 	if was {
 		p.logger.Info("a server behind passthrough can be reached again", zap.String("name", t.Name), zap.String("target", t.Target))
