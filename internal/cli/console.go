@@ -13,6 +13,7 @@ import (
 	"go.uber.org/zap/zapcore"
 
 	"wellkey/internal/finding"
+	"wellkey/internal/phrase"
 	"wellkey/internal/tty"
 )
 
@@ -118,8 +119,10 @@ func valueOf(f zapcore.Field) string {
 		return v.Round(time.Millisecond).String()
 	case []any:
 		return printable(strings.Trim(fmt.Sprint(v), "[]"))
-	default:
-		return printable(fmt.Sprint(v))
+	case string:
+		return printable(v)
+	default: // which may have more to print than its JSON had
+		return printable(phrase.Cut(fmt.Sprint(v), maxLogged, "..."))
 	}
 }
 

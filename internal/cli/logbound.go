@@ -3,6 +3,7 @@ package cli
 import (
 	"cmp"
 	"fmt"
+	"reflect"
 
 	"go.uber.org/zap/buffer"
 	"go.uber.org/zap/zapcore"
@@ -13,6 +14,9 @@ import (
 // maxLogged is how many bytes of one text an entry of the log has: more than any that
 // is ours. Libraries log what a stranger said as it came.
 const maxLogged = 4 << 10
+
+// maxStack is how many bytes of a stack it has: some hundred calls.
+const maxStack = 32 << 10
 
 // bounded is a core that logs no more of a text than that, nor of a list or whatever
 // else has texts in it.
@@ -37,46 +41,80 @@ func (b bounded) Write(e zapcore.Entry, fields []zapcore.Field) error {
 	return b.Core.Write(e, bound(fields))
 }
 
-// bound returns the fields with each text cut; of what is made of several, the JSON.
-// The fields of the caller stay as they are: several cores may write them.
+// bound returns the fields with each text cut. The fields of the caller stay as they
+// are: several cores may write them.
 func bound(fields []zapcore.Field) []zapcore.Field {
 	copied := false
 	for i, f := range fields {
-		text := textOf(f)
-		if len(text) <= maxLogged {
+		tamed, changed := tame(f)
+		if !changed {
 			continue
 		}
 		if !copied {
 			fields, copied = append([]zapcore.Field(nil), fields...), true
 		}
-		fields[i] = zapcore.Field{Key: cmp.Or(f.Key, "fields"), Type: zapcore.StringType, String: phrase.Cut(text, maxLogged, "...")}
+		fields[i] = tamed
 	}
 	return fields
 }
 
-// textOf returns the text that a field is logged as; "" where it is known to be short,
-// or is ours. Of one that panics, zap says so.
-func textOf(f zapcore.Field) (text string) {
-	defer func() { _ = recover() }()
+// tame returns a field that is no longer than it may be, and reports whether that is
+// another one. An error becomes its text: zap would also log what %+v makes of it, and
+// what it is made of, which says the same again at any length. Of what is made of
+// several texts and too long, the JSON is cut. What panics is logged, too.
+func tame(f zapcore.Field) (tamed zapcore.Field, changed bool) {
+	defer func() {
+		if fault := recover(); fault != nil {
+			tamed, changed = asText(f, panicked(f.Interface, fault)), true
+		}
+	}()
 	switch f.Type {
 	case zapcore.StringType:
-		if f.Key != "stack" { // ours, and worth nothing in part
-			text = f.String
+		if len(f.String) > mostOf(f) {
+			return asText(f, f.String), true
 		}
 	case zapcore.ErrorType:
-		text = f.Interface.(error).Error()
+		return asText(f, f.Interface.(error).Error()), true
 	case zapcore.StringerType:
-		text = f.Interface.(fmt.Stringer).String()
+		return asText(f, f.Interface.(fmt.Stringer).String()), true
 	case zapcore.ByteStringType:
-		text = string(f.Interface.([]byte))
+		if text := f.Interface.([]byte); len(text) > maxLogged {
+			return asText(f, string(text)), true
+		}
 	case zapcore.BinaryType, zapcore.ArrayMarshalerType, zapcore.ObjectMarshalerType, zapcore.InlineMarshalerType, zapcore.ReflectType:
 		encoder := zapcore.NewJSONEncoder(zapcore.EncoderConfig{SkipLineEnding: true})
-		if line, err := encoder.EncodeEntry(zapcore.Entry{}, []zapcore.Field{f}); err == nil {
-			text = line.String()
-			line.Free()
+		line, err := encoder.EncodeEntry(zapcore.Entry{}, []zapcore.Field{f})
+		if err != nil {
+			return asText(f, err.Error()), true
+		}
+		defer line.Free()
+		if line.Len() > maxLogged {
+			return asText(f, line.String()), true
 		}
 	}
-	return text
+	return f, false
+}
+
+// mostOf is how long a text may be. A stack is ours, and worth little in part.
+func mostOf(f zapcore.Field) int {
+	if f.Key == "stack" {
+		return maxStack
+	}
+	return maxLogged
+}
+
+// asText returns a field of the same name that holds text.
+func asText(f zapcore.Field, text string) zapcore.Field {
+	return zapcore.Field{Key: cmp.Or(f.Key, "fields"), Type: zapcore.StringType, String: phrase.Cut(text, mostOf(f), "...")}
+}
+
+// panicked is what is logged in the place of a value that panics when it is asked for
+// its text: what zap says, too.
+func panicked(value, fault any) string {
+	if v := reflect.ValueOf(value); v.Kind() == reflect.Pointer && v.IsNil() {
+		return "<nil>"
+	}
+	return fmt.Sprintf("PANIC=%v", fault)
 }
 
 // plainEncoder is an encoder of JSON that escapes what zap's lets pass: characters
