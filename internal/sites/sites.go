@@ -146,6 +146,8 @@ func (s *Set[T]) readAll(ctx context.Context) error {
 	listed := map[string]bool{}
 	var again []string // in their order: those that came before their turn, and those that were refused
 	faults := map[string]error{}
+	progress, stop := s.watchSlow()
+	defer stop()
 	for site, err := range s.settings.Sites() {
 		if ctx.Err() != nil {
 			return ctx.Err()
@@ -155,6 +157,7 @@ func (s *Set[T]) readAll(ctx context.Context) error {
 			name = broken.Name
 		}
 		listed[name] = true
+		progress.opening(name)
 		early := false
 		if err == nil {
 			err, early = s.take(site, name)
@@ -165,6 +168,7 @@ func (s *Set[T]) readAll(ctx context.Context) error {
 		if err != nil || early {
 			again = append(again, name)
 		}
+		progress.done()
 	}
 	if len(faults) > 0 {
 		s.settle(again, faults)
