@@ -12,13 +12,22 @@ import (
 )
 
 // caa gives dns_caa: may the authority in use issue for this domain? The records
-// of the closest name upwards that has any count (RFC 8659, section 3).
+// of the closest name upwards that has any count (RFC 8659, section 3). All names are
+// asked about side by side, so that a resolver that does not answer about one takes no
+// time from the next; nothing waits for the answers, so they have the whole look.
 func (l look) caa(ctx context.Context) finding.Finding {
 	const id = "dns_caa"
-	ctx, cancel := context.WithTimeout(ctx, l.prober.config.Timeout*3/10)
-	defer cancel()
+	var upwards []string
 	for name := l.domain; name != ""; _, name, _ = strings.Cut(name, ".") {
-		a := l.askAny(ctx, name, dns.TypeCAA)
+		upwards = append(upwards, name)
+	}
+	answers := make([]answer, len(upwards))
+	l.prober.together(len(upwards), func(i int) {
+		answers[i].err = errNotAsked
+		answers[i] = l.askAny(ctx, upwards[i], dns.TypeCAA)
+	})
+	for i, name := range upwards {
+		a := answers[i]
 		if a.err != nil {
 			return because(id, finding.Unknown, "", fmt.Sprintf("No resolver answered for the CAA records of %s: %v.", name, a.err),
 				"The resolvers cannot be asked from here, or the domain's name servers fail for this type.",
@@ -32,12 +41,17 @@ func (l look) caa(ctx context.Context) finding.Finding {
 }
 
 // askAny returns the first usable answer of a resolver, of all that are asked
-// side by side, in their order.
+// side by side, in their order. Where the first answers, it does not wait for others.
 func (l look) askAny(ctx context.Context, name string, kind uint16) answer {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
 	answers := make([]answer, len(l.prober.config.Resolvers))
 	l.prober.together(len(answers), func(i int) {
 		answers[i].err = errNotAsked
 		answers[i] = ask(ctx, l.prober.config.Resolvers[i], name, kind)
+		if i == 0 && answers[i].err == nil {
+			cancel()
+		}
 	})
 	for _, a := range answers {
 		if a.err == nil {

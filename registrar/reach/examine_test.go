@@ -252,6 +252,27 @@ func TestExamineCAA(t *testing.T) {
 	}
 }
 
+// One resolver that says nothing of CAA records takes no time from another.
+func TestExamineCAAOfSilentResolver(t *testing.T) {
+	w := newWorld(t)
+	w.good("127.0.0.2")
+	w.redirecting("127.0.0.2")
+	w.dns.Set(domain, "A 127.0.0.2")
+	silent, err := testdns.Start()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = silent.Close() }()
+	silent.Set(domain, "A 127.0.0.2")
+	silent.Hang(domain, dns.TypeCAA)
+	silent.Hang("example.test", dns.TypeCAA)
+	silent.Hang("test", dns.TypeCAA)
+	w.config.Resolvers = append(w.config.Resolvers, silent.Addr())
+	if f := find(w.examine(), "dns_caa"); f.Status != finding.OK {
+		t.Errorf("dns_caa = %+v, want ok", f)
+	}
+}
+
 // caa gives name CAA records, and the domain its address in any case.
 func caa(name string, records ...string) func(*testdns.Server) {
 	return func(s *testdns.Server) {
