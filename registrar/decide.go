@@ -20,6 +20,9 @@ type observation struct {
 	Application    string // digest of the credentials: tells when they changed
 	Look           *look  // our own look from outside at this key; nil: not yet
 	Record         record // what Tesla said and what we tried
+
+	// Spread is when every replica has the certificate; zero: there are no others.
+	Spread time.Time
 }
 
 // A look is what reachability amounts to for a decision.
@@ -123,6 +126,9 @@ func towardsRegistration(o observation, answer *Answer) decision {
 		return pending
 	case o.Look.Verdict == reach.Unreachable:
 		return decision{Action: wait, State: Unreachable, Reason: o.Look.Reason, Next: answer.Next}
+	case o.Look.Verdict == reach.Inconclusive && o.Now.Before(o.Spread):
+		pending.Reason, pending.Next = ReasonNoCertificate, o.Spread
+		return pending
 	}
 	d := decision{Action: register, State: Pending, Reason: ReasonRegistering}
 	if !answer.fresh(o.Now) {

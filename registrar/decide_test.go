@@ -102,6 +102,14 @@ func TestDecide(t *testing.T) {
 			Decision{Wait, Unreachable, reach.ReasonRedirect, in(time.Hour)}},
 		{"inconclusive does not", func(o *Observation) { o.Look = &Look{Verdict: reach.Inconclusive, Reason: reach.ReasonTimeout} },
 			Decision{Register, Pending, ReasonRegistering, time.Time{}}},
+		{"but while a certificate spreads", func(o *Observation) {
+			o.Look, o.Spread = &Look{Verdict: reach.Inconclusive, Reason: reach.ReasonTLSHandshake}, in(time.Second)
+		}, Decision{Wait, Pending, ReasonNoCertificate, in(time.Second)}},
+		{"and does not when it has spread", func(o *Observation) {
+			o.Look, o.Spread = &Look{Verdict: reach.Inconclusive, Reason: reach.ReasonTLSHandshake}, now
+		}, Decision{Register, Pending, ReasonRegistering, time.Time{}}},
+		{"a good look needs no time to spread", func(o *Observation) { o.Spread = in(time.Second) },
+			Decision{Register, Pending, ReasonRegistering, time.Time{}}},
 		{"a refusal that a person must mend", func(o *Observation) { o.Record.Failure = failure("domain_taken", fleetapi.ActorOperator) },
 			Decision{Wait, Refused, "domain_taken", in(time.Minute)}},
 		{"Tesla's own fault", func(o *Observation) { o.Record.Failure = failure("internal_error", fleetapi.ActorTesla) },

@@ -85,7 +85,7 @@ func (s *site) observe(r *region, app Application, key keystore.Key) observation
 		BadCredentials: app.Fault != "",
 	}
 	s.mu.Lock()
-	o.Record = r.record
+	o.Record, o.Spread = r.record, s.spreadAt()
 	if s.report != nil && s.lookedAt == key {
 		o.Look = &look{Verdict: s.report.Verdict, Reason: s.report.Reason}
 	}

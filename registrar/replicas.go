@@ -24,6 +24,11 @@ const (
 	// downloads the key from any of them.
 	settle = 3 * time.Second
 
+	// spread is for how long a new certificate may not have got to all replicas: what
+	// a look cannot decide until then, it repeats, rather than have Tesla meet the
+	// replica that it has met.
+	spread = time.Minute
+
 	// storageAgain is how often to look whether the storage is back.
 	storageAgain = 15 * time.Second
 )
@@ -150,6 +155,15 @@ func (s *site) certificate(now time.Time) (have bool, settles time.Time) {
 		return false, at
 	}
 	return true, time.Time{}
+}
+
+// spreadAt returns when all replicas have the certificate at the latest; zero = there
+// are no others, or no certificate. It is called with s.mu held.
+func (s *site) spreadAt() time.Time {
+	if s.certified.IsZero() {
+		return time.Time{}
+	}
+	return s.certified.Add(spread)
 }
 
 // sooner returns the first of two times; a zero one never comes.

@@ -157,6 +157,7 @@ type world struct {
 	storage     *memory
 	clientID    string
 	certificate bool
+	shared      bool // the storage
 	look        reach.Report
 	looks       int
 	accept      func(key, over keystore.Key) bool
@@ -205,6 +206,7 @@ func (w *world) start() {
 		Sites:   []Site{w.site()},
 		Prober:  w.prober(),
 		Storage: w.storage,
+		Shared:  w.shared,
 		Logger:  zap.New(core),
 	})
 	if err != nil {

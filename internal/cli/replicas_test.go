@@ -54,15 +54,6 @@ func newReplicas(t *testing.T, n int, common ...string) *replicas {
 	return r
 }
 
-// resolveTo points the domain at some of the replicas.
-func (r *replicas) resolveTo(places ...*world) {
-	var records []string
-	for _, p := range places {
-		records = append(records, "A "+p.Host())
-	}
-	r.DNS.Set(r.Domain, records...)
-}
-
 func (r *replicas) execAll() []*testworld.Process {
 	var all []*testworld.Process
 	for _, place := range r.places {
@@ -88,7 +79,7 @@ func (r *replicas) challengeElsewhere() (orderedBy func() int) {
 			}
 		}
 		if by >= 0 {
-			r.resolveTo(r.places[(by+1)%len(r.places)])
+			r.places[(by+1)%len(r.places)].Lead(r.Domain)
 		}
 		return false
 	})

@@ -23,5 +23,11 @@ func (w *World) Beside(dir, host string) (*World, error) {
 	return &other, os.MkdirAll(dir, 0o700)
 }
 
+// Lead has a domain lead to this wellkey, in DNS and for Tesla.
+func (w *World) Lead(domain string) {
+	w.DNS.Set(domain, "A "+w.host)
+	w.ways.Store(domain, w.host)
+}
+
 // Host returns the address of wellkey's listeners, without ports.
 func (w *World) Host() string { return w.host }

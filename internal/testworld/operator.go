@@ -58,7 +58,7 @@ func (w *World) AwaitStatus(ctx context.Context, match func(admin.Status) bool) 
 // AddDomain makes another domain, which leads to wellkey, and an application for
 // it, whose client id is the domain and whose secret is SecretOf(domain).
 func (w *World) AddDomain(domain string) {
-	w.DNS.Set(domain, "A "+w.host)
+	w.Lead(domain)
 	w.Tesla.AddApp(fleetsim.App{ClientID: domain, Secret: SecretOf(domain), Name: domain, AllowedOrigins: []string{"https://" + domain}})
 }
 

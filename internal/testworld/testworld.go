@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 
 	"wellkey/internal/fleetsim"
 	"wellkey/internal/testca"
@@ -58,11 +59,12 @@ type World struct {
 
 	host, dir   string
 	formerRoots []byte
+	ways        *sync.Map // by domain, the host that Tesla downloads its key from, where it is not w's
 }
 
 // Start starts everything but wellkey. The caller closes the World.
 func Start(c Config) (*World, error) {
-	w := &World{Domain: c.Domain, host: c.Host, dir: c.Dir, formerRoots: c.FormerRoots,
+	w := &World{Domain: c.Domain, host: c.Host, dir: c.Dir, formerRoots: c.FormerRoots, ways: new(sync.Map),
 		DataDir: filepath.Join(c.Dir, "data"), CredentialsFile: filepath.Join(c.Dir, "credentials.yaml")}
 	if w.host == "" {
 		w.host = testhost.New()
@@ -93,7 +95,7 @@ func (w *World) start(c Config) (err error) {
 	if err != nil {
 		return err
 	}
-	w.Tesla = fleetsim.New(fleetsim.Config{Dial: w.dial, Roots: w.Roots(), OnRequest: c.OnRequest})
+	w.Tesla = fleetsim.New(fleetsim.Config{Dial: w.dialForTesla, Roots: w.Roots(), OnRequest: c.OnRequest})
 	if err := w.Tesla.Start(); err != nil {
 		return err
 	}
@@ -223,6 +225,20 @@ func (w *World) WriteCredentials() error {
 func (w *World) dial(ctx context.Context, network, _ string) (net.Conn, error) {
 	var d net.Dialer
 	return d.DialContext(ctx, network, w.HTTPSAddr)
+}
+
+// dialForTesla connects to where the domain leads, whatever our own resolvers say.
+func (w *World) dialForTesla(ctx context.Context, network, addr string) (net.Conn, error) {
+	domain, _, err := net.SplitHostPort(addr)
+	if err != nil {
+		return nil, err
+	}
+	to := w.HTTPSAddr
+	if host, ok := w.ways.Load(domain); ok {
+		to = net.JoinHostPort(host.(string), strconv.Itoa(testhost.Port(to)))
+	}
+	var d net.Dialer
+	return d.DialContext(ctx, network, to)
 }
 
 // Registered returns the key that Tesla has on record in region, as 130
