@@ -100,18 +100,22 @@ func cmdExits(ts *testscript.TestScript, neg bool, args []string) {
 	wants(ts, neg, len(args) > 1, "exits CODE PROGRAM ARGUMENTS...")
 	want, err := strconv.Atoi(args[0])
 	ts.Check(err)
-	got := 0
-	if err := ts.Exec(args[1], args[2:]...); err != nil {
-		failed, ok := errors.AsType[*exec.ExitError](err)
-		if !ok {
-			ts.Fatalf("%v", err)
+	got, said := 0, ""
+	unhurried(args[2:], func() string {
+		got = 0
+		if err := ts.Exec(args[1], args[2:]...); err != nil {
+			failed, ok := errors.AsType[*exec.ExitError](err)
+			if !ok {
+				ts.Fatalf("%v", err)
+			}
+			got = failed.ExitCode()
 		}
-		got = failed.ExitCode()
-	}
+		said = ts.ReadFile("stdout") + ts.ReadFile("stderr")
+		return said
+	})
 	if got != want {
 		ts.Fatalf("exit code is %d, want %d", got, want)
 	}
-	said := ts.ReadFile("stdout") + ts.ReadFile("stderr")
 	for _, s := range spellings("the client secret", testworld.ClientSecret) {
 		if strings.Contains(said, s.text) {
 			ts.Fatalf("%q prints %s:\n%s", args[1:], s.what, said)
