@@ -9,17 +9,14 @@ import (
 	"path/filepath"
 	"strings"
 
+	"wellkey/deploy/trial"
 	"wellkey/internal/testprogram"
 )
 
 // build makes the programs that are compared, or those that are profiled.
 func build(ctx context.Context, o options, top, dir string, say func(string, ...any)) (p programs, err error) {
-	p.wellkey = o.binary
-	if p.wellkey == "" {
-		p.wellkey = filepath.Join(dir, "wellkey")
-		if err := testprogram.BuildOf(ctx, top, "wellkey", p.wellkey); err != nil {
-			return p, err
-		}
+	if p.wellkey, err = trial.Wellkey(ctx, o.binary, dir); err != nil {
+		return p, err
 	}
 	if o.profile {
 		p.profiled = filepath.Join(dir, "profiled")

@@ -31,22 +31,17 @@ package main
 import (
 	"context"
 	"errors"
-	"flag"
 	"fmt"
 	"io"
-	"os"
-	"os/signal"
 	"slices"
 	"strings"
 	"syscall"
 	"time"
+
+	"wellkey/deploy/trial"
 )
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
-	context.AfterFunc(ctx, stop) // a second signal ends the process at once
-	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
-}
+func main() { trial.Main(run, syscall.SIGHUP) }
 
 // options is what the command line asks for.
 type options struct {
@@ -73,19 +68,18 @@ type options struct {
 // parse reads the command line. Its error is for whoever typed it.
 func parse(args []string, stderr io.Writer) (options, error) {
 	o := options{open: 9800, many: 10_000, starts: 8, counted: 200, rest: 2 * time.Second, resting: 10 * time.Second, profiled: 25 * time.Second}
-	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
-	flags.SetOutput(stderr)
+	flags := trial.Flags("bench", stderr)
 	list := flags.String("scenarios", "", "only these, separated by commas")
 	flags.BoolVar(&o.list, "list", false, "print the scenarios with one line each")
 	flags.IntVar(&o.repetitions, "repetitions", 15, "how often each is measured")
 	flags.DurationVar(&o.window, "window", 500*time.Millisecond, "how long one window is")
 	flags.Float64Var(&o.foreign, "foreign", 0.05, "how much of a core others may use")
-	flags.StringVar(&o.binary, "binary", "", "the wellkey to measure; without, it is built")
+	trial.Binary(flags, &o.binary, "measure")
 	flags.BoolVar(&o.short, "short", false, "every scenario once, tiny, with no ratios")
 	flags.BoolVar(&o.report, "report", false, "write the documents anew from what was measured last")
 	flags.BoolVar(&o.profile, "profile", false, "show what wellkey's processor time goes into, beside nobody")
 	flags.StringVar(&o.pgo, "pgo", "", "with -profile: leave the profile in this file, for the compiler")
-	if err := flags.Parse(args); err != nil {
+	if err := trial.Parse(flags, args); err != nil {
 		return o, err
 	}
 	o.scenarios = scenarios
@@ -108,8 +102,8 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	if o.pgo != "" && !o.profile {
 		return o, errors.New("-pgo is for what -profile finds")
 	}
-	if flags.NArg() > 0 || o.repetitions < 1 || o.window < 10*time.Millisecond || o.foreign < 0 {
-		return o, errors.New("wrong usage; see -help")
+	if o.repetitions < 1 || o.window < 10*time.Millisecond || o.foreign < 0 {
+		return o, trial.ErrUsage
 	}
 	if o.short {
 		o.repetitions, o.window, o.foreign = 1, 100*time.Millisecond, 1000
@@ -121,22 +115,13 @@ func parse(args []string, stderr io.Writer) (options, error) {
 // run is the whole program. It returns the exit code after everything that it started
 // has ended.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
-	o, err := parse(args, stderr)
-	switch {
-	case errors.Is(err, flag.ErrHelp):
-		return 0
-	case err != nil:
-		fmt.Fprintf(stderr, "bench: %v\n", err)
-		return 2
-	case o.list:
-		for _, s := range scenarios {
-			fmt.Fprintf(stdout, "%-12s %s\n", s.name, s.title)
+	return trial.Run("bench", args, stderr, parse, func(o options) error {
+		if o.list {
+			for _, s := range scenarios {
+				fmt.Fprintf(stdout, "%-12s %s\n", s.name, s.title)
+			}
+			return nil
 		}
-		return 0
-	}
-	if err := perform(ctx, o, stdout, stderr); err != nil {
-		fmt.Fprintf(stderr, "bench: %v\n", err)
-		return 1
-	}
-	return 0
+		return perform(ctx, o, stdout, stderr)
+	})
 }

@@ -38,10 +38,10 @@ import (
 	"io"
 	"net/netip"
 	"os"
-	"os/signal"
 	"strings"
 	"syscall"
 
+	"wellkey/deploy/trial"
 	"wellkey/internal/config"
 	"wellkey/internal/testhost"
 )
@@ -49,44 +49,24 @@ import (
 func main() {
 	// SIGHUP, too: it is for wellkey a reason to reload, and so would not end a
 	// demo whose terminal is gone.
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
-	context.AfterFunc(ctx, stop) // a second signal ends the process at once
-	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
+	trial.Main(run, syscall.SIGHUP)
 }
-
-// Exit codes.
-const (
-	exitOK    = 0
-	exitWrong = 1
-	exitUsage = 2
-)
 
 // run is the whole program. It returns the exit code after everything that it
 // started has ended.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
-	o, err := parse(args)
-	if err != nil {
-		fmt.Fprintf(stderr, "demo: %v\n", err)
-		return exitUsage
-	}
-	out := newTimeline(stdout, os.Environ())
-	switch {
-	case o.help:
-		out.p.Print(usage)
-	case o.listFaults:
-		out.faults()
-	default:
-		err = show(ctx, o, out)
-	}
-	err = errors.Join(err, out.p.Err())
-	switch {
-	case err == nil:
-		return exitOK
-	case errors.Is(err, errTold):
-	default:
-		fmt.Fprintf(stderr, "demo: %v\n", err)
-	}
-	return exitWrong
+	return trial.Run("demo", args, stderr, parse, func(o options) (err error) {
+		out := newTimeline(stdout, os.Environ())
+		switch {
+		case o.help:
+			out.p.Print(usage)
+		case o.listFaults:
+			out.faults()
+		default:
+			err = show(ctx, o, out)
+		}
+		return errors.Join(err, out.p.Err())
+	})
 }
 
 // options is what the command line asks for.
@@ -117,10 +97,9 @@ registration back: it is not confirmed, and -once exits 1 as with every fault.
 `
 
 // parse reads the command line. Its error is for whoever typed it.
-func parse(args []string) (options, error) {
+func parse(args []string, _ io.Writer) (options, error) {
 	var o options
-	flags := flag.NewFlagSet("demo", flag.ContinueOnError)
-	flags.SetOutput(io.Discard)
+	flags := trial.Flags("demo", io.Discard) // its usage is told as all else is, and not by flag
 	flags.BoolVar(&o.once, "once", false, "")
 	flags.BoolVar(&o.listFaults, "list-faults", false, "")
 	flags.StringVar(&o.data, "data", "", "")

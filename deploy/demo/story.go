@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"wellkey/deploy/trial"
 	"wellkey/internal/finding"
 	"wellkey/internal/fleetsim"
 	"wellkey/internal/testca"
@@ -35,7 +36,7 @@ const (
 )
 
 // errTold is the error of a demo that has said already what is wrong.
-var errTold = errors.New("the demo did not end well")
+var errTold error = trial.Wrong(nil)
 
 // A story is one run of the demo.
 type story struct {

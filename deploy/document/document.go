@@ -3,10 +3,26 @@
 package document
 
 import (
+	"flag"
 	"fmt"
+	"io"
 	"os"
 	"strings"
 )
+
+// Report adds the flag for the document that a report is put into.
+func Report(flags *flag.FlagSet, path *string) {
+	flags.StringVar(path, "report", "", "put the report between the markers in this file, too")
+}
+
+// Tell prints a report, and puts it into the document at path, if that is not "".
+func Tell(stdout io.Writer, path, name, text string) error {
+	fmt.Fprintln(stdout, text)
+	if path == "" {
+		return nil
+	}
+	return Put(path, name, text)
+}
 
 // Put replaces what stands in the file at path between the lines <!-- name --> and
 // <!-- /name --> by text and a line break. Where these are missing, the file stays

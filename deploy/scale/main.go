@@ -26,26 +26,17 @@ package main
 
 import (
 	"context"
-	"errors"
-	"flag"
 	"fmt"
 	"io"
-	"os"
-	"os/signal"
 	"path/filepath"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
 
-	"wellkey/internal/testprogram"
+	"wellkey/deploy/trial"
 )
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop) // a second signal ends the process at once
-	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
-}
+func main() { trial.Main(run) }
 
 // options is what the command line asks for.
 type options struct {
@@ -59,15 +50,14 @@ type options struct {
 // parse reads the command line. Its error is for whoever typed it.
 func parse(args []string, stderr io.Writer) (options, error) {
 	var o options
-	flags := flag.NewFlagSet("scale", flag.ContinueOnError)
-	flags.SetOutput(stderr)
+	flags := trial.Flags("scale", stderr)
 	list := flags.String("sites", "1,10,100,1000,10000,100000", "numbers of sites, upwards")
 	seconds := flags.Int("seconds", 12, "how long handshakes are made against each number of sites")
 	flags.IntVar(&o.cold, "cold", 200, "sites that begin with nothing; 0 leaves that out")
 	flags.DurationVar(&o.patience, "patience", 5*time.Minute, "how long to wait for any one thing")
-	flags.StringVar(&o.binary, "binary", "", "the wellkey to measure; without, it is built")
+	trial.Binary(flags, &o.binary, "measure")
 	flags.StringVar(&o.dir, "dir", "", "where to keep what is needed for it")
-	if err := flags.Parse(args); err != nil {
+	if err := trial.Parse(flags, args); err != nil {
 		return o, err
 	}
 	o.handshaking = time.Duration(*seconds) * time.Second
@@ -79,8 +69,8 @@ func parse(args []string, stderr io.Writer) (options, error) {
 		}
 		o.sites, last = append(o.sites, n), n
 	}
-	if flags.NArg() > 0 || o.cold < 0 || *seconds < 1 {
-		return o, errors.New("wrong usage; see -help")
+	if o.cold < 0 || *seconds < 1 {
+		return o, trial.ErrUsage
 	}
 	return o, nil
 }
@@ -88,35 +78,16 @@ func parse(args []string, stderr io.Writer) (options, error) {
 // run is the whole program. It returns the exit code after everything that it
 // started has ended.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
-	o, err := parse(args, stderr)
-	switch {
-	case errors.Is(err, flag.ErrHelp):
-		return 0
-	case err != nil:
-		fmt.Fprintf(stderr, "scale: %v\n", err)
-		return 2
-	}
-	if err := measure(ctx, o, stdout, stderr); err != nil {
-		fmt.Fprintf(stderr, "scale: %v\n", err)
-		return 1
-	}
-	return 0
+	return trial.Run("scale", args, stderr, parse, func(o options) error {
+		return trial.With(ctx, "scale", o.dir, o.binary, func(dir, wellkey string) error {
+			o.binary = wellkey
+			return measure(ctx, o, dir, stdout, trial.Say(stderr))
+		})
+	})
 }
 
-// measure makes all measurements and prints each table when it is whole.
-func measure(ctx context.Context, o options, stdout, stderr io.Writer) (err error) {
-	dir, err := os.MkdirTemp(o.dir, "wellkey-scale-")
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	if o.binary == "" {
-		o.binary = filepath.Join(dir, "wellkey")
-		if err := testprogram.Build(ctx, o.binary); err != nil {
-			return err
-		}
-	}
-	say := func(format string, args ...any) { fmt.Fprintf(stderr, format+"\n", args...) }
+// measure makes all measurements in dir, and prints each table when it is whole.
+func measure(ctx context.Context, o options, dir string, stdout io.Writer, say func(string, ...any)) error {
 	t := tables{out: stdout}
 	t.machine(ctx, o.binary)
 	if len(o.sites) > 0 {

@@ -26,24 +26,14 @@ package main
 import (
 	"context"
 	"errors"
-	"flag"
-	"fmt"
 	"io"
-	"os"
-	"os/signal"
-	"path/filepath"
-	"syscall"
 	"time"
 
 	"wellkey/deploy/document"
-	"wellkey/internal/testprogram"
+	"wellkey/deploy/trial"
 )
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop) // a second signal ends the process at once
-	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
-}
+func main() { trial.Main(run) }
 
 // options is what the command line asks for.
 type options struct {
@@ -54,17 +44,16 @@ type options struct {
 // parse reads the command line. Its error is for whoever typed it.
 func parse(args []string, stderr io.Writer) (options, error) {
 	var o options
-	flags := flag.NewFlagSet("soak", flag.ContinueOnError)
-	flags.SetOutput(stderr)
+	flags := trial.Flags("soak", stderr)
 	flags.DurationVar(&o.long, "for", time.Hour, "how long the load lasts")
-	flags.StringVar(&o.binary, "binary", "", "the wellkey to keep busy; without, it is built")
-	flags.StringVar(&o.report, "report", "", "put the report between the markers in this file, too")
+	trial.Binary(flags, &o.binary, "keep busy")
+	document.Report(flags, &o.report)
 	flags.StringVar(&o.log, "log", "", "write the log of wellkey there")
-	if err := flags.Parse(args); err != nil {
+	if err := trial.Parse(flags, args); err != nil {
 		return o, err
 	}
-	if flags.NArg() > 0 || o.long < time.Second {
-		return o, errors.New("wrong usage; see -help")
+	if o.long < time.Second {
+		return o, trial.ErrUsage
 	}
 	return o, nil
 }
@@ -72,49 +61,25 @@ func parse(args []string, stderr io.Writer) (options, error) {
 // run is the whole program. It returns the exit code after everything that it
 // started has ended.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
-	o, err := parse(args, stderr)
-	switch {
-	case errors.Is(err, flag.ErrHelp):
-		return 0
-	case err != nil:
-		fmt.Fprintf(stderr, "soak: %v\n", err)
-		return 2
-	}
-	r, err := soaked(ctx, o, stderr)
-	if err != nil {
-		fmt.Fprintf(stderr, "soak: %v\n", err)
-		return 1
-	}
-	text := r.markdown()
-	fmt.Fprintln(stdout, text)
-	if o.report != "" {
-		if err := document.Put(o.report, "soak", text); err != nil {
-			fmt.Fprintf(stderr, "soak: %v\n", err)
-			return 1
+	return trial.Run("soak", args, stderr, parse, func(o options) error {
+		var r *result
+		err := trial.With(ctx, "soak", "", o.binary, func(dir, wellkey string) (err error) {
+			o.binary = wellkey
+			r, err = soaked(ctx, o, dir, stderr)
+			return err
+		})
+		if err != nil {
+			return err
 		}
-	}
-	if wrong := r.wrong(); len(wrong) > 0 {
-		for _, w := range wrong {
-			fmt.Fprintf(stderr, "soak: %s\n", w)
+		if err := document.Tell(stdout, o.report, "soak", r.markdown()); err != nil {
+			return err
 		}
-		return 1
-	}
-	return 0
+		return trial.Judge(r.wrong())
+	})
 }
 
-// soaked makes the world, keeps wellkey busy in it, and returns what was seen.
-func soaked(ctx context.Context, o options, stderr io.Writer) (r *result, err error) {
-	dir, err := os.MkdirTemp("", "wellkey-soak-")
-	if err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	if o.binary == "" {
-		o.binary = filepath.Join(dir, "wellkey")
-		if err := testprogram.Build(ctx, o.binary); err != nil {
-			return nil, err
-		}
-	}
+// soaked makes the world in dir, keeps wellkey busy in it, and returns what was seen.
+func soaked(ctx context.Context, o options, dir string, stderr io.Writer) (r *result, err error) {
 	s, err := newSoak(o, dir, stderr)
 	if err != nil {
 		return nil, err

@@ -3,16 +3,12 @@ package main
 import (
 	"errors"
 	"math"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"go.uber.org/goleak"
-
-	"wellkey/deploy/document"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -122,25 +118,6 @@ func TestReport(t *testing.T) {
 	} {
 		if !slices.Contains(strings.Split(text, "\n"), line) {
 			t.Errorf("there is no line %q in\n%s", line, text)
-		}
-	}
-	path := filepath.Join(t.TempDir(), "doc.md")
-	if err := document.Put(path, "soak", text); err == nil {
-		t.Error("a file that is not there was written")
-	}
-	for before, want := range map[string]string{
-		"# A\n":                     "",
-		"# A\n" + "<!-- soak -->\n": "",
-		"# A\n" + "<!-- soak -->\n" + "<!-- /soak -->":       "# A\n" + "<!-- soak -->\n" + text + "\n" + "<!-- /soak -->",
-		"<!-- soak -->\n" + "old\n" + "<!-- /soak -->" + "B": "<!-- soak -->\n" + text + "\n" + "<!-- /soak -->" + "B",
-	} {
-		if err := os.WriteFile(path, []byte(before), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		err := document.Put(path, "soak", text)
-		after, _ := os.ReadFile(path) // it differs if it cannot be read
-		if want == "" && (err == nil || string(after) != before) || want != "" && (err != nil || string(after) != want) {
-			t.Errorf("%q: got %v and %q", before, err, after)
 		}
 	}
 }

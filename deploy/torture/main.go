@@ -26,29 +26,26 @@ package main
 import (
 	"context"
 	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"os"
 	"os/exec"
-	"os/signal"
 	"path/filepath"
-	"syscall"
 
 	"wellkey/deploy/document"
-	"wellkey/internal/testprogram"
+	"wellkey/deploy/trial"
 )
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop) // a second signal ends the process at once
-	if os.Getenv(inNamespace) == "" && os.Getuid() == 0 {
-		os.Exit(enterNamespace(ctx))
-	}
-	if os.Getenv(orders) != "" {
-		os.Exit(obey(ctx, os.Getenv(orders), os.Stdout, os.Stderr))
-	}
-	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
+	trial.Main(func(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+		switch {
+		case os.Getenv(inNamespace) == "" && os.Getuid() == 0:
+			return enterNamespace(ctx)
+		case os.Getenv(orders) != "":
+			return obey(ctx, os.Getenv(orders), stdout, stderr)
+		}
+		return run(ctx, args, stdout, stderr)
+	})
 }
 
 // options is what the command line asks for.
@@ -68,17 +65,13 @@ func (o options) few(n int) int {
 // parse reads the command line. Its error is for whoever typed it.
 func parse(args []string, stderr io.Writer) (options, error) {
 	var o options
-	flags := flag.NewFlagSet("torture", flag.ContinueOnError)
-	flags.SetOutput(stderr)
+	flags := trial.Flags("torture", stderr)
 	flags.BoolVar(&o.fast, "fast", false, "a tenth of everything, and a generous bound on time")
 	flags.StringVar(&o.only, "only", "", "only the attacks with these words in their names, and nothing at random")
-	flags.StringVar(&o.binary, "binary", "", "the wellkey to attack; without, it is built")
-	flags.StringVar(&o.report, "report", "", "put the report between the markers in this file, too")
-	if err := flags.Parse(args); err != nil {
+	trial.Binary(flags, &o.binary, "attack")
+	document.Report(flags, &o.report)
+	if err := trial.Parse(flags, args); err != nil {
 		return o, err
-	}
-	if flags.NArg() > 0 {
-		return o, errors.New("wrong usage; see -help")
 	}
 	if o.report != "" && (o.fast || o.only != "") {
 		return o, errors.New("-report is of all attacks at their full size, so neither -fast nor -only goes with it")
@@ -92,58 +85,34 @@ func parse(args []string, stderr io.Writer) (options, error) {
 // run is the whole program. It returns the exit code after everything that it
 // started has ended.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
-	o, err := parse(args, stderr)
-	switch {
-	case errors.Is(err, flag.ErrHelp):
-		return 0
-	case err != nil:
-		fmt.Fprintf(stderr, "torture: %v\n", err)
-		return 2
-	}
-	r := &report{fast: o.fast}
-	if err := torture(ctx, o, r, stderr); err != nil {
-		fmt.Fprintf(stderr, "torture: %v\n", err)
-		return 1
-	}
-	text := r.markdown()
-	fmt.Fprintln(stdout, text)
-	if o.report != "" {
-		if err := document.Put(o.report, "torture", text); err != nil {
-			fmt.Fprintf(stderr, "torture: %v\n", err)
-			return 1
+	return trial.Run("torture", args, stderr, parse, func(o options) error {
+		r := &report{fast: o.fast}
+		if err := torture(ctx, o, r, trial.Say(stderr)); err != nil {
+			return err
 		}
-	}
-	for _, wrong := range r.wrong {
-		fmt.Fprintf(stderr, "torture: %s\n", wrong)
-	}
-	return min(1, len(r.wrong))
+		if err := document.Tell(stdout, o.report, "torture", r.markdown()); err != nil {
+			return err
+		}
+		return trial.Judge(r.wrong)
+	})
 }
 
 // torture makes the network and the world, and attacks.
-func torture(ctx context.Context, o options, r *report, stderr io.Writer) (err error) {
+func torture(ctx context.Context, o options, r *report, say func(string, ...any)) error {
 	if err := network(ctx); err != nil {
 		return err
 	}
 	if _, err := exec.LookPath("slowhttptest"); err != nil {
 		return fmt.Errorf("slow clients are made with slowhttptest (Debian package slowhttptest), which is missing: %w", err)
 	}
-	dir, err := os.MkdirTemp("", "wellkey-torture-")
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	if o.binary == "" {
-		o.binary = filepath.Join(dir, "wellkey")
-		if err := testprogram.Build(ctx, o.binary); err != nil {
+	return trial.With(ctx, "torture", "", o.binary, func(dir, wellkey string) error {
+		o.binary = wellkey
+		if err := underFire(ctx, o, filepath.Join(dir, "fire"), r, say); err != nil {
 			return err
 		}
-	}
-	say := func(format string, args ...any) { fmt.Fprintf(stderr, format+"\n", args...) }
-	if err := underFire(ctx, o, filepath.Join(dir, "fire"), r, say); err != nil {
-		return err
-	}
-	if o.only != "" {
-		return nil
-	}
-	return atRandom(ctx, o, filepath.Join(dir, "random"), r, say)
+		if o.only != "" {
+			return nil
+		}
+		return atRandom(ctx, o, filepath.Join(dir, "random"), r, say)
+	})
 }

@@ -6,15 +6,12 @@ import (
 	"io"
 	"net"
 	"os"
-	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
 	"go.uber.org/goleak"
-
-	"wellkey/deploy/document"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -121,23 +118,5 @@ func TestPercentiles(t *testing.T) {
 	}
 	if got := v.turn(); got != (visited{}) {
 		t.Errorf("after the turn: %+v", got)
-	}
-}
-
-func TestReplaces(t *testing.T) {
-	t.Parallel()
-	file := filepath.Join(t.TempDir(), "a.md")
-	for before, want := range map[string]string{"a\n" + "<!-- torture -->\n" + "old\n" + "<!-- /torture -->" + "\nb\n": "a\n" + "<!-- torture -->\n" + "new\n" + "<!-- /torture -->" + "\nb\n", "a\n": ""} {
-		if err := os.WriteFile(file, []byte(before), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		err := document.Put(file, "torture", "new")
-		got, readErr := os.ReadFile(file)
-		if readErr != nil {
-			t.Fatal(readErr)
-		}
-		if want == "" && (err == nil || string(got) != before) || want != "" && (err != nil || string(got) != want) {
-			t.Errorf("got %q and %v, want %q", got, err, want)
-		}
 	}
 }
