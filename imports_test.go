@@ -59,7 +59,7 @@ var rules = []rule{
 	{folder: "wellkey/registrar/reach", may: []string{"wellkey/keystore"}},
 	{folder: "wellkey/registrar", may: []string{"wellkey/keystore", "wellkey/internal/schedule"}},
 	{folder: "wellkey/server", may: []string{"wellkey/keystore", "wellkey/internal/listen", "wellkey/internal/schedule"}},
-	{folder: "wellkey/internal/config", may: []string{"wellkey/internal/webconfig", "wellkey/keystore", "wellkey/registrar/fleetapi"}},
+	{folder: "wellkey/internal/config", may: []string{"wellkey/internal/storage/scheme", "wellkey/internal/webconfig", "wellkey/keystore", "wellkey/registrar/fleetapi"}},
 	{folder: "wellkey/internal/doctor", may: []string{"wellkey/keystore", "wellkey/registrar", "wellkey/internal/config"}},
 	{folder: "wellkey/internal/admin", may: []string{"wellkey/internal/webconfig", "wellkey/keystore", "wellkey/registrar", "wellkey/server", "wellkey/internal/listen"}},
 }

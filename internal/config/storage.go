@@ -3,11 +3,11 @@ package config
 import (
 	"crypto/x509"
 	"net/url"
-	"slices"
 	"strings"
 
 	"wellkey/internal/phrase"
 	"wellkey/internal/secret"
+	"wellkey/internal/storage/scheme"
 )
 
 // Storage says where state is kept.
@@ -18,8 +18,6 @@ type Storage struct {
 	Roots     *x509.CertPool // vouch for the store; nil is the system's
 	Keys      secret.Text    // what storage_key_file holds; zero seals nothing
 }
-
-var storageSchemes = []string{"redis", "rediss", "postgres", "postgresql"}
 
 func storageRows() []row {
 	return []row{
@@ -45,8 +43,8 @@ func setStorage(s *Settings, text string) (what, fix string) {
 	switch {
 	case err != nil:
 		return "is no URL", "Write it as redis://user@host:6379/0; what is special in a user or password is percent-encoded"
-	case !slices.Contains(storageSchemes, u.Scheme):
-		return "has a scheme that is none of " + phrase.List(storageSchemes), "Write rediss://user@host:6379/0 or postgres://user@host:5432/database; for a directory, set data_dir"
+	case scheme.Of(u.Scheme) == scheme.None:
+		return "has a scheme that is none of " + phrase.List(scheme.All()), "Write rediss://user@host:6379/0 or postgres://user@host:5432/database; for a directory, set data_dir"
 	case u.Host == "":
 		return "names no host", "Write it as " + u.Scheme + "://user@host:port/database"
 	case u.Query().Has("password"):

@@ -13,16 +13,18 @@ import (
 	"github.com/caddyserver/certmagic"
 	"go.uber.org/zap"
 
+	"wellkey/internal/phrase"
 	"wellkey/internal/secret"
 	"wellkey/internal/storage/lease"
 	"wellkey/internal/storage/postgres"
 	"wellkey/internal/storage/redis"
+	"wellkey/internal/storage/scheme"
 	"wellkey/internal/storage/trouble"
 )
 
 // Shared names a store that several replicas share.
 type Shared struct {
-	URL      string         // redis, rediss, postgres or postgresql; without a password
+	URL      string         // with one of scheme.All; without a password
 	Password secret.Text    // zero = none
 	Roots    *x509.CertPool // of the authority that vouches for it; nil = the system's
 	TTL      time.Duration  // how long a lock outlives its owner; 0 = 15 s
@@ -55,25 +57,28 @@ type Store struct {
 
 // CheckURL reports what is wrong with the URL of a shared store.
 func CheckURL(text string) error {
-	scheme, err := schemeOf(text)
-	if err != nil {
+	kind, err := sharedKind(text)
+	switch {
+	case err != nil:
 		return err
-	}
-	switch scheme {
-	case "redis", "rediss":
+	case kind == scheme.Redis:
 		return redis.Check(text)
-	case "postgres", "postgresql":
+	default:
 		return postgres.Check(text)
 	}
-	return errors.New("its scheme is none of redis, rediss and postgres")
 }
 
-func schemeOf(text string) (string, error) {
+// sharedKind returns the kind of the shared store that a URL leads to, which is not None.
+func sharedKind(text string) (scheme.Kind, error) {
 	u, err := url.Parse(text)
 	if err != nil {
-		return "", errors.New("it is not a URL") // whose text may hold a secret
+		return scheme.None, errors.New("it is not a URL") // whose text may hold a secret
 	}
-	return u.Scheme, nil
+	kind := scheme.Of(u.Scheme)
+	if kind == scheme.None {
+		return scheme.None, errors.New("its scheme is none of " + phrase.List(scheme.All()))
+	}
+	return kind, nil
 }
 
 // Open opens the store that cfg names. A directory that cannot be used is an
@@ -107,18 +112,14 @@ func (s *Store) connect(cfg Config) error {
 	if s.timeout == 0 {
 		s.timeout = 5 * time.Second
 	}
-	scheme, err := schemeOf(cfg.Shared.URL)
-	if err != nil {
-		return err
-	}
+	kind, err := sharedKind(cfg.Shared.URL)
 	locks := lease.Config{TTL: cfg.Shared.TTL, Timeout: s.timeout, OnLost: s.metrics.lost.Inc, Panics: s.metrics.panics, Logger: s.log}
-	switch scheme {
-	case "redis", "rediss":
+	switch {
+	case err != nil:
+	case kind == scheme.Redis:
 		s.backend, err = redis.New(redis.Config{URL: cfg.Shared.URL, Password: cfg.Shared.Password, Roots: cfg.Shared.Roots, Lease: locks})
-	case "postgres", "postgresql":
-		s.backend, err = postgres.New(postgres.Config{URL: cfg.Shared.URL, Password: cfg.Shared.Password, Roots: cfg.Shared.Roots, Lease: locks})
 	default:
-		err = CheckURL(cfg.Shared.URL)
+		s.backend, err = postgres.New(postgres.Config{URL: cfg.Shared.URL, Password: cfg.Shared.Password, Roots: cfg.Shared.Roots, Lease: locks})
 	}
 	if err != nil {
 		return fmt.Errorf("opening the storage: %w", err)
@@ -144,9 +145,9 @@ func (s *Store) Close() error {
 func (s *Store) Kind() string {
 	switch s.backend.(type) {
 	case *redis.Store:
-		return "redis"
+		return string(scheme.Redis)
 	case *postgres.Store:
-		return "postgres"
+		return string(scheme.Postgres)
 	}
 	return "directory"
 }
