@@ -18,6 +18,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"wellkey/internal/pause"
 )
 
 // A floor is what a handshake in Go must cost at least, on this machine.
@@ -120,7 +122,7 @@ func callsOf(ctx context.Context, r *running, visits int) (float64, error) {
 		if attached = strings.Count(said.String(), "attached") >= len(r.pids()); attached {
 			break
 		}
-		if err := pause(ctx, 10*time.Millisecond); err != nil {
+		if err := pause.For(ctx, 10*time.Millisecond); err != nil {
 			break
 		}
 	}

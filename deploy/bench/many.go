@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"wellkey/internal/pause"
 	"wellkey/internal/testhost"
 	"wellkey/internal/testsites"
 	"wellkey/internal/testworld"
@@ -98,7 +99,7 @@ func (p *process) awaitLoaded(ctx context.Context) (time.Time, error) {
 		if at := p.log.loaded(); !at.IsZero() {
 			return at, nil
 		}
-		if err := pause(ctx, 5*time.Millisecond); err != nil {
+		if err := pause.For(ctx, 5*time.Millisecond); err != nil {
 			return time.Time{}, p.ended(fmt.Errorf("waiting for all sites: %w", err))
 		}
 	}

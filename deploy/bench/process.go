@@ -13,6 +13,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"wellkey/internal/pause"
 )
 
 // The cores that server and client are bound to.
@@ -144,7 +146,7 @@ func (p *process) settle(ctx context.Context, look, patience time.Duration) erro
 	limit := time.Now().Add(patience)
 	last, err := p.cpu()
 	for err == nil && time.Now().Before(limit) {
-		if err = pause(ctx, look); err != nil {
+		if err = pause.For(ctx, look); err != nil {
 			return err
 		}
 		var now time.Duration
@@ -154,16 +156,6 @@ func (p *process) settle(ctx context.Context, look, patience time.Duration) erro
 		last = now
 	}
 	return err
-}
-
-// pause waits for d, or for the end of ctx.
-func pause(ctx context.Context, d time.Duration) error {
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-time.After(d):
-		return nil
-	}
 }
 
 // A tail keeps the last lines of what a server says.

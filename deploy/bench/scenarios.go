@@ -10,6 +10,8 @@ import (
 	"regexp"
 	"strconv"
 	"time"
+
+	"wellkey/internal/pause"
 )
 
 // A scenario is one kind of work.
@@ -261,7 +263,7 @@ func memories(open, repetitions int) func(context.Context, *bench, *scenario) (*
 				return 0, err
 			}
 			defer conns.close()
-			if err := errors.Join(pause(ctx, b.o.rest), r.settle(ctx, shortLook, 5*time.Second)); err != nil {
+			if err := errors.Join(pause.For(ctx, b.o.rest), r.settle(ctx, shortLook, 5*time.Second)); err != nil {
 				return 0, err
 			}
 			bytes, err := r.pss()

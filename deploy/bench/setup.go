@@ -13,6 +13,7 @@ import (
 	"syscall"
 	"time"
 
+	"wellkey/internal/pause"
 	"wellkey/internal/testca"
 	"wellkey/internal/testhost"
 	"wellkey/internal/testsites"
@@ -189,7 +190,7 @@ func (p *process) awaitFirst(ctx context.Context, t *target, patience time.Durat
 		if time.Now().After(limit) {
 			return fmt.Errorf("%s gives no key: %w\n%s", filepath.Base(p.cmd.Path), err, p.log)
 		}
-		if err := pause(ctx, 200*time.Microsecond); err != nil {
+		if err := pause.For(ctx, 200*time.Microsecond); err != nil {
 			return err
 		}
 	}

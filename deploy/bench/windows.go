@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"time"
+
+	"wellkey/internal/pause"
 )
 
 // A load is what a window puts on a server. It returns how many operations were done.
@@ -63,7 +65,7 @@ func (w *windows) undisturbed(ctx context.Context, all []*running, window func()
 			return 0, nil
 		}
 		w.spare--
-		if err := pause(ctx, 100*time.Millisecond); err != nil {
+		if err := pause.For(ctx, 100*time.Millisecond); err != nil {
 			return 0, err
 		}
 	}
@@ -80,7 +82,7 @@ func perOperation(l load) func(context.Context, *running, time.Duration) (sample
 			if done, err = l(ctx, r, during); err != nil {
 				return err
 			}
-			return pause(ctx, 10*time.Millisecond) // for what follows a goodbye
+			return pause.For(ctx, 10*time.Millisecond) // for what follows a goodbye
 		})
 		if err == nil && done == 0 {
 			err = fmt.Errorf("nothing was done in %v", during)
@@ -100,7 +102,7 @@ func lookAtRest(ctx context.Context, all []*running, during time.Duration) error
 			return err
 		}
 	}
-	if err := pause(ctx, during); err != nil {
+	if err := pause.For(ctx, during); err != nil {
 		return err
 	}
 	for i, r := range all {

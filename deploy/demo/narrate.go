@@ -8,10 +8,10 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"time"
 
 	"wellkey/internal/finding"
 	"wellkey/internal/fleetsim"
+	"wellkey/internal/pause"
 	"wellkey/internal/testworld"
 	"wellkey/registrar"
 	"wellkey/registrar/fleetapi"
@@ -97,12 +97,8 @@ func (s *story) portal(ctx context.Context) error {
 	s.world.Tesla.AddApp(fleetsim.App{ClientID: testworld.ClientID, Secret: testworld.ClientSecret, Name: "Demo",
 		AllowedOrigins: []string{"https://" + s.domain}})
 	s.out.event(finding.OK, "its allowed origin is https://%s, its client id %s", s.domain, testworld.ClientID)
-	pause := time.NewTimer(moment)
-	defer pause.Stop()
-	select {
-	case <-pause.C:
-	case <-ctx.Done():
-		return ctx.Err()
+	if err := pause.For(ctx, moment); err != nil {
+		return err
 	}
 	s.out.heading("4. Its credentials, in a file")
 	if err := s.world.WriteCredentials(); err != nil {

@@ -16,6 +16,7 @@ import (
 	"syscall"
 	"time"
 
+	"wellkey/internal/pause"
 	"wellkey/internal/testworld"
 )
 
@@ -134,10 +135,8 @@ func (p *process) idle(ctx context.Context, during time.Duration) (float64, erro
 		return 0, err
 	}
 	began := time.Now()
-	select {
-	case <-ctx.Done():
-		return 0, ctx.Err()
-	case <-time.After(during):
+	if err := pause.For(ctx, during); err != nil {
+		return 0, err
 	}
 	after, err := p.cpu()
 	return (after - before).Seconds() / time.Since(began).Seconds(), err

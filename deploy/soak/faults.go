@@ -12,6 +12,7 @@ import (
 	"github.com/miekg/dns"
 
 	"wellkey/internal/fleetsim"
+	"wellkey/internal/pause"
 	"wellkey/internal/testca"
 	"wellkey/internal/testworld"
 	"wellkey/registrar/fleetapi"
@@ -98,28 +99,16 @@ func (f *faults) beforeCA(ca *testca.CA) {
 // names lets the names of the sites not resolve for a second in twenty, until ctx
 // is done.
 func (f *faults) names(ctx context.Context, w *testworld.World, sites []*site) {
-	for pause(ctx, (oneIn-1)*time.Second) == nil {
+	for pause.For(ctx, (oneIn-1)*time.Second) == nil {
 		f.mu.Lock()
 		for _, of := range sites {
 			w.DNS.Rcode(of.domain, dns.RcodeServerFailure)
 		}
 		f.failed.Add(1)
-		_ = pause(ctx, time.Second) // it ends at once when ctx does
+		_ = pause.For(ctx, time.Second) // it ends at once when ctx does
 		for _, of := range sites {
 			w.DNS.Set(of.domain, "A "+w.Host())
 		}
 		f.mu.Unlock()
-	}
-}
-
-// pause waits; the error is that of ctx.
-func pause(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
 	}
 }

@@ -8,6 +8,8 @@ import (
 	"math/rand/v2"
 	"sync"
 	"time"
+
+	"wellkey/internal/pause"
 )
 
 // A kind is one way to visit.
@@ -25,7 +27,7 @@ func (s *soak) keep(ctx context.Context, k kind) {
 		// Between half and one and a half of the interval, so that kinds meet in
 		// ever other ways.
 		wait := time.Duration((0.5 + rand.Float64()) / k.rate * float64(time.Second))
-		if pause(ctx, wait) != nil {
+		if pause.For(ctx, wait) != nil {
 			return
 		}
 		of := s.steady[rand.IntN(len(s.steady))]

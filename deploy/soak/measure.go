@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"wellkey/internal/pause"
 )
 
 // A sample is what the process holds at one moment.
@@ -32,7 +34,7 @@ func (s *soak) measure(ctx context.Context) (all []sample, err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	said := time.Now()
-	for pause(ctx, min(sampleInterval, s.o.long/20)) == nil {
+	for pause.For(ctx, min(sampleInterval, s.o.long/20)) == nil {
 		// Nothing ends a sample that is under way.
 		one, err := s.sample(context.WithoutCancel(ctx))
 		if err != nil {
@@ -126,7 +128,7 @@ func (s *soak) quiet(ctx context.Context) (sample, error) {
 		if time.Since(since) > quietFor {
 			return one, nil
 		}
-		if err := pause(ctx, quietFor/6); err != nil {
+		if err := pause.For(ctx, quietFor/6); err != nil {
 			return one, err
 		}
 	}

@@ -16,6 +16,7 @@ import (
 	"syscall"
 	"time"
 
+	"wellkey/internal/pause"
 	"wellkey/internal/testworld"
 )
 
@@ -56,7 +57,7 @@ func (s *soak) deeds() []deed {
 // were.
 func (s *soak) reload(ctx context.Context) {
 	deeds := s.deeds()
-	for n := 0; pause(ctx, reloadInterval) == nil; n++ {
+	for n := 0; pause.For(ctx, reloadInterval) == nil; n++ {
 		d, of := deeds[n%len(deeds)], s.steady[n/len(deeds)%len(s.steady)]
 		began := time.Now()
 		limited, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
@@ -115,7 +116,7 @@ func (s *soak) remove(ctx context.Context, of *site) error {
 		if _, err := s.w.FetchOf(ctx, of.domain); err != nil {
 			return ctx.Err() // there is no certificate for it
 		}
-		if err := pause(ctx, 50*time.Millisecond); err != nil {
+		if err := pause.For(ctx, 50*time.Millisecond); err != nil {
 			return fmt.Errorf("%s is served although it was removed: %w", of.domain, err)
 		}
 	}

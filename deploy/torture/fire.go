@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"wellkey/internal/pause"
 )
 
 // An attack does something bad to t, bounded in count and time, and says what
@@ -35,11 +37,7 @@ func attacks(o options) []attack {
 	}
 	short := span / 4
 	all := []attack{{"nothing", func(ctx context.Context, _ *aim) (string, error) {
-		select {
-		case <-ctx.Done():
-		case <-time.After(short):
-		}
-		return "", ctx.Err()
+		return "", pause.For(ctx, short)
 	}}}
 	for _, slow := range []struct{ name, mode string }{{"slow headers", "-H"}, {"slow bodies", "-B"}, {"slow reading", "-X"}} {
 		all = append(all, attack{fmt.Sprintf("slowhttptest %s: %s, %d connections", slow.mode, slow.name, connections),
@@ -89,10 +87,8 @@ func underFire(ctx context.Context, o options, dir string, r *report, say func(s
 		if err != nil {
 			return fmt.Errorf("%s: %w", one.name, err)
 		}
-		select { // what it left behind is a part of it
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(time.Second):
+		if err := pause.For(ctx, time.Second); err != nil { // what it left behind is a part of it
+			return err
 		}
 		seen := row{name: one.name, saw: saw, visited: v.turn()}
 		if seen.memory, err = t.memory(); err != nil {

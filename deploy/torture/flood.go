@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+
+	"wellkey/internal/pause"
 )
 
 // source returns an address of its own for the nth attacker, and where it connects
@@ -95,10 +97,7 @@ func lie(ctx context.Context, t *aim, connections int, span time.Duration, open 
 		})
 	}
 	err := errors.Join(all.Wait(), enough("opened", opened.Load(), connections))
-	select {
-	case <-ctx.Done():
-	case <-time.After(span):
-	}
+	_ = pause.For(ctx, span) // what there is to tell is told where ctx has ended, too
 	series, seriesErr := t.series(ctx)
 	for _, conn := range conns {
 		_ = conn.Close() // most of them are

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"wellkey/internal/contain"
+	"wellkey/internal/pause"
 )
 
 // An actor is a part of the program that runs until its context is done and
@@ -59,10 +60,7 @@ const headStart = 100 * time.Millisecond
 // afterVisitors has an actor begin when those who waited for the start are served.
 func afterVisitors(run func(context.Context) error) func(context.Context) error {
 	return func(ctx context.Context) error {
-		select {
-		case <-ctx.Done(): // and what it is to leave in order, it does
-		case <-time.After(headStart):
-		}
+		_ = pause.For(ctx, headStart) // where ctx ends, there is still what it is to leave in order
 		return run(ctx)
 	}
 }

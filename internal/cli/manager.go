@@ -9,6 +9,7 @@ import (
 	"go.uber.org/zap"
 
 	"wellkey/internal/config"
+	"wellkey/internal/pause"
 	"wellkey/internal/systemd"
 )
 
@@ -81,10 +82,8 @@ func (d *daemon) tellManager(ctx context.Context) error {
 		if !ready {
 			wait = tellAtOnce
 		}
-		select {
-		case <-ctx.Done():
+		if pause.For(ctx, wait) != nil {
 			return nil
-		case <-time.After(wait):
 		}
 	}
 }

@@ -17,6 +17,7 @@ import (
 	"go.uber.org/zap"
 
 	"wellkey/internal/durable"
+	"wellkey/internal/pause"
 )
 
 var (
@@ -247,15 +248,11 @@ func (d *Directory) replace(ctx context.Context, h *held, temp string, found *si
 	if h.guard != nil && h.guard.local {
 		return nil
 	}
-	timer := time.NewTimer(d.patience(damaged))
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-ctx.Done():
+	if err := pause.For(ctx, d.patience(damaged)); err != nil {
 		if h.ours() {
 			_ = os.Remove(h.file)
 		}
-		return fmt.Errorf("looking again at lock %q: %w", h.name, ctx.Err())
+		return fmt.Errorf("looking again at lock %q: %w", h.name, err)
 	}
 	if !h.ours() {
 		return errBusy

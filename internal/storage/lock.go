@@ -11,6 +11,7 @@ import (
 	"github.com/caddyserver/certmagic"
 	"go.uber.org/zap"
 
+	"wellkey/internal/pause"
 	"wellkey/internal/storage/lease"
 )
 
@@ -53,12 +54,8 @@ func (d *Directory) wait(ctx context.Context, name string) (*held, error) {
 		if h != nil || err != nil {
 			return h, err
 		}
-		timer := time.NewTimer(wait)
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			timer.Stop()
-			return nil, fmt.Errorf("waiting for lock %q: %w", name, ctx.Err())
+		if err := pause.For(ctx, wait); err != nil {
+			return nil, fmt.Errorf("waiting for lock %q: %w", name, err)
 		}
 		trying = ctx
 	}

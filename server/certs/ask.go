@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/mholt/acmez/v3/acme"
+
+	"wellkey/internal/pause"
 )
 
 const (
@@ -36,7 +38,7 @@ func (a *authority) ask(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
 	directory, err := a.readDirectory(ctx)
-	if err != nil && !a.rec.Down && a.mayPass(err) && wait(ctx, secondRead) == nil {
+	if err != nil && !a.rec.Down && a.mayPass(err) && pause.For(ctx, secondRead) == nil {
 		directory, err = a.readDirectory(ctx)
 	}
 	if errors.As(err, new(*holdError)) {

@@ -9,6 +9,8 @@ import (
 
 	"github.com/mholt/acmez/v3/acme"
 	"go.uber.org/zap"
+
+	"wellkey/internal/pause"
 )
 
 const (
@@ -210,7 +212,7 @@ func attemptContext(ctx context.Context, w *wire) (context.Context, context.Canc
 	attempt, cancel := context.WithTimeout(context.WithoutCancel(ctx), attemptTimeout)
 	stop := context.AfterFunc(ctx, func() {
 		if _, finalizing := w.read(); finalizing {
-			_ = wait(attempt, finalizeGrace) // over when the attempt is, too
+			_ = pause.For(attempt, finalizeGrace) // over when the attempt is, too
 		}
 		cancel()
 	})

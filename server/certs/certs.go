@@ -138,18 +138,6 @@ func (cfg *Config) check() error {
 // trimPadding reveals a MAC key in the form that ACME clients take.
 func trimPadding(key secret.Text) string { return strings.TrimRight(key.Reveal(), "=") }
 
-// wait returns nil after d, or the context's error when that is done.
-func wait(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-timer.C:
-		return nil
-	}
-}
-
 // jitter returns a random part of up to a tenth of d, so that the clients of a
 // CA do not come together.
 func jitter(d time.Duration) time.Duration { return rand.N(max(d/10, 1)) } // #nosec G404 -- it spreads load; who guesses it gains nothing

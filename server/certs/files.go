@@ -14,6 +14,7 @@ import (
 	"go.uber.org/zap"
 
 	"wellkey/internal/contain"
+	"wellkey/internal/pause"
 	"wellkey/internal/smallfile"
 )
 
@@ -69,7 +70,7 @@ func (f *fileFault) Unwrap() error { return f.err }
 func NewFiles(cfg FilesConfig) (*Files, error) {
 	cfg.Common.setDefaults()
 	if cfg.Wait == nil {
-		cfg.Wait = wait
+		cfg.Wait = pause.For
 	}
 	f := &Files{cfg: cfg, log: cfg.Logger.Named("certs").With(zap.String("domain", cfg.Domain))}
 	f.domain, f.panics = cfg.Domain, contain.New("certificates", f.log)

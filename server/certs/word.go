@@ -10,6 +10,7 @@ import (
 	"github.com/caddyserver/certmagic"
 	"go.uber.org/zap"
 
+	"wellkey/internal/pause"
 	"wellkey/internal/skew"
 )
 
@@ -53,7 +54,7 @@ func (m *subject) wordLeft(ctx context.Context) bool {
 // has lost what was in it. It returns when ctx is done.
 func (m *Manager) watch(ctx context.Context) {
 	begin, seen := time.Now(), ""
-	for wait(ctx, m.cfg.Poll) == nil {
+	for pause.For(ctx, m.cfg.Poll) == nil {
 		if now := time.Now(); skew.Jumped(begin, now) {
 			begin = now
 			for s := range m.all {

@@ -12,6 +12,7 @@ import (
 	"go.uber.org/zap"
 
 	"wellkey/internal/contain"
+	"wellkey/internal/pause"
 )
 
 // A Server has the steps of a lock, each atomic, by its own clock.
@@ -104,17 +105,14 @@ func (l *Locks) Guard(ctx context.Context, name string) (guarded context.Context
 
 func (l *Locks) wait(ctx context.Context, name string) (*held, error) {
 	trying := context.WithoutCancel(ctx)
-	for pause := firstPoll; ; pause = min(2*pause, lastPoll, l.cfg.TTL/4) {
+	for poll := firstPoll; ; poll = min(2*poll, lastPoll, l.cfg.TTL/4) {
 		h, err := l.attempt(trying, name)
 		if h != nil || err != nil {
 			return h, err
 		}
-		timer := time.NewTimer(pause/2 + mathrand.N(pause/2+1)) // #nosec G404 -- replicas shall not come together; who guesses it gains nothing
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			timer.Stop()
-			return nil, fmt.Errorf("waiting for lock %q: %w", name, ctx.Err())
+		jittered := poll/2 + mathrand.N(poll/2+1) // #nosec G404 -- replicas shall not come together; who guesses it gains nothing
+		if err := pause.For(ctx, jittered); err != nil {
+			return nil, fmt.Errorf("waiting for lock %q: %w", name, err)
 		}
 		trying = ctx
 	}
@@ -236,13 +234,9 @@ func (l *Locks) keep(h *held) {
 	h.quit, h.done = quit, make(chan struct{})
 	go func() {
 		defer close(h.done)
-		pause := l.cfg.TTL / 3
+		next := l.cfg.TTL / 3
 		for {
-			timer := time.NewTimer(pause)
-			select {
-			case <-timer.C:
-			case <-ctx.Done():
-				timer.Stop()
+			if pause.For(ctx, next) != nil {
 				return
 			}
 			err := l.extend(ctx, h)
@@ -250,11 +244,11 @@ func (l *Locks) keep(h *held) {
 			case ctx.Err() != nil:
 				return
 			case err == nil:
-				pause = l.cfg.TTL / 3
+				next = l.cfg.TTL / 3
 				continue
 			case !errors.Is(err, ErrLost):
 				l.cfg.Logger.Warn("refreshing a lock; others may take it over", zap.String("lock", h.Name), zap.Error(err))
-				pause = l.cfg.TTL / 10
+				next = l.cfg.TTL / 10
 				continue
 			}
 			l.cfg.Logger.Error("lost a lock, so the work under it ends", zap.String("lock", h.Name), zap.Error(err))

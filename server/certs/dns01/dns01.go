@@ -19,6 +19,8 @@ import (
 
 	"github.com/mholt/acmez/v3/acme"
 	"go.uber.org/zap"
+
+	"wellkey/internal/pause"
 )
 
 // ttl is how long a record may be remembered, in seconds: the least that
@@ -85,7 +87,7 @@ func New(cfg Config) (*Solver, error) {
 	cfg.Port = cmp.Or(cfg.Port, "53")
 	cfg.Interval = cmp.Or(cfg.Interval, 2*time.Second)
 	if cfg.Wait == nil {
-		cfg.Wait = wait
+		cfg.Wait = pause.For
 	}
 	if cfg.Logger == nil {
 		cfg.Logger = zap.NewNop()
@@ -150,16 +152,4 @@ func (s *Solver) forget(token string) (Record, bool) {
 	r, ok := s.records[token]
 	delete(s.records, token)
 	return r, ok
-}
-
-// wait returns nil after d, or the context's error when that is done.
-func wait(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-timer.C:
-		return nil
-	}
 }
