@@ -127,7 +127,7 @@ func checkBaseURL(text string) (what, fix string) {
 	if right := strings.ToLower(u.Scheme + "://" + u.Host); right != text {
 		return quote(text) + " has a slash, a path, upper-case letters or more behind the host", "Write " + right
 	}
-	if u.Scheme == "http" && !loopback.Is(u.Hostname()) {
+	if !loopback.Safe(u) {
 		return quote(text) + " would send the client secret in the clear", "Write https; http is for loopback only"
 	}
 	return "", ""

@@ -277,7 +277,7 @@ func (d *draft) finishProvider(p dnsProvider) {
 		d.fault(d.either(password), "is set without a user", "Set "+user+" too")
 	}
 	for _, api := range []struct{ name, text string }{{"dns_acmedns_url", s.ACMEDNSURL}, {"dns_httpreq_url", s.HTTPReqURL}} {
-		if u, err := url.Parse(api.text); err == nil && u.Scheme == "http" && !loopback.Is(u.Hostname()) {
+		if u, err := url.Parse(api.text); err == nil && api.text != "" && !loopback.Safe(u) {
 			d.warn(api.name, "is not https, so whoever is in the network between can change your DNS: use it only where nobody else is")
 		}
 	}

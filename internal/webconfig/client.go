@@ -10,6 +10,8 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+
+	"wellkey/internal/loopback"
 )
 
 // tokenHeader carries the proof that a client can read the file.
@@ -93,12 +95,12 @@ func isOurs(addr string) bool {
 	if err != nil {
 		return false
 	}
+	if loopback.Is(host) {
+		return true
+	}
 	ip := net.ParseIP(host)
 	if ip == nil {
-		return host == "localhost"
-	}
-	if ip.IsLoopback() {
-		return true
+		return false
 	}
 	ours, err := net.InterfaceAddrs()
 	if err != nil {

@@ -220,9 +220,7 @@ func checkURL(raw string) (string, error) {
 		return "", fmt.Errorf("%q holds a user name or password", u.Redacted())
 	case u.Hostname() == "" || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "":
 		return "", fmt.Errorf("%q is not of the form https://host", raw)
-	case u.Scheme == "https":
-	case u.Scheme == "http" && loopback.Is(u.Hostname()):
-	default:
+	case !loopback.Safe(u):
 		return "", fmt.Errorf("%q is not https; http is accepted for loopback addresses only, since it would show the client secret", raw)
 	}
 	return u.Scheme + "://" + u.Host, nil

@@ -54,7 +54,7 @@ func ResolveDirectory(name string) (Directory, error) {
 	if err != nil || u.Host == "" {
 		return Directory{}, fmt.Errorf("acme_directory %q is neither a URL nor one of %s", name, strings.Join(names, ", "))
 	}
-	if u.Scheme != "https" && !(u.Scheme == "http" && loopback.Is(u.Hostname())) {
+	if !loopback.Safe(u) {
 		return Directory{}, fmt.Errorf("acme_directory %q must begin with https://", name)
 	}
 	if u.User != nil {
