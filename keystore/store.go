@@ -148,7 +148,8 @@ func (s *Store) Run(ctx context.Context) error {
 // Look looks at the key file once, as Run does again and again.
 func (s *Store) Look() {
 	if err := s.look(false); err != nil {
-		s.log.Error("key file is bad, the last good key stays", zap.String("path", s.path), zap.Error(err))
+		s.log.Error("key file is bad, the last good key stays", zap.String("path", s.path), zap.Error(err),
+			zap.String("fix", "Put a good key back there; it is taken over within seconds. A restart before that would leave no key to serve."))
 	}
 }
 

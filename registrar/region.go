@@ -216,6 +216,9 @@ func (s *site) fail(ctx context.Context, r *region, app Application, key keystor
 	s.regionLog(r).Debug("request failed", failureFields(f)...)
 }
 
+// fixStorage is what to do where a record cannot be stored or read.
+var fixStorage = zap.String("fix", "Mend what the error names: room and rights in the data directory, or the store in storage. Nothing that is registered is lost.")
+
 // storeTimeout bounds a storage that hangs, as a network file system may.
 const storeTimeout = 10 * time.Second
 
@@ -229,7 +232,7 @@ func (s *site) update(ctx context.Context, r *region, change func(*record)) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeTimeout)
 	defer cancel()
 	if err := storeRecord(ctx, s.storage, s.Domain, r.name, rec); err != nil {
-		s.regionLog(r).Warn("registration record not stored; after a restart Tesla is asked again", zap.Error(err))
+		s.regionLog(r).Warn("registration record not stored; after a restart Tesla is asked again", zap.Error(err), fixStorage)
 	}
 }
 
@@ -246,7 +249,7 @@ func (s *site) loadRecords(ctx context.Context) {
 func (s *site) loadRecord(ctx context.Context, r *region) {
 	rec, err := loadRecord(ctx, s.storage, s.Domain, r.name)
 	if err != nil {
-		s.regionLog(r).Warn("registration record not readable; asking Tesla again", zap.Error(err))
+		s.regionLog(r).Warn("registration record not readable; asking Tesla again", zap.Error(err), fixStorage)
 	}
 	key := s.Keys.Key()
 	s.mu.Lock()

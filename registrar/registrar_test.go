@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -292,8 +293,8 @@ func TestKeys(t *testing.T) {
 		w.keys.key, w.keys.err = keystore.Key{}, errors.New("disk is full")
 		w.start()
 		w.want(Pending)
-		if note := w.registrar.Snapshot().Sites[0].KeyNote; note == nil || note.Seen != "disk is full" {
-			t.Errorf("the note is %+v, want the error", note)
+		if note := w.registrar.Snapshot().Sites[0].KeyNote; note == nil || note.Seen != "disk is full" || !strings.Contains(note.Fix, "make room there") {
+			t.Errorf("the note is %+v, want the error and what to do", note)
 		}
 		w.keys.mend()
 		time.Sleep(time.Minute)

@@ -195,6 +195,18 @@ func (s *site) settleKey() time.Time {
 	return time.Time{}
 }
 
+// keyNote says why there is no key; fault is what kept one from being made or
+// restored, "" where nothing did.
+func keyNote(reason, fault string) Note {
+	n := noteOf(reason)
+	if fault != "" {
+		n.Seen = fault
+		n.Cause = "A key may be made, or rebuilt from Tesla's answer, and cannot be kept here."
+		n.Fix = "Let the user of wellkey write beside key_file and into data_dir, and make room there; or put the key there yourself. It is tried again every half minute."
+	}
+	return n
+}
+
 // setKeyProblem notes why there is no key, and logs it once.
 func (s *site) setKeyProblem(reason string, err error) {
 	text := ""
@@ -208,7 +220,7 @@ func (s *site) setKeyProblem(reason string, err error) {
 	switch {
 	case !changed:
 	case err != nil:
-		s.log().Error("key could not be made", zap.Error(err), zap.Duration("retry_in", retryKey))
+		s.log().Error("key could not be made", append(noteFields(keyNote(reason, text)), zap.Duration("retry_in", retryKey))...)
 	case reason == ReasonRegionsDisagree, reason == ReasonNoSharedKey:
 		s.log().Error("no key to serve", reasonFields(reason)...)
 	case reason == ReasonAsking:

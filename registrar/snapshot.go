@@ -74,10 +74,7 @@ func (s *site) snapshot() SiteSnapshot {
 		out.Look, out.NextLook = &report, s.nextLook
 	}
 	if key.IsZero() {
-		note := noteOf(s.keyReason)
-		if s.keyError != "" {
-			note.Seen = s.keyError
-		}
+		note := keyNote(s.keyReason, s.keyError)
 		out.KeyNote = &note
 	}
 	for _, r := range s.regions {

@@ -31,7 +31,11 @@ func (d *daemon) confine(environ []string) {
 		}
 	}
 	if !status.Writes {
-		d.log.Info("no landlock bounds what this process does with files", zap.String("reason", status.Reason))
+		fields := []zap.Field{zap.String("reason", status.Reason)}
+		if status.Fix != "" { // else it was asked for
+			fields = append(fields, zap.String("fix", status.Fix))
+		}
+		d.log.Info("no landlock bounds what this process does with files", fields...)
 	}
 	d.confined.Store(status.Writes)
 	d.sandbox.set(status)

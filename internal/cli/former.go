@@ -16,7 +16,8 @@ func tellFormerDomains(store registrar.FormerStorage, domain string, log *zap.Lo
 	defer cancel()
 	former, err := registrar.FormerDomains(ctx, store, domain)
 	if err != nil {
-		log.Warn("former domains not known", zap.Error(err))
+		log.Warn("former domains not known", zap.Error(err),
+			zap.String("fix", "Mend what the error names. If the setting domain was changed, see that this was meant: it would have been told here."))
 	}
 	for _, name := range former {
 		log.Warn("domain changed", zap.String("former_domain", name), zap.String("domain", domain),

@@ -62,7 +62,8 @@ func (d *daemon) tellManager(ctx context.Context) error {
 	ready, said, failed := false, "", false
 	tell := func(err error) {
 		if err != nil && !failed {
-			d.log.Warn("the service manager cannot be told how we stand", zap.Error(err))
+			d.log.Warn("the service manager cannot be told how we stand", zap.Error(err),
+				zap.String("fix", "Keep Type=notify and NotifyAccess= of the unit as they came, and let wellkey reach the socket in NOTIFY_SOCKET; else systemd ends a start, or a watchdog, that hears nothing."))
 		}
 		failed = err != nil
 	}
@@ -100,7 +101,8 @@ func (d *daemon) alive(ctx context.Context, patience time.Duration) bool {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	if err := d.server.Answers(ctx); err != nil {
-		d.log.Error("wellkey does not answer itself; the service manager will restart it if that goes on", zap.Error(err))
+		d.log.Error("wellkey does not answer itself; the service manager will restart it if that goes on", zap.Error(err),
+			zap.String("fix", "Nothing if it comes once, as on a machine that is overloaded or was asleep. If it comes again, see what takes the processor or the memory, and report it with the log before the restart."))
 		return false
 	}
 	d.registrar.Snapshot()

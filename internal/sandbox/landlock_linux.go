@@ -73,40 +73,45 @@ func (k kernel) apply(c Config) (s Status) {
 	err := k.noMore()
 	s.NoNewPrivileges = err == nil
 	if err != nil { // without it landlock refuses
-		s.Reason = why(err)
+		s.Reason, s.Fix = why(err)
 		return s
 	}
 	if s.ABI, err = k.abi(); err != nil {
-		s.Reason = why(err)
+		s.Reason, s.Fix = why(err)
 		return s
 	}
 	if s.ABI < 2 {
-		s.Reason = "the kernel's landlock is too old to move files between directories: it is there from Linux 5.19 on"
+		s.Reason, s.Fix = "the kernel's landlock is too old to move files between directories: it is there from Linux 5.19 on", newKernel
 		return s
 	}
 	handled, all := rules(c, s.ABI)
 	if err := k.confine(handled, all); err != nil {
-		s.Reason = why(err)
+		s.Reason, s.Fix = why(err)
 		return s
 	}
 	s.Reads, s.Writes = c.Read != nil, true
 	return s
 }
 
-// why says in words what hinders landlock.
-func why(err error) string {
+const newKernel = "Take a kernel from Linux 5.19 on that was built with landlock (CONFIG_SECURITY_LANDLOCK); wellkey works without it."
+
+// why says in words what hinders landlock, and what to do.
+func why(err error) (reason, fix string) {
 	switch {
 	case errors.Is(err, unix.ENOSYS):
-		return "the kernel has no landlock: it is there from Linux 5.13 on, where it was built in"
+		return "the kernel has no landlock: it is there from Linux 5.13 on, where it was built in", newKernel
 	case errors.Is(err, unix.EOPNOTSUPP): // ENOTSUP is the same number
 		if errors.Is(err, errThreads) {
-			return "this program was built with cgo, where Go cannot reach all threads"
+			return "this program was built with cgo, where Go cannot reach all threads", "Build it with CGO_ENABLED=0, as the releases are."
 		}
-		return "landlock is switched off on this machine; the kernel's parameter lsm= names what is on"
+		return "landlock is switched off on this machine; the kernel's parameter lsm= names what is on",
+			"Add landlock to lsm= on the kernel's command line and start the machine anew; cat /sys/kernel/security/lsm shows what is on."
 	case errors.Is(err, unix.EPERM):
-		return "a filter of system calls, such as that of an older container engine, forbids landlock"
+		return "a filter of system calls, such as that of an older container engine, forbids landlock",
+			"Take a newer container engine, or allow the system calls that begin with landlock_ in its seccomp profile."
 	}
-	return err.Error()
+	return "the kernel refuses, and wellkey does not know why: " + err.Error(),
+		"Nothing must be done, since wellkey works without it; please report it with the version of the kernel (uname -r). Until then landlock: false saves the attempt."
 }
 
 func landlockABI() (int, error) {

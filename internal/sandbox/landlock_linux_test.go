@@ -2,6 +2,7 @@ package sandbox_test
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -42,6 +43,7 @@ func TestKernels(t *testing.T) {
 		{name: "switched off", config: both, abiErr: unix.EOPNOTSUPP, reason: "lsm="},
 		{name: "a filter", config: both, abiErr: unix.EPERM, reason: "container engine"},
 		{name: "cgo", config: both, noMore: errors.Join(sandbox.ErrThreads, unix.ENOTSUP), reason: "cgo"},
+		{name: "no version", config: both, abiErr: fmt.Errorf("asking for landlock's version: %w", unix.EINVAL), reason: "the kernel refuses, and wellkey does not know why: asking for landlock's version: invalid argument"},
 		{name: "anything else", config: both, abi: 7, confine: unix.E2BIG, reason: unix.E2BIG.Error()},
 	} {
 		t.Run(row.name, func(t *testing.T) {
@@ -62,8 +64,8 @@ func TestKernels(t *testing.T) {
 			if status.Reads != row.readsBounded || status.Writes != row.inForce || status.NoNewPrivileges != (row.noMore == nil) {
 				t.Errorf("got %+v", status)
 			}
-			if (status.Reason == "") != row.inForce || !strings.Contains(status.Reason, row.reason) {
-				t.Errorf("reason %q, want one with %q", status.Reason, row.reason)
+			if (status.Reason == "") != row.inForce || (status.Fix == "") != row.inForce || !strings.Contains(status.Reason, row.reason) {
+				t.Errorf("reason %q, fix %q; want a reason with %q, and a fix", status.Reason, status.Fix, row.reason)
 			}
 		})
 	}

@@ -32,6 +32,7 @@ type Status struct {
 	Reads, Writes   bool   // landlock bounds what is read, and what is written
 	ABI             int    // landlock's version in this kernel; 0 = none
 	Reason          string // why landlock bounds nothing; "" where it does
+	Fix             string // what to do about Reason; "" where there is nothing
 }
 
 // Apply puts all threads of the process, and whatever it starts, into the sandbox,

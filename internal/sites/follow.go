@@ -94,7 +94,8 @@ func (s *Set[T]) watch() (told *fsnotify.Watcher, stop func()) {
 		}
 		stop()
 	}
-	s.log.Warn("sites_dir is not followed at once, but every ten minutes and on SIGHUP", zap.String("path", dir), zap.Error(err))
+	s.log.Warn("sites_dir is not followed at once, but every ten minutes and on SIGHUP", zap.String("path", dir), zap.Error(err),
+		zap.String("fix", "Where the error speaks of too many open files or of space, raise fs.inotify.max_user_instances or fs.inotify.max_user_watches (sysctl) and restart; else let the user of wellkey read the directory."))
 	return &fsnotify.Watcher{}, func() {}
 }
 

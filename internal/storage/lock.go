@@ -233,12 +233,15 @@ func (h *held) start(d *Directory) {
 				return
 			}
 			if errors.Is(err, ErrLockLost) {
-				d.log.Error("lost a lock to another owner", zap.String("lock", h.name), zap.Error(err))
+				d.log.Error("lost a lock to another owner", zap.String("lock", h.name), zap.Error(err),
+					zap.String("fix", "If another wellkey uses this data directory, on this machine or over a share, give each its own, or let them share a storage. "+
+						"Where this process was asleep for minutes, there is nothing to do: the work begins again."))
 				h.lose()
 				return
 			}
 			if err != nil {
-				d.log.Warn("refreshing a lock; others may take it over", zap.String("lock", h.name), zap.Error(err))
+				d.log.Warn("refreshing a lock; others may take it over", zap.String("lock", h.name), zap.Error(err),
+					zap.String("fix", "Mend what the error names; where it is only slow, see what else keeps the disk or the share busy."))
 			}
 		}
 	}()

@@ -36,6 +36,9 @@ const (
 
 var kinds = []Kind{KindCertificate, KindKey, KindMetadata, KindAccount, KindLock, KindState, KindOther}
 
+// fixDamage is what to do where a stored item was damaged.
+const fixDamage = "Nothing now: it is made again. If it comes again, look at the disk, and for what else writes there."
+
 // maxQuarantined is how many items stay in quarantine: enough to look into what
 // happened, few enough for a small disk. The oldest leave.
 const maxQuarantined = 100
@@ -90,7 +93,7 @@ func (d *Directory) quarantine(key, reason string) error {
 	}
 	d.metrics.quarantined.WithLabelValues(string(kind)).Inc()
 	d.log.Warn("moved a damaged item to quarantine",
-		zap.String("key", key), zap.String("kind", string(kind)), zap.String("reason", reason), zap.String("moved_to", d.under(to)))
+		zap.String("key", key), zap.String("kind", string(kind)), zap.String("reason", reason), zap.String("moved_to", d.under(to)), zap.String("fix", fixDamage))
 	return d.prune()
 }
 
@@ -173,7 +176,7 @@ func (s *Store) Quarantine(ctx context.Context, key, reason string) error {
 	kind := kindOf(key, dir)
 	s.metrics.quarantined.WithLabelValues(string(kind)).Inc()
 	s.log.Warn("moved a damaged item to quarantine",
-		zap.String("key", key), zap.String("kind", string(kind)), zap.String("reason", reason), zap.String("moved_to", to))
+		zap.String("key", key), zap.String("kind", string(kind)), zap.String("reason", reason), zap.String("moved_to", to), zap.String("fix", fixDamage))
 	return s.pruneQuarantine(ctx)
 }
 

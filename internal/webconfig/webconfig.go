@@ -67,7 +67,8 @@ func (f *Follower) Run(ctx context.Context) error {
 			return nil
 		case <-ticker.C:
 			if err, news := f.look(false); err != nil && news {
-				f.log.Error("changed web configuration is not usable; the last good one stays in use", zap.Error(err))
+				f.log.Error("changed web configuration is not usable; the last good one stays in use", zap.Error(err),
+					zap.String("fix", "Correct the file that the error names; it is taken over within seconds, and a restart before that fails."))
 			}
 		}
 	}

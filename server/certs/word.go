@@ -41,7 +41,8 @@ func (m *subject) wordLeft(ctx context.Context) bool {
 		return true // who has the lock takes it up
 	}
 	if err := m.cfg.Storage.Delete(ctx, wordKey(m.domain)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		m.log.Warn("a renewal was asked for, but the word cannot be taken up", zap.Error(err))
+		m.log.Warn("a renewal was asked for, but the word cannot be taken up", zap.Error(err),
+			zap.String("fix", "Mend what the error names, restart wellkey, and ask again: wellkey renew --now."))
 		m.deaf.Store(true)
 		return false
 	}

@@ -247,11 +247,13 @@ func (l *Locks) keep(h *held) {
 				next = l.cfg.TTL / 3
 				continue
 			case !errors.Is(err, ErrLost):
-				l.cfg.Logger.Warn("refreshing a lock; others may take it over", zap.String("lock", h.Name), zap.Error(err))
+				l.cfg.Logger.Warn("refreshing a lock; others may take it over", zap.String("lock", h.Name), zap.Error(err),
+					zap.String("fix", "See whether the store in storage answers, and how quickly; another replica goes on with the work if it does not."))
 				next = l.cfg.TTL / 10
 				continue
 			}
-			l.cfg.Logger.Error("lost a lock, so the work under it ends", zap.String("lock", h.Name), zap.Error(err))
+			l.cfg.Logger.Error("lost a lock, so the work under it ends", zap.String("lock", h.Name), zap.Error(err),
+				zap.String("fix", "Nothing if it comes once: the work begins again, here or at another replica. If it comes again, the store in storage answers late or forgets: look at its log, its memory and the network in between."))
 			h.cancel()
 			l.cfg.OnLost()
 			return
