@@ -78,7 +78,7 @@ func scenes() []scene {
 			}},
 		{name: "reachable with a warning", state: "attention", check: "reachability", says: "The key can be fetched from outside, but not all", fix: "AAAA", seen: "timed out", pairing: true,
 			change: func(_ testing.TB, w *world) {
-				w.sites[0].Look.Findings[6] = finding.Finding{ID: "dial", On: "2001:db8::5", Status: finding.Warn, Seen: "The connection timed out.", Cause: "The AAAA record is old.", Fix: "Delete the AAAA record."}
+				w.sites[0].Look.Findings[7] = finding.Finding{ID: "dial", On: "2001:db8::5", Status: finding.Warn, Seen: "The connection timed out.", Cause: "The AAAA record is old.", Fix: "Delete the AAAA record."}
 			}},
 		{name: "passed on", state: "ok", says: "All is well", pairing: true,
 			change: func(_ testing.TB, w *world) {
@@ -91,7 +91,7 @@ func scenes() []scene {
 			change: func(_ testing.TB, w *world) {
 				w.sites[0].Look.Verdict, w.sites[0].Look.Reason = reach.Inconclusive, reach.ReasonTimeout
 				w.sites[0].Look.Addresses[0].OK, w.sites[0].Look.Addresses[0].Reason = false, reach.ReasonTimeout
-				w.sites[0].Look.Findings[6] = finding.Finding{ID: "dial", On: "203.0.113.5", Status: finding.Unknown, Seen: "No answer within 10 s.", Cause: "Many routers do not lead a host back to itself.", Fix: "Nothing, if Tesla reaches it."}
+				w.sites[0].Look.Findings[7] = finding.Finding{ID: "dial", On: "203.0.113.5", Status: finding.Unknown, Seen: "No answer within 10 s.", Cause: "Many routers do not lead a host back to itself.", Fix: "Nothing, if Tesla reaches it."}
 			}},
 		{name: "key not asked for yet", state: "waiting", check: "key", says: "No key yet: Tesla is asked first",
 			change: withoutKey(registrar.Note{Reason: registrar.ReasonAsking})},

@@ -131,6 +131,7 @@ func titleOf(id string) string {
 		"dns_agree":          "Resolvers agree",
 		"dns_ipv4":           "IPv4 address",
 		"dns_caa":            "CAA records",
+		"dns_challenge":      "Challenge by DNS",
 		"dns_public":         "Public address",
 		"dial":               "Connection",
 		"tls_handshake":      "TLS handshake",

@@ -29,6 +29,19 @@ func newDNSSolver(s *config.Settings, log *zap.Logger) (acmez.Solver, error) {
 	})
 }
 
+// challengeOf says where the record that proves the domain is put, for the look from
+// outside. An account at acme-dns that cannot be read is one that nobody knows yet.
+func challengeOf(s *config.Settings) reach.Challenge {
+	c := reach.Challenge{Known: true, Provider: s.DNS.Provider}
+	switch c.Provider {
+	case "rfc2136":
+		c.Zone = s.DNS.RFC2136.Zone
+	case "acme-dns":
+		c.Target, c.Keeps = dns01.ACMEDNSTarget(s.DNS.ACMEDNSAccountFile, s.Domain), true
+	}
+	return c
+}
+
 // newDNSProvider returns the provider that the settings name; nil = none.
 func newDNSProvider(s config.DNS) (dns01.Provider, error) {
 	switch s.Provider {

@@ -51,6 +51,7 @@ func (t target) prober(log *zap.Logger) (*reach.Prober, error) {
 	if t.own() && t.settings.Domain != "" && t.settings.TLS.Mode == config.TLSACME {
 		// Whoever hosts another domain has a CA of their own choice.
 		c.CA, c.FallbackCA = t.settings.ACME.Issuer(), t.settings.ACME.Fallback.Issuer()
+		c.Challenge = challengeOf(t.settings)
 	}
 	return reach.New(c)
 }

@@ -216,6 +216,10 @@ func namesRows() []row {
 			w.good(w.host)
 			w.records("A "+w.host, `CAA 0 issue "sectigo.com"`)
 		}, []string{"dns_caa fail"}},
+		{"a challenge that anybody can have", func(w *world) {
+			w.good(w.host)
+			w.dns.Set("_acme-challenge."+domain, "CNAME x.lapsed.example.")
+		}, []string{"dns_challenge warn"}},
 		{"private", func(w *world) { w.probe.AllowPrivate = false; w.records("A 192.168.1.2") }, []string{"dns_public@192.168.1.2 fail"}},
 		{"CGNAT", func(w *world) { w.probe.AllowPrivate = false; w.records("A 100.64.1.2") }, []string{"dns_public@100.64.1.2 fail"}},
 		{"loopback", func(w *world) { w.probe.AllowPrivate = false }, []string{"dns_public" + at + "fail"}},

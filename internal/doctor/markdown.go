@@ -97,11 +97,12 @@ var questions = map[string]string{
 	idDomainName: "Is there something in the name that Tesla's portal or the public DNS refuses?",
 	idLook:       "Told only where the look from outside did not come to an end.",
 
-	"dns_resolves": "Does the name lead to an address, and through which CNAME records?",
-	"dns_agree":    "Do all resolvers say the same?",
-	"dns_ipv4":     "Is there an IPv4 address?",
-	"dns_caa":      "Do the CAA records let the certificate authority in use, and its fallback, issue?",
-	"dns_public":   "Is it a public address: not private, not CGNAT, not loopback?",
+	"dns_resolves":  "Does the name lead to an address, and through which CNAME records?",
+	"dns_agree":     "Do all resolvers say the same?",
+	"dns_ipv4":      "Is there an IPv4 address?",
+	"dns_caa":       "Do the CAA records let the certificate authority in use, and its fallback, issue?",
+	"dns_challenge": "Does `_acme-challenge` lead to where the record will be that proves the domain, and to nobody else's zone?",
+	"dns_public":    "Is it a public address: not private, not CGNAT, not loopback?",
 
 	"dial":          "Does the address take connections?",
 	"tls_handshake": "Does it speak TLS 1.2 or newer?",

@@ -23,6 +23,12 @@ type answer struct {
 	err       error // no usable answer came
 }
 
+// A badAnswer is the error of an answer that came, and says that there is none to be
+// had: whoever else asks meets the same.
+type badAnswer struct{ text string }
+
+func (e *badAnswer) Error() string { return e.text }
+
 // ask asks resolver for the records of name, and follows CNAME records where
 // the resolver has not done so.
 func ask(ctx context.Context, resolver, name string, kind uint16) answer {
@@ -40,7 +46,7 @@ func ask(ctx context.Context, resolver, name string, kind uint16) answer {
 		}
 		at = next
 	}
-	return answer{err: fmt.Errorf("the CNAME records of %s lead in a circle or through more than %d names", quote(name), maxChain)}
+	return answer{err: &badAnswer{fmt.Sprintf("the CNAME records of %s lead in a circle or through more than %d names", quote(name), maxChain)}}
 }
 
 // take adds what reply says about the name at, and about the names that its
@@ -105,7 +111,7 @@ func query(ctx context.Context, resolver, name string, kind uint16) (*dns.Msg, e
 	case !answers(reply, question):
 		return nil, errors.New("it answered another question than ours")
 	case reply.Rcode != dns.RcodeSuccess && reply.Rcode != dns.RcodeNameError:
-		return nil, fmt.Errorf("it answered %s", rcode(reply.Rcode))
+		return nil, &badAnswer{"it answered " + rcode(reply.Rcode)}
 	}
 	return reply, nil
 }

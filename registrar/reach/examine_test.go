@@ -53,7 +53,7 @@ func TestCheckLeavesExaminationsOut(t *testing.T) {
 	if len(report.Findings) < 15 {
 		t.Errorf("%d findings", len(report.Findings))
 	}
-	for _, id := range []string{"dns_caa", "tls_no_sni", "http_head", "http_phone", "http_port80", "clock"} {
+	for _, id := range []string{"dns_caa", "dns_challenge", "tls_no_sni", "http_head", "http_phone", "http_port80", "clock"} {
 		if f := find(report, id); f.ID != "" {
 			t.Errorf("found %+v", f)
 		}

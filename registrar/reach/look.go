@@ -35,7 +35,7 @@ func (l look) into(ctx context.Context, report *Report) {
 		report.Findings = []finding.Finding{badDomain(l.domain)}
 		return
 	}
-	var caa []finding.Finding
+	var caa, challenge []finding.Finding
 	var said names
 	var hosts []*host
 	parts := []func(){func() {
@@ -43,7 +43,7 @@ func (l look) into(ctx context.Context, report *Report) {
 		hosts = l.visitAll(ctx, said.addresses())
 	}}
 	if l.thorough {
-		parts = append(parts, func() { caa = []finding.Finding{l.caa(ctx)} })
+		parts = append(parts, func() { caa = []finding.Finding{l.caa(ctx)} }, func() { challenge = []finding.Finding{l.challenge(ctx)} })
 	}
 	l.prober.together(len(parts), func(i int) { parts[i]() })
 
@@ -54,7 +54,7 @@ func (l look) into(ctx context.Context, report *Report) {
 	if len(hosts) > 0 {
 		report.Verdict, report.Reason = decide(report.Addresses)
 	}
-	report.Findings = append(said.findings(l.domain, report.Addresses), caa...)
+	report.Findings = append(said.findings(l.domain, report.Addresses), slices.Concat(caa, challenge)...)
 	for _, h := range hosts {
 		h.compare(report.Addresses)
 		for _, r := range h.results {

@@ -42,6 +42,7 @@ type Config struct {
 	Token        *probetoken.Token     // whom to recognise as this very process; nil = nobody
 	CA           string                // for Examine: the CA in use, as CAA records name it ("letsencrypt.org"); "" = unknown
 	FallbackCA   string                // the CA that is asked where that one fails; "" = none, or unknown
+	Challenge    Challenge             // for Examine
 	UserAgent    string                // "" = "wellkey"
 	Timeout      time.Duration         // for a whole look; 0 = 10 s
 	Logger       *zap.Logger           // nil = none
@@ -152,7 +153,7 @@ func (p *Prober) Check(ctx context.Context, domain string, want keystore.Key) Re
 }
 
 // Examine is Check with the further checks of a thorough examination, none of
-// which changes the verdict: CAA records, a handshake without SNI, HEAD, the
+// which changes the verdict: CAA records, the name of the DNS challenge, a handshake without SNI, HEAD, the
 // client of an owner's phone, port 80, and the clock.
 func (p *Prober) Examine(ctx context.Context, domain string, want keystore.Key) Report {
 	return p.report(ctx, look{prober: p, domain: domain, want: want, thorough: true})

@@ -132,7 +132,7 @@ func decide(addresses []Address) (Verdict, string) {
 // each group ends with what only Examine looks at.
 func Checks() []string {
 	return []string{
-		"domain", "dns_resolves", "dns_agree", "dns_ipv4", "dns_caa",
+		"domain", "dns_resolves", "dns_agree", "dns_ipv4", "dns_caa", "dns_challenge",
 		"dns_public", "dial", "tls_handshake", "tls_name", "tls_chain", "tls_dates", "tls_cn",
 		"http_answer", "http_redirect", "http_bot_challenge", "http_status", "http_html", "http_content_type", "http_length",
 		"key_private", "key_parse", "key_canonical", "key_match", "this_is_me",

@@ -30,6 +30,17 @@ type acmeDNS struct {
 // NewACMEDNS returns the Provider of cfg.
 func NewACMEDNS(cfg ACMEDNS) Provider { return &acmeDNS{cfg: cfg, client: newClient()} }
 
+// ACMEDNSTarget returns where the CNAME of a domain must lead: the one record of its
+// account. "" is that there is no account yet, or that it cannot be read.
+func ACMEDNSTarget(accountFile, domain string) string {
+	all, err := readAccounts(accountFile)
+	if err != nil {
+		return ""
+	}
+	a, _ := all.of(domain)
+	return strings.ToLower(plain(a.FullDomain))
+}
+
 // Add sets the one record of the account, where the domain's CNAME must lead.
 func (p *acmeDNS) Add(ctx context.Context, r Record) error {
 	a, err := p.account(ctx, r.Domain)
