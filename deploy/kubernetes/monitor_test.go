@@ -78,6 +78,37 @@ func TestMonitorWithPasswords(t *testing.T) {
 	}
 }
 
+// TestRunbooksOfTheChart: every alert links to the runbooks where they can be read.
+func TestRunbooksOfTheChart(t *testing.T) {
+	t.Parallel()
+	const runbooks = "https://git.example.com/wellkey/runbooks.md"
+	objects, _, err := render(t, domain+"monitoring: {prometheusRule: {enabled: true, runbooks: "+runbooks+"}}")
+	if err != nil {
+		t.Fatal(err)
+	}
+	alerts := 0
+	for _, o := range objects {
+		if o.kind() != "PrometheusRule" {
+			continue
+		}
+		for _, group := range o.list("spec", "groups") {
+			for _, rule := range group.list("rules") {
+				name := rule.text("alert")
+				if name == "" {
+					continue
+				}
+				alerts++
+				if got := rule.text("annotations", "runbook_url"); got != runbooks+"#"+strings.ToLower(name) {
+					t.Errorf("%s links to %s", name, got)
+				}
+			}
+		}
+	}
+	if alerts < 20 {
+		t.Errorf("%d alerts were found", alerts)
+	}
+}
+
 // TestDocumentedMonitor: the example of docs/admin.md goes together.
 func TestDocumentedMonitor(t *testing.T) {
 	t.Parallel()

@@ -41,6 +41,8 @@ func TestRefused(t *testing.T) {
 		"a password for nobody":     {domain + "monitoring: {serviceMonitor: {enabled: true, basicAuth: {existingSecret: scrape}}}", "monitoring.serviceMonitor.basicAuth.existingSecret: is set, but nobody asks for it. Name the file that does in settings.admin_web_config"},
 		"a password and no monitor": {domain + "settings: {admin_web_config: /w.yml}\nmonitoring: {serviceMonitor: {tls: {enabled: true}}}", "monitoring.serviceMonitor.tls.enabled: is set, but there is no ServiceMonitor"},
 		"roots without TLS":         {domain + "settings: {admin_web_config: /w.yml}\nmonitoring: {serviceMonitor: {enabled: true, tls: {existingSecret: roots}}}", "monitoring.serviceMonitor.tls: has a Secret or a name, but is not enabled"},
+		"runbooks that are no URL":  {domain + "monitoring: {prometheusRule: {runbooks: runbooks.html}}", "at '/monitoring/prometheusRule/runbooks'"},
+		"runbooks with a fragment":  {domain + `monitoring: {prometheusRule: {runbooks: "https://git.example.com/runbooks.md#x"}}`, "at '/monitoring/prometheusRule/runbooks'"},
 		"a map as setting":          {domain + "settings: {log_level: {a: b}}", "at '/settings/log_level'"},
 	} {
 		t.Run(name, func(t *testing.T) {
