@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"wellkey/server"
+	application "wellkey/server/upstream"
 )
 
 // The table of limits in docs/shapes.md is that of the code.
@@ -14,6 +15,9 @@ func TestLimitsAreDocumented(t *testing.T) {
 	text, err := os.ReadFile("../docs/shapes.md")
 	must(t, err)
 	key, upstream := server.KeyLimits, server.UpstreamLimits
+	if 4*application.MaxRequests > 3*upstream.Connections() {
+		t.Errorf("while %d requests hang in the application, %d connections leave too few for the key", application.MaxRequests, upstream.Connections())
+	}
 	for _, want := range []string{
 		fmt.Sprintf("| connections | %d | %d |", key.Connections(), upstream.Connections()),
 		fmt.Sprintf("| of them over HTTP/2 | %d | %d |", key.Multiplexed(), upstream.Multiplexed()),
@@ -22,6 +26,8 @@ func TestLimitsAreDocumented(t *testing.T) {
 		fmt.Sprintf("| idle connections are kept for | %v | %v |", key.IdleTimeout(), upstream.IdleTimeout()),
 		fmt.Sprintf("| header of a request | %d KiB | %d KiB |", key.HeaderBytes()>>10, upstream.HeaderBytes()>>10),
 		fmt.Sprintf("| requests at a time in one HTTP/2 connection | %d | %d |", key.Streams(), upstream.Streams()),
+		fmt.Sprintf("| requests and websockets that are with the application at a time | | %d |", application.MaxRequests),
+		fmt.Sprintf("| of them from one address | | %d |", application.MaxPerClient),
 	} {
 		if !strings.Contains(string(text), want) {
 			t.Errorf("there is no row %s", want)

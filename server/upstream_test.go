@@ -2,6 +2,7 @@ package server_test
 
 import (
 	"bytes"
+	"crypto/tls"
 	"crypto/x509"
 	"fmt"
 	"io"
@@ -370,5 +371,40 @@ func TestUpstreamBodies(t *testing.T) {
 				t.Errorf("h2 %v: got %s, want %s", http2, body, tc.want)
 			}
 		}
+	}
+}
+
+// While as many requests as there may be hang in the application, and more come, the key
+// is served.
+func TestUpstreamHangs(t *testing.T) {
+	hangs := make(chan struct{})
+	a := newApp(t, func(http.ResponseWriter, *http.Request) { <-hangs })
+	defer close(hangs)
+	config, certs := configure(t)
+	config.Upstream = a.config()
+	config.Upstream.Requests = 6
+	config.Limits.Connections = 8
+	s := start(t, config)
+	for range 20 {
+		conn, err := tls.Dial("tcp", s.HTTPSAddr(), &tls.Config{RootCAs: certs.roots, ServerName: domain})
+		if err != nil {
+			continue // nobody has waited for long enough to lose a place
+		}
+		t.Cleanup(func() { _ = conn.Close() })
+		_, _ = io.WriteString(conn, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\na") // it may be one too many
+	}
+	visitor := client(t, s.HTTPSAddr(), certs, true)
+	await(t, "the key", func() bool {
+		request, err := http.NewRequestWithContext(t.Context(), "GET", "https://"+domain+server.KeyPath, nil)
+		must(t, err)
+		response, err := visitor.Do(request)
+		if err != nil {
+			return false
+		}
+		defer func() { _ = response.Body.Close() }()
+		return response.StatusCode == http.StatusOK
+	})
+	if n := len(a.requests()); n > 6 {
+		t.Errorf("%d requests are with the application", n)
 	}
 }

@@ -4,6 +4,8 @@ import (
 	"net"
 	"net/netip"
 	"time"
+
+	"wellkey/server/peer"
 )
 
 // A visitor is who connections are counted for: an address, or an IPv6 customer.
@@ -108,22 +110,5 @@ func (c *connections) client(addr net.Addr) netip.Prefix {
 	return clientPrefix(ip)
 }
 
-// clientPrefix returns what counts as one client: an IPv4 address, or the /64
-// that an IPv6 customer has. It is the zero Prefix for addresses that are not
-// public: behind those stand a proxy, or the address translation of a container
-// engine, with everybody behind them.
-func clientPrefix(ip netip.Addr) netip.Prefix {
-	ip = ip.Unmap()
-	if !ip.IsGlobalUnicast() || ip.IsPrivate() {
-		return netip.Prefix{}
-	}
-	bits := 64
-	if ip.Is4() {
-		bits = 32
-	}
-	prefix, err := ip.WithZone("").Prefix(bits)
-	if err != nil {
-		return netip.Prefix{}
-	}
-	return prefix
-}
+// clientPrefix returns what counts as one client; see peer.Client.
+func clientPrefix(ip netip.Addr) netip.Prefix { return peer.Client(ip) }

@@ -53,6 +53,8 @@ var (
 		"Correct the port of upstream; write https instead of http if it is one of TLS", 502}
 	timedOut = trouble{"timeout", "it took the request, but began no answer within 5 minutes",
 		"Look into the application's log", 504}
+	unread = trouble{"unread", "it read nothing of a request for a minute",
+		"Look into the application's log: it hangs, or is stopped", 504}
 	brokenOff = trouble{"broken_off", "it closed the connection before the answer was complete",
 		"Look into the application's log: it may have crashed, or be restarting", 502}
 	loop = trouble{"loop", "the address leads back to wellkey itself",
@@ -62,7 +64,7 @@ var (
 
 // reasons are the values of the label reason.
 var reasons = []string{refused.reason, forbidden.reason, unknownName.reason, unreachable.reason, untrusted.reason, expired.reason, wrongName.reason,
-	badTLS.reason, notTLS.reason, notHTTP.reason, timedOut.reason, brokenOff.reason, loop.reason, other.reason}
+	badTLS.reason, notTLS.reason, notHTTP.reason, timedOut.reason, unread.reason, brokenOff.reason, loop.reason, other.reason}
 
 // diagnose finds out what err means.
 func diagnose(err error) trouble {
@@ -79,6 +81,8 @@ func diagnose(err error) trouble {
 	dialing := errors.As(err, &op) && op.Op == "dial"
 	text := err.Error()
 	switch {
+	case errors.Is(err, errUnread):
+		return unread
 	case errors.As(err, &dns):
 		return unknownName
 	case errors.Is(err, syscall.ECONNREFUSED):
@@ -183,6 +187,31 @@ func (p *Proxy) recovered() {
 	}
 }
 
+// closeAfterBody has the connection end, so that no leftover of a body is taken for a
+// request.
+func closeAfterBody(h http.Header, r *http.Request) {
+	if r.ProtoMajor == 1 && r.ContentLength != 0 {
+		h.Set("Connection", "close")
+	}
+}
+
+// turnAway refuses a request that is one too many. The answer has no body: a client of
+// HTTP/2 might let that wait, and be here all the same.
+func (p *Proxy) turnAway(w http.ResponseWriter, r *http.Request, reason string) int {
+	p.metrics.rejected.WithLabelValues(reason).Inc()
+	code := http.StatusServiceUnavailable
+	if reason == overClient {
+		code = http.StatusTooManyRequests
+	}
+	h := w.Header()
+	h.Set("Cache-Control", "no-store")
+	h.Set("Content-Length", "0")
+	h.Set("Retry-After", "1")
+	closeAfterBody(h, r)
+	w.WriteHeader(code)
+	return code
+}
+
 // statusGone is for the counters, and what nginx logs: the visitor left before the
 // answer.
 const statusGone = 499
@@ -211,9 +240,7 @@ func answer(w http.ResponseWriter, r *http.Request, code int) int {
 	case http.StatusMethodNotAllowed:
 		h.Set("Allow", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS")
 	}
-	if r.ProtoMajor == 1 && r.ContentLength != 0 {
-		h.Set("Connection", "close") // no leftover of the body is taken for a request
-	}
+	closeAfterBody(h, r)
 	w.WriteHeader(code)
 	if r.Method != http.MethodHead {
 		_, _ = io.WriteString(w, text) // the visitor has gone: nothing to do

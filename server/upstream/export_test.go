@@ -1,5 +1,11 @@
 package upstream
 
+import (
+	"context"
+	"net/netip"
+	"time"
+)
+
 // Diagnose returns what a visitor and the log are told of err.
 func Diagnose(err error) (reason, cause, fix string, code int) {
 	t := diagnose(err)
@@ -14,3 +20,12 @@ var Sentences = sentences
 
 // IsForwarding reports whether a field says who the client is.
 var IsForwarding = isForwarding
+
+// SetPatience sets how long the application may leave unread what it was sent.
+func (p *Proxy) SetPatience(d time.Duration) { p.patience = d }
+
+// Enter counts a request of a client, or returns why it is refused.
+func (p *Proxy) Enter(client netip.Prefix) (leave func(), refused string) {
+	_, leave, refused = p.visits.enter(context.Background(), client)
+	return leave, refused
+}

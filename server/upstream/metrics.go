@@ -4,6 +4,7 @@ import "github.com/prometheus/client_golang/prometheus"
 
 type metrics struct {
 	errors   *prometheus.CounterVec
+	rejected *prometheus.CounterVec
 	duration prometheus.Histogram
 }
 
@@ -12,6 +13,10 @@ func newMetrics(registerer prometheus.Registerer, open *visits) (*metrics, error
 		errors: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "wellkey_upstream_errors_total",
 			Help: "Requests that the application behind upstream did not answer, or not to the end, by reason.",
+		}, []string{"reason"}),
+		rejected: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "wellkey_upstream_rejected_total",
+			Help: "Requests that were not passed on to the application behind upstream, since too many were with it, of one client or in total.",
 		}, []string{"reason"}),
 		duration: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name:    "wellkey_upstream_answer_seconds",
@@ -22,10 +27,13 @@ func newMetrics(registerer prometheus.Registerer, open *visits) (*metrics, error
 	for _, reason := range reasons {
 		m.errors.WithLabelValues(reason)
 	}
+	for _, reason := range []string{overTotal, overClient} {
+		m.rejected.WithLabelValues(reason)
+	}
 	if registerer == nil {
 		return m, nil
 	}
-	for _, c := range []prometheus.Collector{m.errors, m.duration, prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+	for _, c := range []prometheus.Collector{m.errors, m.rejected, m.duration, prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "wellkey_upstream_requests",
 		Help: "Requests and websockets that are with the application behind upstream now.",
 	}, func() float64 { return float64(open.count()) })} {

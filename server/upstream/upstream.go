@@ -15,6 +15,7 @@
 package upstream
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"crypto/tls"
@@ -42,7 +43,8 @@ const (
 	// Long polls are held for a minute, sometimes for five.
 	answerTimeout = 5 * time.Minute
 	// How long a visitor may let a body rest, sent or received, before the
-	// connection is given up. A stream in which nothing happens is no such body.
+	// connection is given up, and the application may leave unread what it was sent.
+	// A stream in which nothing happens is no such body.
 	bodyTimeout = time.Minute
 	// How long a connection to the application is kept for the next request.
 	idleTimeout = 90 * time.Second
@@ -52,6 +54,14 @@ const (
 	maxHeaderBytes = 256 << 10
 	// The end of an answer, which net/http writes by itself.
 	endTimeout = 10 * time.Second
+	// How many requests are with the application at a time, and of one client. Of HTTP/2
+	// there may be dozens on each connection, while the limits of the listener are about
+	// connections; each takes some 50 kB here, and a connection to the application. And
+	// in HTTP/1 a connection keeps its place while the application has its request. So
+	// they are three quarters of the connections that a listener holds: the others are
+	// for the key.
+	MaxRequests  = 1536
+	MaxPerClient = 256
 )
 
 // loopField marks requests with a token of this process, so that one that comes
@@ -69,6 +79,8 @@ type Config struct {
 	// Ended is told of each websocket that is over, by the request that began it, and
 	// before Close returns: nobody else knows of its connection. It may be nil.
 	Ended func(*http.Request)
+	// Requests is how many are with the application at a time; 0 is MaxRequests.
+	Requests int
 	// Registerer receives the metrics; nil keeps them unregistered.
 	Registerer prometheus.Registerer
 	// Logger may be nil.
@@ -83,6 +95,7 @@ type Proxy struct {
 	transport *http.Transport
 	proxy     *httputil.ReverseProxy
 	hsts      bool
+	patience  time.Duration // see bodyTimeout
 	ended     func(*http.Request)
 	buffers   sync.Pool // of *[]byte
 	logger    *zap.Logger
@@ -106,18 +119,25 @@ func New(c Config) (*Proxy, error) {
 		logger: c.Logger.Named("upstream"),
 		hsts:   c.HSTS,
 		ended:  c.Ended,
+
+		patience: bodyTimeout,
 	}
-	p.visits.init()
+	p.visits.init(cmp.Or(c.Requests, MaxRequests))
 	dialer := &net.Dialer{Timeout: dialTimeout}
-	dial := dialer.DialContext
 	if c.Socket != "" {
 		p.name, p.target.Host = "unix:"+c.Socket, "localhost"
-		dial = func(ctx context.Context, _, _ string) (net.Conn, error) {
-			return dialer.DialContext(ctx, "unix", c.Socket)
-		}
 	}
 	p.transport = &http.Transport{
-		DialContext:            dial,
+		DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
+			if c.Socket != "" {
+				network, addr = "unix", c.Socket
+			}
+			there, err := dialer.DialContext(ctx, network, addr)
+			if err != nil {
+				return nil, err
+			}
+			return &conn{there, p.patience}, nil
+		},
 		TLSClientConfig:        &tls.Config{RootCAs: c.Roots, InsecureSkipVerify: c.SkipVerify, MinVersion: tls.VersionTLS12}, // #nosec G402 -- where the setting says so
 		TLSHandshakeTimeout:    dialTimeout,
 		ResponseHeaderTimeout:  answerTimeout,
@@ -152,9 +172,12 @@ func New(c Config) (*Proxy, error) {
 func (p *Proxy) Serve(w http.ResponseWriter, r *http.Request, from peer.Origin, proto string) (code int) {
 	writer := newWriter(w)
 	writer.hsts = p.hsts && proto == "https"
-	ctx, leave, ok := p.visits.enter(r.Context())
-	if !ok {
+	ctx, leave, refused := p.visits.enter(r.Context(), from.Who())
+	switch {
+	case refused == stopping:
 		return answer(writer, r, http.StatusServiceUnavailable)
+	case refused != "":
+		return p.turnAway(writer, r, refused)
 	}
 	defer leave()
 	if refused := refuse(r, p.token); refused != 0 {
