@@ -3,6 +3,7 @@ package server
 import (
 	"net/http"
 	"strconv"
+	"time"
 
 	"wellkey/internal/guideline"
 )
@@ -73,6 +74,11 @@ func (p *page) answer(w http.ResponseWriter, r *http.Request, extra ...field) in
 	return p.status
 }
 
+// leftover is how long net/http may wait for the rest of a body that nobody reads. That
+// takes the place of a connection, which nobody can have meanwhile where an application
+// is behind us.
+const leftover = 100 * time.Millisecond
+
 // closeAfterBody keeps an HTTP/1 request with a body from holding anything: the
 // answer does not wait for a body that nobody reads, and the connection ends
 // after it, so that no leftover is taken for the next request.
@@ -81,5 +87,8 @@ func closeAfterBody(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	w.Header()["Connection"] = closing
-	_ = http.NewResponseController(w).EnableFullDuplex() // without it the answer comes later, but comes
+	rc := http.NewResponseController(w)
+	// Without these the answer comes later, or the connection ends later.
+	_ = rc.EnableFullDuplex()
+	_ = rc.SetReadDeadline(time.Now().Add(leftover))
 }

@@ -374,8 +374,8 @@ func TestUpstreamBodies(t *testing.T) {
 	}
 }
 
-// While as many requests as there may be hang in the application, and more come, the key
-// is served.
+// While as many requests as there may be hang in the application, and more come, to it
+// and to us, none of which says all that it promised, the key is served.
 func TestUpstreamHangs(t *testing.T) {
 	hangs := make(chan struct{})
 	a := newApp(t, func(http.ResponseWriter, *http.Request) { <-hangs })
@@ -385,13 +385,14 @@ func TestUpstreamHangs(t *testing.T) {
 	config.Upstream.Requests = 6
 	config.Limits.Connections = 8
 	s := start(t, config)
-	for range 20 {
+	for n := range 24 {
 		conn, err := tls.Dial("tcp", s.HTTPSAddr(), &tls.Config{RootCAs: certs.roots, ServerName: domain})
 		if err != nil {
 			continue // nobody has waited for long enough to lose a place
 		}
 		t.Cleanup(func() { _ = conn.Close() })
-		_, _ = io.WriteString(conn, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\na") // it may be one too many
+		path := []string{"/", server.KeyPath}[n/12]
+		_, _ = io.WriteString(conn, "POST "+path+" HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\na") // it may be one too many
 	}
 	visitor := client(t, s.HTTPSAddr(), certs, true)
 	await(t, "the key", func() bool {

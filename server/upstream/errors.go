@@ -187,12 +187,21 @@ func (p *Proxy) recovered() {
 	}
 }
 
+// leftover is how long net/http may wait for the rest of a body that nobody reads. That
+// takes the place of a connection.
+const leftover = 100 * time.Millisecond
+
 // closeAfterBody has the connection end, so that no leftover of a body is taken for a
 // request.
-func closeAfterBody(h http.Header, r *http.Request) {
-	if r.ProtoMajor == 1 && r.ContentLength != 0 {
-		h.Set("Connection", "close")
+func closeAfterBody(w http.ResponseWriter, r *http.Request) {
+	if r.ProtoMajor != 1 || r.ContentLength == 0 {
+		return
 	}
+	w.Header().Set("Connection", "close")
+	rc := http.NewResponseController(w)
+	// Without these the answer comes later, or the connection ends later.
+	_ = rc.EnableFullDuplex()
+	_ = rc.SetReadDeadline(time.Now().Add(leftover))
 }
 
 // turnAway refuses a request that is one too many. The answer has no body: a client of
@@ -207,7 +216,7 @@ func (p *Proxy) turnAway(w http.ResponseWriter, r *http.Request, reason string) 
 	h.Set("Cache-Control", "no-store")
 	h.Set("Content-Length", "0")
 	h.Set("Retry-After", "1")
-	closeAfterBody(h, r)
+	closeAfterBody(w, r)
 	w.WriteHeader(code)
 	return code
 }
@@ -240,7 +249,7 @@ func answer(w http.ResponseWriter, r *http.Request, code int) int {
 	case http.StatusMethodNotAllowed:
 		h.Set("Allow", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS")
 	}
-	closeAfterBody(h, r)
+	closeAfterBody(w, r)
 	w.WriteHeader(code)
 	if r.Method != http.MethodHead {
 		_, _ = io.WriteString(w, text) // the visitor has gone: nothing to do
