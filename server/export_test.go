@@ -58,7 +58,12 @@ func (s *Server) SetHeaderTimeout(d time.Duration) { s.https.server.ReadHeaderTi
 func (s *Server) SetRest(d time.Duration) { s.rest = d }
 
 // Resting returns how many connections of the HTTPS listener are at rest.
-func (s *Server) Resting() int { return s.https.resting.count() }
+func (s *Server) Resting() int {
+	r := &s.https.resting
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.conns)
+}
 
 // MostIdle is how many goroutines wait for the next connection.
 const MostIdle = mostIdle

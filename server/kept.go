@@ -201,9 +201,3 @@ func (r *rest) close() {
 		_ = conn.NetConn().Close() // whoever has it finds out
 	}
 }
-
-func (r *rest) count() int {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return len(r.conns)
-}

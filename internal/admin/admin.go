@@ -172,11 +172,5 @@ func (a *Admin) Listen(ctx context.Context) error { return a.socket.Listen(ctx) 
 // Listen.
 func (a *Admin) Inherit(l net.Listener) { a.socket.Inherit(l) }
 
-// Addr returns the real address, "" while it is not bound.
-func (a *Admin) Addr() string { return a.socket.Addr() }
-
 // Run serves until ctx is done, then lets open requests end.
 func (a *Admin) Run(ctx context.Context) error { return a.socket.Serve(ctx, a.server, 5*time.Second) }
-
-// Close gives up the address, for when Run will not be called.
-func (a *Admin) Close() { a.socket.Close() }

@@ -230,5 +230,4 @@ func TestRun(t *testing.T) {
 	if err := <-done; err != nil {
 		t.Errorf("stopping: %v", err)
 	}
-	a.Close()
 }

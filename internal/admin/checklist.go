@@ -25,16 +25,16 @@ const (
 	Action    Condition = "action"    // something is wrong, and a person must act
 )
 
-// Conditions returns all conditions, from the best to the worst.
-func Conditions() []Condition { return []Condition{OK, Unsure, Waiting, Attention, Step, Action} }
+// conditions returns all conditions, from the best to the worst.
+func conditions() []Condition { return []Condition{OK, Unsure, Waiting, Attention, Step, Action} }
 
 func (c Condition) rank() int {
-	for i, other := range Conditions() {
+	for i, other := range conditions() {
 		if c == other {
 			return i
 		}
 	}
-	return len(Conditions())
+	return len(conditions())
 }
 
 // A Check is one line of the checklist of a site. ID is stable: "listeners",

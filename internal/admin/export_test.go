@@ -23,3 +23,9 @@ func TitleOf(id string) string { return titleOf(id) }
 func (a *Admin) Gatherer() prometheus.Gatherer {
 	return prometheus.Gatherers{a.config.Registry, a.collector}
 }
+
+// Conditions are all conditions, from the best to the worst.
+var Conditions = conditions
+
+// Addr returns the real address, "" while it is not bound.
+func (a *Admin) Addr() string { return a.socket.Addr() }

@@ -141,7 +141,7 @@ func viewOfList(sites []SiteView, wanted choice, all int) listView {
 		v.State = sites[0].Summary.State
 	}
 	v.Text = listText(counts, len(sites), wanted != choice{Page: wanted.Page})
-	for _, c := range Conditions() {
+	for _, c := range conditions() {
 		if c != Unsure { // no site as a whole is
 			v.Conditions = append(v.Conditions, option{string(c), conditionWord(c), wanted.State == string(c)})
 		}

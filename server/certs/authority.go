@@ -24,8 +24,8 @@ const (
 	Other    Role = "other"    // of a certificate only: a CA that the settings do not name any more
 )
 
-// Roles returns all roles.
-func Roles() []Role { return []Role{Primary, Fallback, Other} }
+// roles returns all roles.
+func roles() []Role { return []Role{Primary, Fallback, Other} }
 
 // A ca is what all domains share of a CA. Which one it is does not change.
 type ca struct {
@@ -85,7 +85,7 @@ type state struct {
 }
 
 func (cfg *Config) newCA(role Role, name string, eab *EAB) (*ca, error) {
-	directory, err := ResolveDirectory(name)
+	directory, err := resolveDirectory(name)
 	if err != nil {
 		return nil, err
 	}

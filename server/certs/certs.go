@@ -29,7 +29,7 @@ import (
 type Config struct {
 	Storage   certmagic.Storage // where certificates and the ACME account live
 	Shared    bool              // other replicas use the storage, too
-	Directory string            // name or URL, see ResolveDirectory; "" = Let's Encrypt
+	Directory string            // name or URL, see resolveDirectory; "" = Let's Encrypt
 	Email     string            // for the CA's account; "" = none
 	Profile   string            // "" = classic; one that the CA does not offer is left out
 	Roots     *x509.CertPool    // trusted for talking to the CA; nil = the system's
@@ -96,7 +96,7 @@ func (c *Common) setDefaults() {
 // for renewal, and the first CA has failed for a while for a reason that may not
 // hold elsewhere. E-mail, profile and roots are those of the first one.
 type FallbackCA struct {
-	Directory string        // name or URL, see ResolveDirectory; another CA than the first
+	Directory string        // name or URL, see resolveDirectory; another CA than the first
 	EAB       *EAB          // nil = none
 	After     time.Duration // of failures; 0 = 24 h
 }

@@ -40,9 +40,9 @@ func (d Directory) production() bool {
 	return err != nil || d.Name != "letsencrypt-staging" && !loopback.Is(u.Hostname())
 }
 
-// ResolveDirectory returns the CA that name stands for: "letsencrypt",
+// resolveDirectory returns the CA that name stands for: "letsencrypt",
 // "letsencrypt-staging", "zerossl", "google", or the URL of an ACME directory.
-func ResolveDirectory(name string) (Directory, error) {
+func resolveDirectory(name string) (Directory, error) {
 	var names []string
 	for _, d := range directories() {
 		if name == d.Name || name == d.URL {

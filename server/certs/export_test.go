@@ -167,3 +167,9 @@ func Tally(ctx context.Context, s certmagic.Storage, key string, window time.Dur
 	err := t.load(ctx, &Config{Storage: s}, now)
 	return t.at, err
 }
+
+// Roles are all roles that a CA may have.
+var Roles = roles
+
+// ResolveDirectory returns the CA that a name stands for.
+var ResolveDirectory = resolveDirectory

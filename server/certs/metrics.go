@@ -72,7 +72,7 @@ func (g acmeGauges) Collect(out chan<- prometheus.Metric) {
 			}
 		}
 		served := domain.servedBy()
-		for _, role := range Roles() {
+		for _, role := range roles() {
 			holds := 0.0
 			if served == role {
 				holds = 1

@@ -28,7 +28,7 @@ func TestReasons(t *testing.T) {
 	registering := func(err error) error { return fmt.Errorf("registering account [] with server: %w", err) }
 	asked := func(err error) error { return &url.Error{Op: "Get", URL: "https://ca.test", Err: err} }
 	dns := func(kind dns01.Kind) error {
-		return fmt.Errorf("presenting for challenge: %w", dns01.NewError(kind, "no"))
+		return fmt.Errorf("presenting for challenge: %w", &dns01.Error{Kind: kind})
 	}
 	seen := map[certs.Reason]bool{}
 	for _, test := range []struct {
@@ -119,7 +119,7 @@ func TestPauses(t *testing.T) {
 		{"fourth", refused, 4, time.Time{}, 24 * time.Hour, 27 * time.Hour},
 		{"thousandth", certmagic.ErrNoRetry{Err: refused}, 1000, time.Time{}, 24 * time.Hour, 27 * time.Hour},
 		{"not the CA's matter", certs.LocalError(refused), 4, time.Time{}, 100 * minute, 27 * time.Hour},
-		{"before the CA looks", dns01.NewError(dns01.KindProvider, "no"), 4, time.Time{}, 10 * minute, 11 * minute},
+		{"before the CA looks", &dns01.Error{Kind: dns01.KindProvider}, 4, time.Time{}, 10 * minute, 11 * minute},
 		{"storage", certs.LocalError(errors.New("no space")), 4, time.Time{}, 10 * minute, 11 * minute},
 		{"header", refused, 1, now.Add(5 * time.Hour), 5*time.Hour - minute, 5*time.Hour + 10*minute},
 		{"header of the past", refused, 1, now.Add(-time.Hour), minute, 66 * time.Second},

@@ -10,3 +10,6 @@ func (p *Passthrough) SetMax(n int) { p.max = n }
 
 // Diagnose says why a target could not be reached.
 var Diagnose = diagnose
+
+// ErrNotHello is the error of what does not begin with a ClientHello.
+var ErrNotHello = errNotHello

@@ -19,20 +19,20 @@ const (
 	random    = 32                // RFC 8446, section 4.1.2
 )
 
-// ErrNotHello is the error of what does not begin with a ClientHello.
-var ErrNotHello = errors.New("passthrough: no ClientHello")
+// errNotHello is the error of what does not begin with a ClientHello.
+var errNotHello = errors.New("passthrough: no ClientHello")
 
 // ReadHello reads a ClientHello from r, in as many records and pieces as it comes.
 // It returns the server name in it (lower case, without a dot at the end, "" where
 // there is none), and all bytes that were read, also with an error: they are to be
 // replayed to whoever gets the connection. What is not a ClientHello, or not a
-// well-formed one, is ErrNotHello.
+// well-formed one, is errNotHello.
 func ReadHello(r io.Reader) (name string, read []byte, err error) {
 	h := hello{raw: make([]byte, 0, firstRead)}
 	for {
 		if len(h.raw) == cap(h.raw) {
 			if cap(h.raw) >= maxStream {
-				return "", h.raw, ErrNotHello
+				return "", h.raw, errNotHello
 			}
 			grown := make([]byte, len(h.raw), min(2*cap(h.raw), maxStream))
 			copy(grown, h.raw)
@@ -69,14 +69,14 @@ func (h *hello) advance() (complete bool, err error) {
 		record := h.raw[h.next:]
 		// Garbage is known from its first bytes, so nobody waits for more of it.
 		if len(record) > 0 && record[0] != 22 || len(record) > 1 && record[1] != 3 {
-			return false, ErrNotHello
+			return false, errNotHello
 		}
 		if len(record) < header {
 			return false, nil
 		}
 		length := int(record[3])<<8 | int(record[4])
 		if length == 0 || length > maxRecord {
-			return false, ErrNotHello
+			return false, errNotHello
 		}
 		if len(record) < header+length {
 			return false, nil
@@ -84,14 +84,14 @@ func (h *hello) advance() (complete bool, err error) {
 		h.message = append(h.message, record[header:header+length]...)
 		h.next += header + length
 		if h.message[0] != 1 {
-			return false, ErrNotHello
+			return false, errNotHello
 		}
 		if len(h.message) < handshake {
 			continue
 		}
 		switch want := handshake + int(h.message[1])<<16 + int(h.message[2])<<8 + int(h.message[3]); {
 		case want > handshake+maxHello, len(h.message) > want:
-			return false, ErrNotHello
+			return false, errNotHello
 		case len(h.message) == want:
 			return true, nil
 		}
@@ -113,25 +113,25 @@ func serverName(body []byte) (string, error) {
 	}
 	extensions := b.take(b.uint(2))
 	if b.bad || len(b.rest) > 0 {
-		return "", ErrNotHello
+		return "", errNotHello
 	}
 	name, found := "", false
 	for b := bytesOf(extensions); len(b.rest) > 0; {
 		kind := b.uint(2)
 		data := b.take(b.uint(2))
 		if b.bad {
-			return "", ErrNotHello
+			return "", errNotHello
 		}
 		if kind != 0 {
 			continue
 		}
 		if found {
-			return "", ErrNotHello
+			return "", errNotHello
 		}
 		found = true
 		var ok bool
 		if name, ok = hostName(data); !ok {
-			return "", ErrNotHello
+			return "", errNotHello
 		}
 	}
 	return name, nil

@@ -37,9 +37,6 @@ func fail(kind Kind, format string, args ...any) *Error {
 	return &Error{Kind: kind, text: fmt.Sprintf(format, args...)}
 }
 
-// NewError returns a failure of that kind.
-func NewError(kind Kind, text string) *Error { return fail(kind, "%s", text) }
-
 // wrap puts what was done before err, which keeps its kind if it has one.
 func wrap(kind Kind, err error, format string, args ...any) *Error {
 	var known *Error

@@ -20,14 +20,14 @@ type RFC2136 struct {
 	Server    string      // host:port of the primary
 	Zone      string      // "" = what Server says the record is in
 	Name      string      // of the key; "" = updates are not signed
-	Algorithm string      // one of Algorithms; "" = hmac-sha256
+	Algorithm string      // one of algorithms; "" = hmac-sha256
 	Secret    secret.Text // base64
 
 	Now func() time.Time // by which updates are signed; nil = time.Now
 }
 
-// Algorithms are those by which an update can be signed.
-func Algorithms() []string {
+// algorithms are those by which an update can be signed.
+func algorithms() []string {
 	return []string{"hmac-sha256", "hmac-sha512", "hmac-sha384", "hmac-sha224", "hmac-sha1"}
 }
 
@@ -39,7 +39,7 @@ type rfc2136 struct{ cfg RFC2136 }
 
 // NewRFC2136 checks cfg and returns its Provider.
 func NewRFC2136(cfg RFC2136) (Provider, error) {
-	cfg.Algorithm = cmp.Or(cfg.Algorithm, Algorithms()[0])
+	cfg.Algorithm = cmp.Or(cfg.Algorithm, algorithms()[0])
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}

@@ -33,7 +33,7 @@ const aboutChecks = `# Checks and reasons
 
 What ` + "`wellkey doctor`" + ` checks, and why a domain counts as not reachable. Refusals of Tesla's are in [errors.md](errors.md).
 
-This page is made from ` + "`internal/doctor/markdown.go`: `go test ./internal/doctor -update`" + `.
+This page is made from ` + "`internal/doctor/markdown_test.go`: `go test ./internal/doctor -update`" + `.
 
 ## Checks
 

@@ -1,0 +1,4 @@
+package dns01
+
+// Algorithms are those by which an update can be signed.
+var Algorithms = algorithms
