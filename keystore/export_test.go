@@ -28,7 +28,7 @@ func CrashAt(r *Rotation, n int, crash error) *int {
 	return steps
 }
 
-// Look is one look at the files by Run.
+// Look is Store.Look, and what it logs.
 func Look(s *Store) error { return s.look(false) }
 
 // Explain is what a Rotation says where the key file cannot be written.

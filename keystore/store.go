@@ -1,7 +1,6 @@
 package keystore
 
 import (
-	"context"
 	"crypto/sha256"
 	"errors"
 	"fmt"
@@ -29,10 +28,9 @@ const (
 
 // A Config says where the key of a [Store] is. Only Path is required.
 type Config struct {
-	Path         string        // the key file, public or private
-	RestoredPath string        // where Restore keeps the public half; "" = there is no such place
-	Poll         time.Duration // how often Run looks at the key file; 0 = 2s
-	Logger       *zap.Logger   // nil = none
+	Path         string      // the key file, public or private
+	RestoredPath string      // where Restore keeps the public half; "" = there is no such place
+	Logger       *zap.Logger // nil = none
 
 	// Allow, if set, is asked before another key is taken from a file. Its error,
 	// the end of a sentence "key file ...", refuses the key, and the last good one
@@ -63,7 +61,6 @@ type Status struct {
 // concurrent use; [Store.Key] and [Store.Status] never wait.
 type Store struct {
 	path, restoredPath string
-	poll               time.Duration
 	log                *zap.Logger
 	allow              func(Key) error
 	onChange           func(Key)
@@ -93,14 +90,10 @@ func open(config Config, modeless func(dir string) bool) (*Store, error) {
 	s := &Store{
 		path:         config.Path,
 		restoredPath: config.RestoredPath,
-		poll:         config.Poll,
 		log:          zap.NewNop(),
 		allow:        config.Allow,
 		onChange:     func(Key) {}, // What Open finds is no change.
 		modeless:     modeless,
-	}
-	if s.poll <= 0 {
-		s.poll = 2 * time.Second
 	}
 	if s.allow == nil {
 		s.allow = func(Key) error { return nil }
@@ -129,23 +122,9 @@ func (s *Store) Status() Status {
 	return status
 }
 
-// Run looks at the key file again and again until ctx is done, then returns nil.
-// A change is told by content, so neither time stamps nor symbolic links matter.
-// A bad or vanished file is logged once, and the last good key stays.
-func (s *Store) Run(ctx context.Context) error {
-	ticker := time.NewTicker(s.poll)
-	defer ticker.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-ticker.C:
-			s.Look()
-		}
-	}
-}
-
-// Look looks at the key file once, as Run does again and again.
+// Look looks at the key file, which whoever has the Store does again and again. A
+// change is told by content, so neither time stamps nor symbolic links matter. A bad
+// or vanished file is logged once, and the last good key stays.
 func (s *Store) Look() {
 	if err := s.look(false); err != nil {
 		s.log.Error("key file is bad, the last good key stays", zap.String("path", s.path), zap.Error(err),

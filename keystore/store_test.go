@@ -1,7 +1,6 @@
 package keystore_test
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -9,8 +8,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"testing/synctest"
-	"time"
 
 	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest/observer"
@@ -143,66 +140,55 @@ func TestStatusIsACopy(t *testing.T) {
 	}
 }
 
-// One file after the other under a running Store, as fast as it looks.
-func TestRunFollowsTheFile(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := newShelf(t)
-		store := s.open(t)
-		ctx, cancel := context.WithCancel(t.Context())
-		done := make(chan error)
-		go func() { done <- store.Run(ctx) }()
-
-		one, two := testKey(t), otherKey(t)
-		steps := []struct {
-			name      string
-			do        func()
-			key       keystore.Key
-			changes   int    // so far
-			lastError string // part of it; "" if there must be none
-			logged    string // messages of this step
-		}{
-			{"nothing", func() {}, keystore.Key{}, 0, "", ""},
-			{"a bad first file", func() { write(t, s.key, testdata(t, "bad-html.pem"), 0o644) }, keystore.Key{}, 0, "web page",
-				"key file is bad, the last good key stays"},
-			{"a key appears", func() { write(t, s.key, one.PEM(), 0o644) }, one, 1, "", "key changed"},
-			{"written again", func() { write(t, s.key, one.PEM(), 0o644) }, one, 1, "", ""},
-			{"another form", func() { write(t, s.key, testdata(t, "good-sec1.pem"), 0o600) }, one, 1, "", ""},
-			{"another key", func() { write(t, s.key, two.PEM(), 0o600) }, two, 2, "", "key changed"},
-			{"RSA", func() { write(t, s.key, testdata(t, "bad-rsa-public.pem"), 0o600) }, two, 2, "RSA",
-				"key file is bad, the last good key stays"},
-			{"still RSA", func() {}, two, 2, "RSA", ""},
-			{"fixed", func() { write(t, s.key, two.PEM(), 0o600) }, two, 2, "", "key file error is over"},
-			{"vanished", func() { remove(t, s.key) }, two, 2, "has vanished", "key file is bad, the last good key stays"},
-			{"still vanished", func() {}, two, 2, "has vanished", ""},
-			{"back with another key", func() { write(t, s.key, testdata(t, "good-pkcs8.pem"), 0o600) }, one, 3, "", "key changed"},
-			{"opened to the group", func() { write(t, s.key, testdata(t, "good-pkcs8.pem"), 0o640) }, one, 3, "chmod 600",
-				"key file is bad, the last good key stays"},
-			{"closed again", func() { write(t, s.key, testdata(t, "good-pkcs8.pem"), 0o600) }, one, 3, "", "key file error is over"},
+// One file after the other under a Store that looks at each.
+func TestLookFollowsTheFile(t *testing.T) {
+	s := newShelf(t)
+	store := s.open(t)
+	one, two := testKey(t), otherKey(t)
+	steps := []struct {
+		name      string
+		do        func()
+		key       keystore.Key
+		changes   int    // so far
+		lastError string // part of it; "" if there must be none
+		logged    string // messages of this step
+	}{
+		{"nothing", func() {}, keystore.Key{}, 0, "", ""},
+		{"a bad first file", func() { write(t, s.key, testdata(t, "bad-html.pem"), 0o644) }, keystore.Key{}, 0, "web page",
+			"key file is bad, the last good key stays"},
+		{"a key appears", func() { write(t, s.key, one.PEM(), 0o644) }, one, 1, "", "key changed"},
+		{"written again", func() { write(t, s.key, one.PEM(), 0o644) }, one, 1, "", ""},
+		{"another form", func() { write(t, s.key, testdata(t, "good-sec1.pem"), 0o600) }, one, 1, "", ""},
+		{"another key", func() { write(t, s.key, two.PEM(), 0o600) }, two, 2, "", "key changed"},
+		{"RSA", func() { write(t, s.key, testdata(t, "bad-rsa-public.pem"), 0o600) }, two, 2, "RSA",
+			"key file is bad, the last good key stays"},
+		{"still RSA", func() {}, two, 2, "RSA", ""},
+		{"fixed", func() { write(t, s.key, two.PEM(), 0o600) }, two, 2, "", "key file error is over"},
+		{"vanished", func() { remove(t, s.key) }, two, 2, "has vanished", "key file is bad, the last good key stays"},
+		{"still vanished", func() {}, two, 2, "has vanished", ""},
+		{"back with another key", func() { write(t, s.key, testdata(t, "good-pkcs8.pem"), 0o600) }, one, 3, "", "key changed"},
+		{"opened to the group", func() { write(t, s.key, testdata(t, "good-pkcs8.pem"), 0o640) }, one, 3, "chmod 600",
+			"key file is bad, the last good key stays"},
+		{"closed again", func() { write(t, s.key, testdata(t, "good-pkcs8.pem"), 0o600) }, one, 3, "", "key file error is over"},
+	}
+	for _, step := range steps {
+		step.do()
+		store.Look()
+		if store.Key() != step.key || len(s.changes) != step.changes {
+			t.Errorf("%s: got key %v after %d changes, want %v after %d", step.name, store.Key(), len(s.changes), step.key, step.changes)
 		}
-		for _, step := range steps {
-			step.do()
-			time.Sleep(2 * time.Second) // The default interval, in the bubble's time.
-			synctest.Wait()
-			if store.Key() != step.key || len(s.changes) != step.changes {
-				t.Errorf("%s: got key %v after %d changes, want %v after %d", step.name, store.Key(), len(s.changes), step.key, step.changes)
-			}
-			status := store.Status()
-			if (step.lastError == "") != (status.LastError == "") || !strings.Contains(status.LastError, step.lastError) ||
-				(status.LastError != "") != !status.LastErrorAt.IsZero() {
-				t.Errorf("%s: got last error %q at %v, want %q", step.name, status.LastError, status.LastErrorAt, step.lastError)
-			}
-			if got := messages(s); got != step.logged {
-				t.Errorf("%s: logged %q, want %q", step.name, got, step.logged)
-			}
+		status := store.Status()
+		if (step.lastError == "") != (status.LastError == "") || !strings.Contains(status.LastError, step.lastError) ||
+			(status.LastError != "") != !status.LastErrorAt.IsZero() {
+			t.Errorf("%s: got last error %q at %v, want %q", step.name, status.LastError, status.LastErrorAt, step.lastError)
 		}
-		if !slices.Equal(s.changes, []keystore.Key{one, two, one}) {
-			t.Errorf("got changes %v", s.changes)
+		if got := messages(s); got != step.logged {
+			t.Errorf("%s: logged %q, want %q", step.name, got, step.logged)
 		}
-		cancel()
-		if err := <-done; err != nil {
-			t.Errorf("Run: %v", err)
-		}
-	})
+	}
+	if !slices.Equal(s.changes, []keystore.Key{one, two, one}) {
+		t.Errorf("got changes %v", s.changes)
+	}
 }
 
 func messages(s *shelf) string {
@@ -215,72 +201,31 @@ func messages(s *shelf) string {
 
 // Kubernetes mounts a Secret as a symbolic link through ..data, and changes it by
 // putting another link in its place.
-func TestRunFollowsSymlinkSwap(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := newShelf(t)
-		publish := func(generation string, key keystore.Key) {
-			t.Helper()
-			if err := os.Mkdir(filepath.Join(s.dir, generation), 0o755); err != nil {
-				t.Fatal(err)
-			}
-			write(t, filepath.Join(s.dir, generation, "key.pem"), key.PEM(), 0o644)
-			if err := os.Symlink(generation, filepath.Join(s.dir, "..data_tmp")); err != nil {
-				t.Fatal(err)
-			}
-			if err := os.Rename(filepath.Join(s.dir, "..data_tmp"), filepath.Join(s.dir, "..data")); err != nil {
-				t.Fatal(err)
-			}
-		}
-		publish("..1", testKey(t))
-		if err := os.Symlink("..data/key.pem", s.key); err != nil {
+func TestLookFollowsSymlinkSwap(t *testing.T) {
+	s := newShelf(t)
+	publish := func(generation string, key keystore.Key) {
+		t.Helper()
+		if err := os.Mkdir(filepath.Join(s.dir, generation), 0o755); err != nil {
 			t.Fatal(err)
 		}
-		store := s.open(t)
-		ctx, cancel := context.WithCancel(t.Context())
-		done := make(chan error)
-		go func() { done <- store.Run(ctx) }()
-
-		publish("..2", otherKey(t))
-		time.Sleep(2 * time.Second)
-		synctest.Wait()
-		if store.Key() != otherKey(t) || len(s.changes) != 1 {
-			t.Errorf("got %v after %d changes", store.Key(), len(s.changes))
-		}
-		cancel()
-		if err := <-done; err != nil {
-			t.Error(err)
-		}
-	})
-}
-
-func TestPollInterval(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := newShelf(t)
-		config := s.config()
-		config.Poll = time.Minute
-		store, err := keystore.Open(config)
-		if err != nil {
+		write(t, filepath.Join(s.dir, generation, "key.pem"), key.PEM(), 0o644)
+		if err := os.Symlink(generation, filepath.Join(s.dir, "..data_tmp")); err != nil {
 			t.Fatal(err)
 		}
-		ctx, cancel := context.WithCancel(t.Context())
-		done := make(chan error)
-		go func() { done <- store.Run(ctx) }()
-		write(t, s.key, testKey(t).PEM(), 0o644)
-		time.Sleep(time.Minute - time.Nanosecond)
-		synctest.Wait()
-		if !store.Key().IsZero() {
-			t.Error("looked before a minute was over")
+		if err := os.Rename(filepath.Join(s.dir, "..data_tmp"), filepath.Join(s.dir, "..data")); err != nil {
+			t.Fatal(err)
 		}
-		time.Sleep(time.Nanosecond)
-		synctest.Wait()
-		if store.Key() != testKey(t) {
-			t.Error("did not look after a minute")
-		}
-		cancel()
-		if err := <-done; err != nil {
-			t.Error(err)
-		}
-	})
+	}
+	publish("..1", testKey(t))
+	if err := os.Symlink("..data/key.pem", s.key); err != nil {
+		t.Fatal(err)
+	}
+	store := s.open(t)
+	publish("..2", otherKey(t))
+	store.Look()
+	if store.Key() != otherKey(t) || len(s.changes) != 1 {
+		t.Errorf("got %v after %d changes", store.Key(), len(s.changes))
+	}
 }
 
 func TestReload(t *testing.T) {
