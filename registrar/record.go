@@ -99,15 +99,28 @@ func (r record) failureFor(application string, key keystore.Key) *Failure {
 // where a key might be made on it, one that there is none. A failure from the
 // future puts nothing off.
 func (r record) loaded(now time.Time, key keystore.Key) record {
-	if a := r.Answer; a != nil && (a.At.After(now) || a.Key == "" && key.IsZero()) {
-		again := *a
-		again.Next = now
-		r.Answer = &again
+	if a := r.Answer; a != nil && a.Key == "" && key.IsZero() {
+		r.Answer = a.due(now)
 	}
-	if r.Failure != nil && r.Failure.At.After(now) {
+	return r.withoutFuture(now, now)
+}
+
+// withoutFuture returns r where nothing that is said to be of later than limit counts:
+// such an answer is asked for again, and such a failure puts nothing off.
+func (r record) withoutFuture(now, limit time.Time) record {
+	if a := r.Answer; a != nil && a.At.After(limit) {
+		r.Answer = a.due(now)
+	}
+	if r.Failure != nil && r.Failure.At.After(limit) {
 		r.Failure = nil
 	}
 	return r.withoutLongWaits(now)
+}
+
+// due returns a as one after which is asked again at once.
+func (a Answer) due(now time.Time) *Answer {
+	a.Next = now
+	return &a
 }
 
 // withoutLongWaits returns r where no date that nobody here writes puts off the next
@@ -115,9 +128,7 @@ func (r record) loaded(now time.Time, key keystore.Key) record {
 func (r record) withoutLongWaits(now time.Time) record {
 	latest := now.Add(longestWait)
 	if a := r.Answer; a != nil && a.Next.After(latest) {
-		again := *a
-		again.Next = now
-		r.Answer = &again
+		r.Answer = a.due(now)
 	}
 	if f := r.Failure; f != nil && f.Next.After(latest) {
 		again := *f

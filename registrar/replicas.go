@@ -87,7 +87,7 @@ func (s *site) refresh(ctx context.Context, r *region) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !r.record.newerThan(rec) {
-		r.record = rec.withoutFuture(now)
+		r.record = rec.withoutFuture(now, now.Add(clocksDiffer))
 	}
 }
 
@@ -105,23 +105,9 @@ func (r record) changed() (at time.Time) {
 	return at
 }
 
-// clocksDiffer is by how much the clocks of replicas may differ.
+// clocksDiffer is by how much the clocks of replicas may differ: what another one
+// wrote counts unless it is further in our future than that.
 const clocksDiffer = 5 * time.Minute
-
-// withoutFuture returns r as it counts here, where another replica wrote it: what
-// its clock puts far into our future is asked again, and puts nothing off.
-func (r record) withoutFuture(now time.Time) record {
-	limit := now.Add(clocksDiffer)
-	if a := r.Answer; a != nil && a.At.After(limit) {
-		again := *a
-		again.Next = now
-		r.Answer = &again
-	}
-	if r.Failure != nil && r.Failure.At.After(limit) {
-		r.Failure = nil
-	}
-	return r.withoutLongWaits(now)
-}
 
 // lookIn returns when to come back: at next, or before that to see what another
 // replica has done.
