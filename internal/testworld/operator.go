@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
 	"net/http"
 
 	"wellkey/internal/admin"
@@ -14,17 +13,7 @@ import (
 // Admin gets a path of the admin listener, such as "/metrics".
 func (w *World) Admin(ctx context.Context, path string) (Visit, error) {
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: visitPatience}
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+w.AdminAddr+path, nil)
-	if err != nil {
-		return Visit{}, err
-	}
-	resp, err := client.Do(req)
-	if err != nil {
-		return Visit{}, err
-	}
-	defer resp.Body.Close()
-	body, err := io.ReadAll(io.LimitReader(resp.Body, 4<<20))
-	return Visit{Status: resp.StatusCode, Header: resp.Header, Body: body}, err
+	return visit(ctx, client, "http://"+w.AdminAddr+path, 4<<20)
 }
 
 // Status returns what /status says.

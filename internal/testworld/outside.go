@@ -56,7 +56,12 @@ func (w *World) fetchOnce(ctx context.Context, domain string) (Visit, error) {
 		Timeout:       visitPatience,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "https://"+domain+fleetapi.KeyPath, nil)
+	return visit(ctx, client, "https://"+domain+fleetapi.KeyPath, 4<<10)
+}
+
+// visit gets what is at a URL, and so many bytes of it at the most.
+func visit(ctx context.Context, client *http.Client, url string, most int64) (Visit, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
 		return Visit{}, err
 	}
@@ -65,7 +70,7 @@ func (w *World) fetchOnce(ctx context.Context, domain string) (Visit, error) {
 		return Visit{}, err
 	}
 	defer resp.Body.Close()
-	body, err := io.ReadAll(io.LimitReader(resp.Body, 4<<10))
+	body, err := io.ReadAll(io.LimitReader(resp.Body, most))
 	return Visit{Status: resp.StatusCode, Header: resp.Header, Body: body, TLS: resp.TLS}, err
 }
 
