@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"net"
 	"net/http"
 	"time"
 
@@ -29,3 +30,8 @@ var Conditions = conditions
 
 // Addr returns the real address, "" while it is not bound.
 func (a *Admin) Addr() string { return a.socket.Addr() }
+
+// Places returns what counts connections, and closes those that are more than most.
+func Places(most int, now func() time.Time) func(net.Conn, http.ConnState) {
+	return newPlaces(most, now).state
+}

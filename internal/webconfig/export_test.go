@@ -1,6 +1,12 @@
 package webconfig
 
-import "go.uber.org/zap"
+import (
+	"context"
+	"net/netip"
+	"time"
+
+	"go.uber.org/zap"
+)
 
 // Look is one turn of Run.
 func (f *Follower) Look() {
@@ -11,6 +17,29 @@ func (f *Follower) Look() {
 
 // HoldTurn takes the place of the one who computes a hash.
 func (f *Follower) HoldTurn() (release func()) {
-	f.proven.turn <- struct{}{}
-	return func() { <-f.proven.turn }
+	f.proven.turns.enter(context.Background(), netip.Prefix{})
+	return f.proven.turns.right
 }
+
+// Turns has passwords compared one at a time.
+type Turns struct{ turns }
+
+// Enter waits for the turn of an address.
+func (t *Turns) Enter(ctx context.Context, address string) bool {
+	return t.enter(ctx, clientOf(address))
+}
+
+// Right and Wrong end it.
+func (t *Turns) Right()                                   { t.right() }
+func (t *Turns) Wrong(address string, took time.Duration) { t.wrong(clientOf(address), took) }
+
+// Blamed returns how many addresses are.
+func (t *Turns) Blamed() int { return len(t.blamed) }
+
+// What is done about wrong passwords.
+const (
+	RestFor    = restFor
+	MostRest   = mostRest
+	BlamedFor  = blamedFor
+	MostBlamed = mostBlamed
+)

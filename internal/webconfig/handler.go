@@ -8,6 +8,7 @@ import (
 	"crypto/tls"
 	"net"
 	"net/http"
+	"net/netip"
 	"sync"
 	"time"
 
@@ -45,7 +46,7 @@ func (f *Follower) Handler(next http.Handler) http.Handler {
 			return
 		}
 		name, password, given := r.BasicAuth()
-		if !given || !f.proven.password(r.Context(), now.users, name, password) {
+		if !given || !f.proven.password(r.Context(), now.users, name, password, clientOf(r.RemoteAddr)) {
 			w.Header().Set("WWW-Authenticate", `Basic realm="wellkey", charset="UTF-8"`)
 			http.Error(w, "refused: a user name and its password are required here", http.StatusUnauthorized)
 			return
@@ -84,9 +85,9 @@ func sameHost(remote, local net.Addr) bool {
 // of milliseconds, on purpose, and scrapes come often. It holds one entry a user at
 // most.
 type proven struct {
-	once sync.Once
-	salt [32]byte
-	turn chan struct{} // holds the one who computes a hash
+	once  sync.Once
+	salt  [32]byte
+	turns turns
 
 	mu    sync.Mutex
 	right map[string][sha256.Size]byte // guarded by mu; digests of hash and password, by user
@@ -101,10 +102,10 @@ const patience = 5 * time.Second
 // away.
 var nobody = secret.New("$2a$10$wanIL6IbdKYY.Rv9ECoE3.hHkDJwzk0C6Ejx/nzK1HqlPKyGALDhq")
 
-func (p *proven) password(ctx context.Context, users map[string]secret.Text, name, password string) bool {
+func (p *proven) password(ctx context.Context, users map[string]secret.Text, name, password string, client netip.Prefix) bool {
 	p.once.Do(func() {
 		_, _ = rand.Read(p.salt[:]) // it never fails
-		p.turn, p.right = make(chan struct{}, 1), map[string][sha256.Size]byte{}
+		p.right = map[string][sha256.Size]byte{}
 	})
 	hash, known := users[name]
 	if !known {
@@ -119,16 +120,16 @@ func (p *proven) password(ctx context.Context, users map[string]secret.Text, nam
 	}
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	select {
-	case p.turn <- struct{}{}:
-	case <-ctx.Done():
+	if !p.turns.enter(ctx, client) {
 		return false
 	}
+	began := time.Now()
 	err := bcrypt.CompareHashAndPassword([]byte(hash.Reveal()), []byte(password))
-	<-p.turn
 	if !known || err != nil {
+		p.turns.wrong(client, time.Since(began))
 		return false
 	}
+	p.turns.right()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.right[name] = mark

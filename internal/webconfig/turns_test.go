@@ -1,0 +1,99 @@
+package webconfig_test
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"wellkey/internal/webconfig"
+)
+
+// A flood of wrong passwords has a quarter of a processor, and whoever did not take part
+// in it comes first.
+func TestTurns(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const attacker, neighbour, scraper, took = "[2001:db8::1]:1", "[2001:db8::2]:2", "198.51.100.1:1", 70 * time.Millisecond
+		var turns webconfig.Turns
+		began := time.Now()
+		if !turns.Enter(t.Context(), attacker) {
+			t.Fatal("the first has to wait")
+		}
+		order := make(chan string, 3)
+		wait := func(address string) {
+			go func() {
+				if turns.Enter(t.Context(), address) {
+					order <- address
+				}
+			}()
+			synctest.Wait()
+		}
+		time.Sleep(took)
+		turns.Wrong(attacker, took)
+		wait(attacker)
+		wait(neighbour)
+		wait(scraper)
+		for _, want := range []string{scraper, attacker, neighbour} {
+			if got := <-order; got != want {
+				t.Errorf("it is the turn of %s, want %s", got, want)
+			}
+			if want == scraper {
+				if rest := time.Since(began) - took; rest != webconfig.RestFor*took {
+					t.Errorf("after a wrong password nobody has a turn for %v", rest)
+				}
+				turns.Right()
+				continue
+			}
+			turns.Wrong(want, time.Hour)
+			ended := time.Now()
+			turns.Enter(t.Context(), scraper)
+			if rest := time.Since(ended); rest != webconfig.MostRest && want == neighbour {
+				t.Errorf("after one of an hour nobody has a turn for %v", rest)
+			}
+			turns.Right()
+		}
+		time.Sleep(webconfig.BlamedFor)
+		turns.Enter(t.Context(), scraper)
+		wait(attacker)
+		wait(scraper)
+		turns.Right()
+		if got := <-order; got != attacker {
+			t.Errorf("after a minute it is the turn of %s, though another came first", got)
+		}
+		turns.Right()
+		<-order
+		turns.Right()
+	})
+}
+
+// Who gives up takes no turn, and those who are blamed are bounded.
+func TestTurnsEnd(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var turns webconfig.Turns
+		turns.Enter(t.Context(), "a")
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if turns.Enter(ctx, "b") {
+			t.Error("two have a turn")
+		}
+		turns.Right()
+		for n := range 2 * webconfig.MostBlamed {
+			turns.Enter(t.Context(), "c")
+			turns.Wrong(fmt.Sprintf("198.51.%d.%d:1", n/250, n%250), time.Millisecond)
+		}
+		if n := turns.Blamed(); n != webconfig.MostBlamed {
+			t.Errorf("%d are blamed", n)
+		}
+		turns.Enter(t.Context(), "d")
+		time.Sleep(webconfig.BlamedFor)
+		turns.Wrong("203.0.113.1:1", time.Millisecond)
+		if n := turns.Blamed(); n != 1 {
+			t.Errorf("a minute later %d are blamed", n)
+		}
+		turns.Enter(t.Context(), "e")
+		turns.Right()
+	})
+}
