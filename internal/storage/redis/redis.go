@@ -75,7 +75,9 @@ func Check(text string) error {
 	return err
 }
 
-// connect makes the client. It connects when it is first used.
+// connect makes the client, which connects when it is first used. The library has three
+// types of options that are set alike, each with a parser of URLs; for the one of which
+// it makes all three (UniversalOptions) it has none.
 func connect(cfg Config) (redis.UniversalClient, error) {
 	u, err := url.Parse(cfg.URL)
 	if err != nil {
