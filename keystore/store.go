@@ -46,15 +46,14 @@ type Config struct {
 // A Status tells all about the key of a [Store] that an operator wants to know.
 // It holds nothing secret.
 type Status struct {
-	Origin      Origin
-	Path        string    // of the file the key came from, or is expected in
-	Private     bool      // the key file holds the private half
-	Quirks      []Quirk   // of the key file
-	LoadedAt    time.Time // when the current key was read; zero if there is none
-	ReadAt      time.Time // when the key file was last read anew and found good, or missing where none was expected
-	LastError   string    // what is wrong with the key file now, while the last good key is served; "" if nothing
-	LastErrorAt time.Time // when that was noticed
-	Warnings    []string  // what somebody should look at, in whole sentences
+	Origin    Origin
+	Path      string    // of the file the key came from, or is expected in
+	Private   bool      // the key file holds the private half
+	Quirks    []Quirk   // of the key file
+	LoadedAt  time.Time // when the current key was read; zero if there is none
+	ReadAt    time.Time // when the key file was last read anew and found good, or missing where none was expected
+	LastError string    // what is wrong with the key file now, while the last good key is served; "" if nothing
+	Warnings  []string  // what somebody should look at, in whole sentences
 }
 
 // A Store holds the key of one domain and follows its key file. It is safe for
@@ -200,7 +199,6 @@ func (s *Store) withoutFile() error {
 func (s *Store) keep(err error) error {
 	next := *s.current.Load()
 	next.status.LastError = err.Error()
-	next.status.LastErrorAt = time.Now()
 	// Whether the private half is still there, nobody knows.
 	next.status.Private = false
 	s.current.Store(&next)

@@ -106,7 +106,7 @@ func scenes() []scene {
 		{name: "bad change of the key file", state: "attention", check: "key", says: "The key file was changed and cannot be used", seen: "Reading /data/key.pem: an RSA key.", fix: "/data/key.pem", pairing: true,
 			change: func(_ testing.TB, w *world) {
 				k := w.keys[domain]
-				k.LastError, k.LastErrorAt = "reading /data/key.pem: an RSA key", noon
+				k.LastError = "reading /data/key.pem: an RSA key"
 				w.keys[domain] = k
 			}},
 		{name: "key file with a warning", state: "attention", check: "key", says: "The key is served, but its file asks for a look", seen: "No modes here.", fix: "/data/key.pem", pairing: true,

@@ -157,7 +157,6 @@ func (h *host) tlsDates() []result {
 	if leaf == nil {
 		return nil
 	}
-	h.NotAfter = leaf.NotAfter
 	now := time.Now()
 	left, life := leaf.NotAfter.Sub(now), leaf.NotAfter.Sub(leaf.NotBefore)
 	share := 100 * left.Seconds() / life.Seconds()

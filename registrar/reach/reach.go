@@ -71,13 +71,12 @@ type Report struct {
 
 // An Address is what was seen at one address of the domain.
 type Address struct {
-	IP       netip.Addr
-	Family   string       // "ipv4" or "ipv6"
-	OK       bool         // it gives our key with a certificate that holds
-	Reason   string       // why not: one of Reasons; "" when OK
-	Key      keystore.Key // what was fetched; zero = no key
-	NotAfter time.Time    // when the certificate ends; zero = none was seen
-	Self     bool         // this very process answered
+	IP     netip.Addr
+	Family string       // "ipv4" or "ipv6"
+	OK     bool         // it gives our key with a certificate that holds
+	Reason string       // why not: one of Reasons; "" when OK
+	Key    keystore.Key // what was fetched; zero = no key
+	Self   bool         // this very process answered
 }
 
 // New returns a Prober, or an error that names every fault of the config.
