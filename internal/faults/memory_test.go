@@ -30,11 +30,15 @@ func TestSmallContainer(t *testing.T) {
 	w.await("a certificate", have)
 	var clients errgroup.Group
 	clients.SetLimit(16)
-	most := 0 // at a time: on a slow machine the first have been idle for too long when the last come
-	for i := range 1000 {
+	connect := func() net.Conn {
 		conn, err := new(net.Dialer).DialContext(w.ctx, "tcp", w.HTTPSAddr)
 		must(t, err)
 		t.Cleanup(func() { _ = conn.Close() })
+		return conn
+	}
+	most := 0 // at a time
+	for i := range 1000 {
+		conn := connect()
 		clients.Go(func() error {
 			// Most of them lose their place to those that come after.
 			_ = tls.Client(conn, &tls.Config{ServerName: w.Domain, InsecureSkipVerify: true, NextProtos: []string{"h2"}}).HandshakeContext(w.ctx)
@@ -46,6 +50,13 @@ func TestSmallContainer(t *testing.T) {
 	}
 	_ = clients.Wait() // none has an error
 	w.watcher.served()
+	// On a busy machine the first have been idle for too long when the last come.
+	for round := 0; most < 100 && round < 20; round++ {
+		for range 200 {
+			connect()
+		}
+		most = max(most, w.held())
+	}
 	if most = max(most, w.held()); most < 100 || most > 340 {
 		t.Errorf("%d connections are held at the most", most)
 	}

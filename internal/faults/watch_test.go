@@ -39,6 +39,7 @@ type watcher struct {
 	news       chan struct{} // closed at the end of the next fetch
 	must       bool          // a failure is an error
 	from       int           // the first fetch of which that holds
+	former     int           // the last fetch that may have met a process which is gone
 	faults     []string
 	serials    []string // of the certificates, in the order in which they were served
 }
@@ -110,7 +111,7 @@ func (w *watcher) fetch(ctx context.Context) {
 		if !slices.Contains(w.serials, serial) {
 			w.serials = append(w.serials, serial)
 		}
-		if w.from == 0 {
+		if w.from == 0 && number > w.former {
 			w.must, w.from = true, number
 		}
 	case errors.Is(err, errWrong), w.must && number >= w.from:
@@ -213,10 +214,9 @@ func (w *watcher) down() (at time.Time) {
 func (w *watcher) up(since time.Time) time.Duration {
 	w.t.Helper()
 	w.mu.Lock()
-	w.from = 0
-	good := w.good
+	w.from, w.former = 0, w.began
 	w.mu.Unlock()
-	w.wait("the key after a restart", patience, func() bool { return w.good > good })
+	w.wait("the key after a restart", patience, func() bool { return w.goodNumber > w.former })
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.goodAt.Sub(since)
