@@ -60,6 +60,7 @@ func attacks(o options) []attack {
 		}},
 	)
 	all = append(all, http2Attacks(o, short)...)
+	all = append(all, askingAttacks(o, short)...)
 	return append(all,
 		attack{"ClientHello flood from 2,000 addresses", func(ctx context.Context, t *aim) (string, error) { return hellos(ctx, t, 2000, span/2) }},
 		attack{"ClientHello flood from one address", func(ctx context.Context, t *aim) (string, error) { return hellos(ctx, t, 1, short) }},

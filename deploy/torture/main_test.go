@@ -46,6 +46,9 @@ func TestNoAttack(t *testing.T) {
 		"plain":     func() (string, error) { return idlePlain(t.Context(), at, 1, 0) },
 		"hellos":    func() (string, error) { return hellos(t.Context(), at, 1, time.Minute) },
 		"plaintext": func() (string, error) { return plaintext(t.Context(), at, 1, time.Minute) },
+		"busy": func() (string, error) {
+			return busy(t.Context(), at, 1, time.Minute, "", func(net.Conn) error { return nil })
+		},
 		"flood": func() (string, error) {
 			return flood(t.Context(), at, 1, time.Minute, false, func(*flooded) error { return nil })
 		},

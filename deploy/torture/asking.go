@@ -1,0 +1,139 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+)
+
+// keyRequest is one for the key, over HTTP/1.
+const keyRequest = "GET /.well-known/appspecific/com.tesla.3p.public-key.pem HTTP/1.1\r\nHost: " + domain + "\r\n\r\n"
+
+// askingAttacks returns what clients do that say what they may, but too much of it at
+// once, or too slowly, or at the wrong time.
+func askingAttacks(o options, span time.Duration) []attack {
+	connections := o.few(1000)
+	ahead := strings.Repeat(keyRequest, 20)
+	return []attack{
+		{fmt.Sprintf("HTTP/1.1 with 20 requests at once, %d connections, answers unread", connections), func(ctx context.Context, t *aim) (string, error) {
+			return busy(ctx, t, connections, span, "http/1.1", func(conn net.Conn) error { return again(conn, ahead) })
+		}},
+		{fmt.Sprintf("HTTP/1.1 on %d connections, a request whenever they have come to rest", connections), func(ctx context.Context, t *aim) (string, error) {
+			return busy(ctx, t, connections, span, "http/1.1", func(conn net.Conn) error { return askAtRest(ctx, conn) })
+		}},
+		{fmt.Sprintf("%d handshakes in segments of one byte", connections), func(ctx context.Context, t *aim) (string, error) {
+			words, err := hello()
+			if err != nil {
+				return "", err
+			}
+			return busy(ctx, t, connections, span, "", func(conn net.Conn) error {
+				for n := 0; ; n++ {
+					if _, err := conn.Write(words[n%len(words) : n%len(words)+1]); err != nil {
+						return err
+					}
+					select {
+					case <-ctx.Done():
+						return ctx.Err()
+					case <-time.After(30 * time.Millisecond):
+					}
+				}
+			})
+		}},
+		{"connections from 2,000 addresses that are reset at once", func(ctx context.Context, t *aim) (string, error) {
+			count, err := each(ctx, 64, span, func(ctx context.Context, n int) error {
+				from, to := source(2*(n%2000), false)
+				conn, err := t.dial(ctx, from, to, t.Port)
+				if err != nil {
+					return err
+				}
+				return errors.Join(conn.(*net.TCPConn).SetLinger(0), conn.Close())
+			})
+			return fmt.Sprintf("%d a second", rate(count, span)), err
+		}},
+	}
+}
+
+// again writes words without end.
+func again(conn net.Conn, words string) error {
+	for {
+		if _, err := io.WriteString(conn, words); err != nil {
+			return err
+		}
+	}
+}
+
+// askAtRest asks for the key, and again as soon as wellkey has put the connection aside.
+func askAtRest(ctx context.Context, conn net.Conn) error {
+	reader := bufio.NewReader(conn)
+	for {
+		if _, err := io.WriteString(conn, keyRequest); err != nil {
+			return err
+		}
+		response, err := http.ReadResponse(reader, nil)
+		if err != nil {
+			return err
+		}
+		if _, err := io.Copy(io.Discard, response.Body); err != nil {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(1100 * time.Millisecond): // it is put aside after a second
+		}
+	}
+}
+
+// busy opens connections, 32 of an address, over TLS where they are to speak a protocol,
+// and has each do something until its deadline at the end of span. It tells how they
+// ended.
+func busy(ctx context.Context, t *aim, connections int, span time.Duration, protocol string, do func(net.Conn) error) (string, error) {
+	until := time.Now().Add(span)
+	opening := make(chan struct{}, 32)
+	var open, closed, away atomic.Int64
+	var all errgroup.Group
+	for n := range connections {
+		all.Go(func() error {
+			opening <- struct{}{}
+			from, to := source(2*(n/32), false)
+			var conn net.Conn
+			var err error
+			if protocol == "" {
+				conn, err = t.dial(ctx, from, to, t.Port)
+			} else {
+				conn, err = t.secure(ctx, from, to, protocol)
+			}
+			<-opening
+			if err != nil {
+				away.Add(1)
+				if !turnedAway(err) {
+					return err
+				}
+				return nil
+			}
+			defer func() { _ = conn.Close() }() // it is closed already, or not wanted
+			_ = conn.SetDeadline(until)
+			switch err := do(conn); {
+			case errors.Is(err, os.ErrDeadlineExceeded):
+				open.Add(1)
+			case ended(err):
+				closed.Add(1)
+			default:
+				return err
+			}
+			return nil
+		})
+	}
+	err := errors.Join(all.Wait(), enough("made", int64(connections)-away.Load(), connections))
+	return fmt.Sprintf("%d open to the end, %d closed, %d turned away", open.Load(), closed.Load(), away.Load()), err
+}
