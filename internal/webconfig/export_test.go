@@ -42,4 +42,6 @@ const (
 	MostRest   = mostRest
 	BlamedFor  = blamedFor
 	MostBlamed = mostBlamed
+
+	MostWaiting = mostWaiting
 )

@@ -3,6 +3,7 @@ package webconfig
 import (
 	"context"
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
 )
@@ -16,6 +17,9 @@ const (
 	mostRest = time.Second
 	// Whoever gave a wrong password goes after those who did not, for so long.
 	blamedFor = time.Minute
+	// How many of them wait at a time; one more is refused. Who waits keeps a connection,
+	// of which there are few.
+	mostWaiting = 4
 	// How many addresses are blamed at a time. A flood from more is one in which nobody
 	// is known.
 	mostBlamed = 1024
@@ -36,7 +40,8 @@ type turn struct {
 	gone bool          // guarded by the mu of turns; nobody waits for it
 }
 
-// enter returns when it is the turn of client, or reports that ctx was done before it.
+// enter returns when it is the turn of client, or reports that it does not come: ctx is
+// done, or too many wait who were wrong.
 func (t *turns) enter(ctx context.Context, client netip.Prefix) bool {
 	t.mu.Lock()
 	if !t.taken {
@@ -47,6 +52,11 @@ func (t *turns) enter(ctx context.Context, client netip.Prefix) bool {
 	lane := &t.good
 	if time.Now().Before(t.blamed[client]) {
 		lane = &t.rest
+		t.rest = slices.DeleteFunc(t.rest, func(one *turn) bool { return one.gone })
+		if len(t.rest) >= mostWaiting {
+			t.mu.Unlock()
+			return false
+		}
 	}
 	mine := &turn{came: make(chan struct{})}
 	*lane = append(*lane, mine)

@@ -97,3 +97,34 @@ func TestTurnsEnd(t *testing.T) {
 		turns.Right()
 	})
 }
+
+// Of those who were wrong only a few wait, and who has given up is none of them.
+func TestTurnsAreNotWaitedForByMany(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const attacker = "198.51.100.1:1"
+		var turns webconfig.Turns
+		turns.Enter(t.Context(), attacker)
+		turns.Wrong(attacker, time.Hour)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second/2)
+		defer cancel()
+		for range webconfig.MostWaiting {
+			go func() {
+				if turns.Enter(ctx, attacker) {
+					t.Error("an attacker has a turn")
+				}
+			}()
+		}
+		synctest.Wait()
+		began := time.Now()
+		if turns.Enter(t.Context(), attacker) || time.Since(began) > 0 {
+			t.Errorf("one more attacker waited for %v", time.Since(began))
+		}
+		<-ctx.Done()
+		synctest.Wait()
+		if !turns.Enter(t.Context(), attacker) {
+			t.Error("nobody waits, and an attacker is refused")
+		}
+		turns.Right()
+	})
+}
