@@ -309,9 +309,41 @@ func TestNeverRead(t *testing.T) {
 	})
 }
 
-// Goroutines that belong to no connection, such as those of other parts, look like a crowd. A
-// client that asks one thing at a time does not notice.
-func TestCrowdOfOthers(t *testing.T) {
+// Goroutines that belong to no connection, such as those of other parts, are no crowd, and a
+// client that is never idle is none either.
+func TestNoCrowd(t *testing.T) {
+	for name, tc := range map[string]struct{ others, asks int }{"others": {5000, 8}, "a busy client": {0, 5000}} {
+		t.Run(name, func(t *testing.T) {
+			config, certs := configure(t)
+			s := start(t, config)
+			s.Crowd(500)
+			end := make(chan struct{})
+			defer close(end)
+			for range tc.others {
+				go func() { <-end }()
+			}
+			f := frame(t, s, certs)
+			const ahead = 8
+			for n, answered := 0, 0; answered < tc.asks; {
+				for ; n < tc.asks && n < answered+ahead; n++ {
+					must(t, f.WriteWindowUpdate(0, 1<<10))
+					must(t, f.ask(uint32(2*n+1)))
+				}
+				got, err := f.ReadFrame()
+				must(t, err)
+				switch got := got.(type) {
+				case *http2.DataFrame:
+					answered++
+				case *http2.RSTStreamFrame:
+					t.Fatalf("a request was turned away after %d answers: %v", answered, got)
+				}
+			}
+		})
+	}
+}
+
+// In a crowd, who has one answer after the other has all of them.
+func TestOneAtATimeInACrowd(t *testing.T) {
 	config, certs := configure(t)
 	s := start(t, config)
 	s.Crowd(-10_000)

@@ -36,6 +36,7 @@ type connections struct {
 	unread            atomic.Int64 // see mostUnread
 	size              atomic.Int64 // of open
 	relieved          atomic.Int64 // when relieve last looked
+	crowded           atomic.Bool  // what it saw
 	others            func() int   // how many goroutines are those of connections elsewhere; nil: none
 
 	mu       sync.Mutex
@@ -71,6 +72,7 @@ func (c *connections) state(conn net.Conn, state http.ConnState) {
 		h.active.Store(true)
 	case http.StateIdle:
 		h.begun.Store(0)
+		h.answered.Store(h.asked.Load())
 		c.served(h)
 	case http.StateClosed:
 		c.forget(h)

@@ -45,10 +45,11 @@ const (
 func crowd(connections int) int { return max(128, connections/8*5) }
 
 // relieve closes connections of HTTP/2 on which requests have been answered for longest, if
-// there are more goroutines than two for each connection, those that are elsewhere, and a
-// crowd. Everything that one request asks of us is done in less than leastWait. It reports
-// whether there are too many now: a request that may be one of dozens is then better not
-// begun.
+// there is a crowd: if there are so many more goroutines than two for each connection and
+// those that are elsewhere, and so many requests since each connection was idle. Either may
+// be large for other reasons, a busy program or a busy client, but hardly both. Everything
+// that one request asks of us is done in less than leastWait. It reports whether there are
+// too many now: a request that may be one of dozens is then better not begun.
 func (c *connections) relieve() (crowded bool) {
 	goroutines := runtime.NumGoroutine()
 	if goroutines < c.crowd {
@@ -63,15 +64,22 @@ func (c *connections) relieve() (crowded bool) {
 	}
 	now, last := c.now(), c.relieved.Load()
 	if now-last < int64(time.Millisecond) || !c.relieved.CompareAndSwap(last, now) {
-		return true // those that were closed are on their way out
+		return c.crowded.Load() // those that were closed are on their way out
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	var stalled []*held
+	asked := 0
 	for _, one := range c.open {
+		asked += int(one.asked.Load() - one.answered.Load())
 		if one.many.Load() && one.active.Load() && now-one.since.Load() > int64(leastWait) {
 			stalled = append(stalled, one)
 		}
+	}
+	over = min(over, asked-c.crowd)
+	c.crowded.Store(over >= 0)
+	if over < 0 {
+		return false
 	}
 	slices.SortFunc(stalled, func(a, b *held) int { return cmp.Compare(a.since.Load(), b.since.Load()) })
 	for _, one := range stalled[:min(over/32+1, 8, len(stalled))] {
@@ -83,9 +91,9 @@ func (c *connections) relieve() (crowded bool) {
 }
 
 // mostWhileCrowded is how many requests a connection of HTTP/2 may begin until all that it
-// asked is answered, while there is a crowd. Goroutines may be those of others, too, so
-// who asks one thing at a time is answered in any case; the second is for one
-// that comes before net/http knows that the first has its answer.
+// asked is answered, while there is a crowd. Others may be that, so who asks one thing at a
+// time is answered in any case; the second is for one that comes before net/http knows that
+// the first has its answer.
 const mostWhileCrowded = 2
 
 // oneOfMany reports whether a request, begun in a crowd, is one of several that its

@@ -81,10 +81,12 @@ func (s *Server) SetIdle(d time.Duration) { s.https.server.IdleTimeout = d }
 // held.
 var CrowdOf = crowd
 
-// Crowd sets how many requests may wait for their clients, beside the goroutines
-// that the tests have already.
+// Crowd sets how many requests may wait for their clients. The goroutines that the tests
+// have already do not count.
 func (s *Server) Crowd(most int) {
-	s.https.open.crowd = most + runtime.NumGoroutine()
+	c, before := s.https.open, runtime.NumGoroutine()
+	others := c.others
+	c.crowd, c.others = most, func() int { return before + others() }
 }
 
 // Multiplexed returns over how many connections of the HTTPS listener HTTP/2 is spoken.

@@ -60,7 +60,6 @@ func newGate(l net.Listener, of *listener) *gate {
 	g := &gate{Listener: l, listener: of, out: make(chan accepted), next: make(chan *held), ended: make(chan struct{})}
 	g.ctx, g.cancel = context.WithCancel(context.Background())
 	g.waiting = of.waiting
-	of.open.others = of.elsewhere
 	go g.run()
 	return g
 }

@@ -16,19 +16,20 @@ import (
 type held struct {
 	net.Conn
 
-	fresh  atomic.Bool   // nothing was answered on it yet
-	many   atomic.Bool   // HTTP/2 is spoken: it may have many requests
-	active atomic.Bool   // a request is being answered; else its client is waited for
-	since  atomic.Int64  // when that began, by the clock of connections
-	writes atomic.Uint32 // begun and ended: odd while one is under way
-	wrote  atomic.Uint32 // bytes, which may overflow
-	turn   atomic.Pointer[line]
-	by     atomic.Pointer[connections] // which count it; nil: none do
-	begun  atomic.Int32                // requests since all were answered, see oneOfMany
-	reset  atomic.Int32                // requests that were taken back, see wanted
-	asked  atomic.Uint32               // requests of HTTP/2 that were begun
-	told   atomic.Bool                 // that nobody reads the answers
-	waits  atomic.Pointer[pause]       // of Read, for the end of the write that is under way; nil: it does not
+	fresh    atomic.Bool   // nothing was answered on it yet
+	many     atomic.Bool   // HTTP/2 is spoken: it may have many requests
+	active   atomic.Bool   // a request is being answered; else its client is waited for
+	since    atomic.Int64  // when that began, by the clock of connections
+	writes   atomic.Uint32 // begun and ended: odd while one is under way
+	wrote    atomic.Uint32 // bytes, which may overflow
+	turn     atomic.Pointer[line]
+	by       atomic.Pointer[connections] // which count it; nil: none do
+	begun    atomic.Int32                // requests since all were answered, see oneOfMany
+	reset    atomic.Int32                // requests that were taken back, see wanted
+	asked    atomic.Uint32               // requests of HTTP/2 that were begun
+	answered atomic.Uint32               // what asked was when all were answered
+	told     atomic.Bool                 // that nobody reads the answers
+	waits    atomic.Pointer[pause]       // of Read, for the end of the write that is under way; nil: it does not
 
 	// These are for Read alone.
 	seen  uint32 // what wrote was

@@ -98,6 +98,7 @@ func (s *Server) newListener(name, addr string, limits limits) *listener {
 		logger: s.logger.With(zap.String("listener", name)),
 	}
 	l.open = newConnections(limits, s.trusted, l.refuse, l.displace)
+	l.open.others = l.elsewhere
 	l.waiting = newConnections(s.waiting, s.trusted, l.refuse, l.displace)
 	l.server = &http.Server{
 		Handler:           l,
