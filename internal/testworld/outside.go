@@ -37,7 +37,12 @@ const hurry = 4 * time.Second
 func (w *World) FetchOf(ctx context.Context, domain string) (v Visit, err error) {
 	for range 5 {
 		began := time.Now()
-		if v, err = w.fetchOnce(ctx, domain); err == nil || time.Since(began) < hurry || ctx.Err() != nil {
+		if v, err = w.fetchOnce(ctx, domain); err == nil {
+			return v, nil
+		}
+		took := time.Since(began)
+		err = fmt.Errorf("after %v: %w", took.Round(time.Millisecond), err) // tells who gave up whom
+		if took < hurry || ctx.Err() != nil {
 			break
 		}
 	}
