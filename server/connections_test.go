@@ -149,6 +149,7 @@ func TestDisplaced(t *testing.T) {
 		"one that answers goes last":        {[]one{{"192.0.2.1", http.StateActive, 1 * s}, {"192.0.2.2", http.StateIdle, 9 * s}}, 10 * s, 1, "idle"},
 		"one that does not read its answer": {[]one{{"192.0.2.1", http.StateActive, 3 * s}, {"192.0.2.2", http.StateActive, 2 * s}}, 10 * s, 1, "stalled"},
 		"all have just come":                {[]one{{"192.0.2.1", http.StateNew, 4*s - 50*time.Millisecond}, {"192.0.2.2", http.StateNew, 4 * s}}, 4 * s, -1, ""},
+		"two of one client have just come":  {[]one{{"192.0.2.2", http.StateNew, 4*s - 80*time.Millisecond}, {"192.0.2.2", http.StateNew, 4*s - 90*time.Millisecond}}, 4 * s, -1, ""},
 		"all are being answered":            {[]one{{"192.0.2.1", http.StateActive, 3 * s}, {"192.0.2.2", http.StateActive, 3 * s}}, 4 * s, -1, ""},
 		"one who came again takes its own":  {[]one{{"192.0.2.9", http.StateNew, 1 * s}, {"192.0.2.9", http.StateNew, 2 * s}, {"192.0.2.2", http.StateNew, 1 * s}}, 4 * s, 0, "unserved"},
 		"a cap of one":                      {[]one{{"192.0.2.9", http.StateIdle, 1 * s}}, 4 * s, 0, "idle"},

@@ -1,8 +1,11 @@
 package server_test
 
 import (
+	"fmt"
 	"net"
+	"net/http"
 	"testing"
+	"time"
 
 	"golang.org/x/net/http2"
 
@@ -47,3 +50,47 @@ func TestNoCrowdOnTheOtherPort(t *testing.T) {
 		}
 	}
 }
+
+// In a crowd the connection goes that has been answered for longest; what may stand for
+// many goes last, and one that is idle or of HTTP/1 stays.
+func TestWhoGoesInACrowd(t *testing.T) {
+	c := server.NewConnections(32, 32, 0)
+	gone := 0
+	c.OnDisplaced(func(string) { gone++ })
+	hold := func(address string, state http.ConnState, since time.Duration) net.Conn {
+		conn := &closing{stub: from(address)}
+		if reason, _, _ := c.Admit(conn, 0); reason != "" {
+			t.Fatalf("refused: %s", reason)
+		}
+		c.Many(conn, address != "192.0.2.99")
+		c.Set(conn, state, since)
+		return conn
+	}
+	want := map[net.Conn]bool{}
+	proxy := hold("10.0.0.1", http.StateActive, 1)
+	idle, plain, late := hold("192.0.2.98", http.StateIdle, 1), hold("192.0.2.99", http.StateActive, 1), hold("192.0.2.97", http.StateActive, 100)
+	for n := range 8 {
+		want[hold(fmt.Sprintf("192.0.2.%d", n+1), http.StateActive, time.Duration(n+2))] = true
+	}
+	if !c.Relieve() || gone != 8 {
+		t.Fatalf("%d are displaced, want 8", gone)
+	}
+	for conn := range want {
+		if !conn.(*closing).closed {
+			t.Errorf("%v stays", conn.RemoteAddr())
+		}
+	}
+	for _, conn := range []net.Conn{proxy, idle, plain, late} {
+		if conn.(*closing).closed {
+			t.Errorf("%v goes", conn.RemoteAddr())
+		}
+	}
+}
+
+// A closing is a stub that tells whether it was closed.
+type closing struct {
+	*stub
+	closed bool
+}
+
+func (c *closing) Close() error { c.closed = true; return nil }

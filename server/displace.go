@@ -51,15 +51,17 @@ func crowd(connections int) int { return max(128, connections/8*5) }
 // that one request asks of us is done in less than leastWait. It reports whether there are
 // too many now: a request that may be one of dozens is then better not begun.
 func (c *connections) relieve() (crowded bool) {
-	goroutines := runtime.NumGoroutine()
-	if goroutines < c.crowd {
-		return false
+	over := runtime.NumGoroutine() - c.crowd
+	if over >= 0 {
+		over -= 2 * int(c.size.Load())
+		if c.others != nil {
+			over -= c.others()
+		}
 	}
-	if c.others != nil {
-		goroutines -= c.others()
-	}
-	over := goroutines - 2*int(c.size.Load()) - c.crowd
 	if over < 0 {
+		if c.crowded.Load() {
+			c.crowded.Store(false)
+		}
 		return false
 	}
 	now, last := c.now(), c.relieved.Load()
@@ -71,7 +73,8 @@ func (c *connections) relieve() (crowded bool) {
 	var stalled []*held
 	asked := 0
 	for _, one := range c.open {
-		asked += int(one.asked.Load() - one.answered.Load())
+		answered := one.answered.Load() // before asked, which it never exceeds
+		asked += int(one.asked.Load() - answered)
 		if one.many.Load() && one.active.Load() && now-one.since.Load() > int64(leastWait) {
 			stalled = append(stalled, one)
 		}
@@ -81,13 +84,24 @@ func (c *connections) relieve() (crowded bool) {
 	if over < 0 {
 		return false
 	}
-	slices.SortFunc(stalled, func(a, b *held) int { return cmp.Compare(a.since.Load(), b.since.Load()) })
+	slices.SortFunc(stalled, func(a, b *held) int { return cmp.Compare(a.goes(), b.goes()) })
 	for _, one := range stalled[:min(over/32+1, 8, len(stalled))] {
 		c.drop(one, now)
 		c.displaced(lostStalled)
 		_ = one.Conn.Close() // whoever has it finds out
 	}
 	return true
+}
+
+// goes returns when h is to go in a crowd, of those that are to go: the earlier the sooner.
+// One that counts for nobody may stand for many who read, and then is never idle; it goes
+// last. mu of those that count it is held.
+func (h *held) goes() int64 {
+	since := h.since.Load()
+	if h.of == nil {
+		since += int64(time.Hour)
+	}
+	return since
 }
 
 // mostWhileCrowded is how many requests a connection of HTTP/2 may begin until all that it
@@ -120,14 +134,15 @@ func (c *connections) longest(now int64, least time.Duration, multiple bool) *he
 		}
 		wait := now - one.since.Load()
 		active := one.active.Load()
+		counts := wait
 		if one.of != nil && one.of.open > 1 {
-			wait *= int64(one.of.open)
+			counts *= int64(one.of.open)
 		}
 		switch {
-		case active && c.stalls && wait > max(longestStall, int64(stalledAfter)):
-			stalled, longestStall = one, wait
-		case !active && wait > max(longestWait, int64(least)):
-			waiting, longestWait = one, wait
+		case active && c.stalls && wait > int64(stalledAfter) && counts > longestStall:
+			stalled, longestStall = one, counts
+		case !active && wait > int64(least) && counts > longestWait:
+			waiting, longestWait = one, counts
 		}
 	}
 	if waiting == nil {

@@ -211,6 +211,15 @@ func (c Connections) Multiplex(conn net.Conn, only bool, at time.Duration) bool 
 // Multiplexed returns over how many connections HTTP/2 is spoken, and may be.
 func (c Connections) Multiplexed() (now, most int) { return c.multiple, c.mostMultiplexed }
 
+// Many says whether HTTP/2 is spoken over conn.
+func (c Connections) Many(conn net.Conn, many bool) { c.held[conn].many.Store(many) }
+
+// Relieve looks for who is to go in a crowd that could not be larger, an hour after c began.
+func (c Connections) Relieve() (crowded bool) {
+	c.crowd, c.began = -1<<30, time.Now().Add(-time.Hour)
+	return c.relieve()
+}
+
 // Set says what conn does, and since when.
 func (c Connections) Set(conn net.Conn, state http.ConnState, since time.Duration) {
 	c.state(c.held[conn], state)
