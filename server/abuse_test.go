@@ -390,7 +390,7 @@ func TestCrowd(t *testing.T) {
 					t.Fatalf("a client that behaves got %+v", got)
 				}
 				seen := series(t, registryOf(config))
-				return seen[`wellkey_connections_displaced_total{listener=https,state=stalled}`] >= 5 && seen[`wellkey_http_requests_turned_away_total{listener=https}`] > 0
+				return seen[`wellkey_connections_displaced_total{listener=https,state=stalled}`] >= 1 && seen[`wellkey_http_requests_turned_away_total{listener=https}`] > 0
 			})
 			for _, f := range all {
 				_ = f.conn.Close()
@@ -463,5 +463,36 @@ func TestMisdirectedEnds(t *testing.T) {
 		if got, _ := readReply(t, conn, false); got.Status != 421 || got.Header["Connection"] != "" {
 			t.Errorf("of a trusted proxy: got %+v", got)
 		}
+	}
+}
+
+// With an application behind, too, only so many requests of HTTP/2 lie unread, and two of
+// each connection.
+func TestUnreadBesideAnApplication(t *testing.T) {
+	config, certs := configure(t)
+	config.Upstream = newApp(t, nil).config()
+	s := start(t, config)
+	s.Crowd(-1000)
+	f := frame(t, s, certs, http2.Setting{ID: http2.SettingInitialWindowSize, Val: 1}) // no answer gets to its end
+	const asked = 32
+	for n := range uint32(asked) {
+		must(t, f.ask(2*n+1))
+	}
+	answered, reset := 0, 0
+	for answered+reset < asked {
+		got, err := f.ReadFrame()
+		must(t, err)
+		switch got.(type) {
+		case *http2.HeadersFrame:
+			answered++
+		case *http2.RSTStreamFrame:
+			reset++
+		}
+	}
+	if answered != 2 {
+		t.Errorf("%d were answered, and %d reset", answered, reset)
+	}
+	if got := ask(t, client(t, s.HTTPSAddr(), certs, true), "GET", "https://"+domain, server.KeyPath, nil); got.Status != 200 {
+		t.Errorf("another client got %+v", got)
 	}
 }

@@ -81,8 +81,8 @@ func (c *connections) relieve() (crowded bool) {
 	}
 	over = min(over, asked-c.crowd)
 	c.crowded.Store(over >= 0)
-	if over < 0 {
-		return false
+	if over < 0 || !c.stalls { // an application may take long over an answer
+		return over >= 0
 	}
 	slices.SortFunc(stalled, func(a, b *held) int { return cmp.Compare(a.goes(), b.goes()) })
 	for _, one := range stalled[:min(over/32+1, 8, len(stalled))] {

@@ -74,6 +74,19 @@ func (s *Server) IdleHands() int { return int(s.https.gate.idle.Load()) }
 // Open returns how many connections the HTTPS listener counts.
 func (s *Server) Open() int { return s.https.open.count() }
 
+// Held returns the connections of the HTTPS listener as the network has them.
+func (s *Server) Held() (all []net.Conn) {
+	s.https.open.mu.Lock()
+	defer s.https.open.mu.Unlock()
+	for _, h := range s.https.open.open {
+		all = append(all, h.Conn)
+	}
+	return all
+}
+
+// MostBuffered is how many bytes the kernel holds for a connection, each way.
+const MostBuffered = mostBuffered
+
 // SetIdle sets how long an idle connection is kept.
 func (s *Server) SetIdle(d time.Duration) { s.https.server.IdleTimeout = d }
 

@@ -161,6 +161,9 @@ func (l *listener) elsewhere() (goroutines int) {
 	if l.owner.passthrough != nil {
 		goroutines += l.owner.passthrough.Goroutines()
 	}
+	if l.owner.upstream != nil {
+		goroutines += l.owner.upstream.Goroutines()
+	}
 	return goroutines
 }
 
@@ -187,6 +190,9 @@ func (l *listener) state(conn net.Conn, state http.ConnState) {
 // serve serves until ctx is done, and drains.
 func (l *listener) serve(ctx context.Context, drain time.Duration) error {
 	l.Front(func(bound net.Listener) net.Listener {
+		if l.routes.upstream == nil && (l.tls == nil || l.owner.passthrough == nil) {
+			buffer(bound)
+		}
 		if !l.gated() {
 			return newFront(bound, l.open, l.owner.metrics.panics)
 		}

@@ -92,7 +92,7 @@ func reserved(decoded string) bool {
 
 // ServeHTTP answers one request, counts it, and contains a panic.
 func (l *listener) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if l.open.stalls && l.open.relieve() && r.ProtoMajor == 2 && oneOfMany(r) {
+	if l.open.relieve() && r.ProtoMajor == 2 && oneOfMany(r) {
 		l.owner.metrics.turnedAway.WithLabelValues(l.name).Inc()
 		panic(http.ErrAbortHandler) // net/http takes back this request alone
 	}
@@ -132,15 +132,12 @@ const mostTakenBack = 100
 // back already. It closes the connection of one that does so all the time.
 func (l *listener) wanted(r *http.Request) bool {
 	takenBack := r.Context().Err() != nil
-	if !l.open.stalls {
-		return !takenBack
-	}
 	conn, _ := r.Context().Value(connKey{}).(net.Conn)
 	switch h := heldOf(conn); {
 	case h == nil:
 	case !takenBack:
 		h.asked.Add(1)
-	case h.reset.Add(1) == mostTakenBack:
+	case l.open.stalls && h.reset.Add(1) == mostTakenBack:
 		l.displace(lostReset)
 		_ = h.Conn.Close() // whoever has it finds out
 	}

@@ -28,6 +28,18 @@ func askingAttacks(o options, span time.Duration) []attack {
 		{fmt.Sprintf("HTTP/1.1 with 20 requests at once, %d connections, answers unread", connections), func(ctx context.Context, t *aim) (string, error) {
 			return busy(ctx, t, connections, span, "http/1.1", func(conn net.Conn) error { return again(conn, ahead) })
 		}},
+		{"HTTP/1.1 with 20 requests at once, 64 connections, answers read", func(ctx context.Context, t *aim) (string, error) {
+			return busy(ctx, t, 64, span, "http/1.1", func(conn net.Conn) error {
+				ended := make(chan struct{})
+				go func() { // it ends by the deadline of conn, or with it
+					defer close(ended)
+					_, _ = io.Copy(io.Discard, conn)
+				}()
+				err := again(conn, ahead)
+				<-ended
+				return err
+			})
+		}},
 		{fmt.Sprintf("HTTP/1.1 on %d connections, a request whenever they have come to rest", connections), func(ctx context.Context, t *aim) (string, error) {
 			return busy(ctx, t, connections, span, "http/1.1", func(conn net.Conn) error { return askAtRest(ctx, conn) })
 		}},

@@ -228,6 +228,11 @@ func (p *Proxy) Close() {
 	p.transport.CloseIdleConnections()
 }
 
+// Goroutines returns about how many of them pass requests on.
+func (p *Proxy) Goroutines() int {
+	return 5*p.visits.count() + 2*maxIdle // one that answers, two that copy, and two of each connection to the application
+}
+
 // refuse returns the status for what is not passed on, else 0.
 func refuse(r *http.Request, token string) int {
 	switch {
