@@ -2,7 +2,8 @@
 // process whose heap is small. GOGC lets a heap double before it is looked over
 // again: one of 3 MB is looked over every 50 visits then, which takes a tenth of
 // their processor time. So while there is work, a fixed amount may be made between
-// two collections; while there is none, GOGC alone rules, and memory is given back.
+// two collections, and one that is no longer small is kept modest; while there is
+// none, GOGC alone rules, and memory is given back.
 package headroom
 
 import (
@@ -22,6 +23,11 @@ const (
 
 	// busy is how soon after each other two collections come where there is work.
 	busy = time.Second
+
+	// modest is what a heap that is smaller may grow to while there is much work, though
+	// always by half: hostile connections have up to 50 MB in use, which would double. A
+	// heap that is larger is what the operator wants, such as many sites.
+	modest = 64 << 20
 
 	// calm is how long none comes where there is no work any more.
 	calm = 10 * time.Second
@@ -81,8 +87,12 @@ func (k *keeper) after(alive uint64, now time.Time) int {
 	if took > calm || took > busy && k.percent == usual {
 		return usual
 	}
-	wanted := max(usual, int(min(k.size*100/max(alive, 1), (alive+k.size)*100/least, math.MaxInt32)))
-	if k.percent > usual && wanted > k.percent/4*3 && wanted < k.percent/4*5 {
+	floor := usual
+	if alive < modest {
+		floor = min(usual, max(usual/2, int((modest-alive)*100/max(alive, 1)))) // #nosec G115 -- as many as percent of 64 MB
+	}
+	wanted := max(floor, int(min(k.size*100/max(alive, 1), (alive+k.size)*100/least, math.MaxInt32)))
+	if k.percent != usual && wanted > k.percent*3/4 && wanted < k.percent*5/4 {
 		return k.percent
 	}
 	return wanted

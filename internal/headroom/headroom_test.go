@@ -15,7 +15,8 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // TestAfter: while collections follow each other the headroom is what may be made
-// between two, whatever is alive, and GOGC is never less than usual.
+// between two, whatever is alive. GOGC is less than usual where a heap would not stay
+// modest, and never less than half.
 func TestAfter(t *testing.T) {
 	t.Parallel()
 	const mb = 1 << 20
@@ -32,6 +33,12 @@ func TestAfter(t *testing.T) {
 		{5 * time.Second, 33 * mb / 10, 675}, // not worth a stop of the world
 		{time.Second, 6 * mb, 400},
 		{time.Second, 100 * mb, 100}, // a large heap has room enough
+		{time.Millisecond, 30 * mb, 100},
+		{time.Millisecond, 42 * mb, 57},
+		{time.Millisecond, 44 * mb, 57}, // as good
+		{time.Millisecond, 65 * mb, 100},
+		{time.Millisecond, 63 * mb, 50},
+		{time.Minute, 63 * mb, 100}, // it is over
 		{time.Millisecond, 0, 600},
 		{time.Millisecond, 3 * mb, 600},
 		{time.Minute, 3 * mb, 100}, // it is over
