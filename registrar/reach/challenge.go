@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 
 	"github.com/miekg/dns"
 	"golang.org/x/net/publicsuffix"
@@ -29,16 +30,20 @@ const mostLeft = 2
 // challenge gives dns_challenge: will the CA find the record that proves the domain
 // (RFC 8555, section 8.4), where it is proved so; and where it is not, does a CNAME
 // there give somebody else the means to prove it? That the name has a record, or its
-// target none, says nothing: records come and go with each order.
+// target none, says nothing: records come and go with each order. Where a resolver is
+// silent, the record itself is waited for until half of the time is over: the other
+// half must do for the question whose domain its target is in.
 func (l look) challenge(ctx context.Context) finding.Finding {
 	const id = "dns_challenge"
 	c, name := l.prober.config.Challenge, "_acme-challenge."+l.domain
 	link, end := answer{err: errNotAsked}, answer{err: errNotAsked}
+	first, cancel := context.WithTimeout(ctx, untilHalf(ctx))
+	defer cancel()
 	l.prober.together(2, func(i int) {
 		if i == 0 {
-			link = l.askAny(ctx, name, dns.TypeCNAME)
+			link = l.askAny(first, name, dns.TypeCNAME)
 		} else {
-			end = l.askAny(ctx, name, dns.TypeTXT)
+			end = l.askAny(first, name, dns.TypeTXT)
 		}
 	})
 	target := ""
@@ -61,19 +66,27 @@ func (l look) challenge(ctx context.Context) finding.Finding {
 		return l.undelegated(id, name, end).Finding
 	}
 	leads := fmt.Sprintf("%s is a CNAME to %s", name, quote(target))
-	if free := l.nobodys(ctx, target); free != "" {
+	owner := l.ownerOf(ctx, target)
+	if owner.none() {
 		status, more := finding.Warn, ""
 		if c.Provider != "" {
 			status, more = finding.Fail, " Until then no certificate can be had."
 		}
-		return because(id, status, "", fmt.Sprintf("%s, and the domain %s does not exist (NXDOMAIN).", leads, quote(free)),
+		return because(id, status, "", fmt.Sprintf("%s, and the domain %s does not exist (NXDOMAIN).", leads, quote(owner.domain)),
 			"That domain has lapsed, or the CNAME is misspelt.",
-			fmt.Sprintf("Delete the CNAME, or let it lead into a zone of yours: whoever registers %s can get certificates for %s.%s", quote(free), l.domain, more)).Finding
+			fmt.Sprintf("Delete the CNAME, or let it lead into a zone of yours: whoever registers %s can get certificates for %s.%s", quote(owner.domain), l.domain, more)).Finding
 	}
+	judged := l.delegated(id, leads, target, end)
 	if c.Provider == "" {
-		return l.unused(id, leads, target).Finding
+		judged = l.unused(id, leads, target)
 	}
-	return l.delegated(id, leads, target, end).Finding
+	if judged.Status == finding.OK && !owner.one() {
+		return because(id, finding.Unknown, "", fmt.Sprintf("%s, and it is not known whether there is the domain %s: of %d resolvers %d say that there is, %d that there is not (NXDOMAIN).",
+			leads, quote(owner.domain), owner.asked, owner.there, owner.gone),
+			"Some resolvers cannot be asked from here, or one of them filters names or knows another internet than the others.",
+			fmt.Sprintf("Look again later, or choose resolvers that this machine may ask (probe_resolvers). If the domain has lapsed, delete the CNAME: whoever registers it can get certificates for %s.", l.domain)).Finding
+	}
+	return judged.Finding
 }
 
 // undelegated judges that there is no CNAME; end is what the resolvers find at the name.
@@ -141,14 +154,43 @@ func left(id, seen string) result {
 		"Delete them, and let the credentials of wellkey delete records, too: with too many of them the CA refuses the answer.")
 }
 
-// nobodys returns the domain that a name is below, if there is none of that name: it
-// can be had by anybody. "" is that there is one, or that nobody knows.
-func (l look) nobodys(ctx context.Context, name string) string {
-	domain := registered(name)
-	if a := l.askAny(ctx, domain, dns.TypeSOA); a.err == nil && a.nxdomain {
-		return domain
-	}
-	return ""
+// An owner is what the resolvers say of the domain that a name is below. Neither none
+// nor one is that nobody knows.
+type owner struct {
+	domain             string
+	asked, gone, there int // resolvers: all, those who say NXDOMAIN, and those who do not
+}
+
+// none reports whether anybody can have the domain. Networks and resolvers that filter
+// say NXDOMAIN, too, so that two must say it, where two are asked.
+func (o owner) none() bool { return o.gone > o.there && o.gone >= min(2, o.asked) }
+
+// one reports whether somebody has the domain.
+func (o owner) one() bool { return o.there > o.gone }
+
+// ownerOf asks all resolvers side by side, until most of them say the same.
+func (l look) ownerOf(ctx context.Context, name string) owner {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	resolvers := l.prober.config.Resolvers
+	o := owner{domain: registered(name), asked: len(resolvers)}
+	var mu sync.Mutex // guards o
+	l.prober.together(len(resolvers), func(i int) {
+		a := ask(ctx, resolvers[i], o.domain, dns.TypeSOA)
+		mu.Lock()
+		defer mu.Unlock()
+		switch {
+		case a.err != nil:
+		case a.nxdomain && len(a.chain) == 0: // else it is the end of a CNAME that does not exist
+			o.gone++
+		default:
+			o.there++
+		}
+		if 2*max(o.gone, o.there) > o.asked {
+			cancel()
+		}
+	})
+	return o
 }
 
 // registered returns the part of a name that somebody registered: a name below a

@@ -9,6 +9,7 @@ import (
 
 	"wellkey/internal/finding"
 	"wellkey/internal/testdns"
+	"wellkey/internal/testnet"
 	"wellkey/registrar/reach"
 )
 
@@ -108,6 +109,67 @@ func TestExamineChallenge(t *testing.T) {
 			if report.Verdict != reach.Reachable && !silent {
 				t.Errorf("verdict = %s %s", report.Verdict, report.Reason)
 			}
+		})
+	}
+}
+
+// Resolvers that are silent, filter, or know another internet do not decide alone
+// whether there is the domain to which the CNAME leads.
+func TestExamineChallengeOwner(t *testing.T) {
+	const name, zone = "_acme-challenge." + domain, "elsewhere.example"
+	knows := func(records ...string) func(*testdns.Server) {
+		return func(s *testdns.Server) {
+			s.Set(name, "CNAME key."+zone+".")
+			s.Set(zone, records...)
+		}
+	}
+	there, below := knows("SOA ns."+zone+". root."+zone+". 1 1 1 1 1"), knows("CNAME gone.example.")
+	gone := func(s *testdns.Server) { s.Set(name, "CNAME key."+zone+".") }
+	refuses := func(s *testdns.Server) { gone(s); s.Rcode(zone, dns.RcodeRefused) }
+	silent := func(s *testdns.Server) {
+		for _, name := range []string{domain, name, zone} {
+			s.Hang(name)
+		}
+	}
+	unasked := func(s *testdns.Server) { there(s); s.Rcode(name, dns.RcodeRefused, dns.TypeTXT) }
+	const free, unsure = "does not exist (NXDOMAIN)", "it is not known whether there is the domain"
+	for _, tc := range []struct {
+		name      string
+		resolvers []func(*testdns.Server)
+		status    finding.Status
+		seen      string
+	}{
+		{"the only one", []func(*testdns.Server){gone}, finding.Fail, free},
+		{"two say it", []func(*testdns.Server){gone, gone}, finding.Fail, free},
+		{"the first filters", []func(*testdns.Server){gone, there, there}, finding.OK, "which can be looked up"},
+		{"the first knows one of its own", []func(*testdns.Server){there, gone, gone}, finding.Fail, free},
+		{"one against one", []func(*testdns.Server){gone, there}, finding.Unknown, "of 2 resolvers 1 say that there is, 1 that there is not"},
+		{"the second refuses", []func(*testdns.Server){gone, refuses}, finding.Unknown, unsure},
+		{"all refuse", []func(*testdns.Server){refuses, refuses}, finding.Unknown, unsure},
+		{"one knows it, others refuse", []func(*testdns.Server){refuses, there, refuses}, finding.OK, "which can be looked up"},
+		{"the domain is a CNAME", []func(*testdns.Server){below}, finding.OK, "which can be looked up"},
+		{"all refuse the record", []func(*testdns.Server){unasked}, finding.Unknown, "it answered REFUSED"},
+		{"the first is silent, two say it", []func(*testdns.Server){silent, gone, gone}, finding.Fail, free},
+		{"the first is silent, one says it", []func(*testdns.Server){silent, gone}, finding.Unknown, unsure},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			w := newWorld(t)
+			w.config.Challenge = reach.Challenge{Known: true, Provider: "cloudflare"}
+			w.config.Resolvers = nil
+			for _, build := range tc.resolvers {
+				server := testnet.DNS(t)
+				server.Set(domain, "A 127.0.0.2")
+				build(server)
+				w.config.Resolvers = append(w.config.Resolvers, server.Addr())
+			}
+			// Silence is waited for. On a busy machine answers may take as long: then more time is given.
+			var f finding.Finding
+			for w.config.Timeout = 500 * time.Millisecond; w.config.Timeout < time.Minute; w.config.Timeout *= 2 {
+				if f = find(w.examine(), "dns_challenge"); f.Status == tc.status && strings.Contains(f.Seen, tc.seen) {
+					return
+				}
+			}
+			t.Errorf("dns_challenge = %+v, want %s and %q", f, tc.status, tc.seen)
 		})
 	}
 }

@@ -24,7 +24,8 @@ type answer struct {
 }
 
 // A badAnswer is the error of an answer that came, and says that there is none to be
-// had: whoever else asks meets the same.
+// had: whoever else asks meets the same. That a resolver refuses us is none: it may
+// serve others.
 type badAnswer struct{ text string }
 
 func (e *badAnswer) Error() string { return e.text }
@@ -110,8 +111,10 @@ func query(ctx context.Context, resolver, name string, kind uint16) (*dns.Msg, e
 		return nil, fmt.Errorf("%sit could not be asked (%s)", cut, quote(err.Error()))
 	case !answers(reply, question):
 		return nil, errors.New("it answered another question than ours")
-	case reply.Rcode != dns.RcodeSuccess && reply.Rcode != dns.RcodeNameError:
+	case reply.Rcode == dns.RcodeServerFailure:
 		return nil, &badAnswer{"it answered " + rcode(reply.Rcode)}
+	case reply.Rcode != dns.RcodeSuccess && reply.Rcode != dns.RcodeNameError:
+		return nil, errors.New("it answered " + rcode(reply.Rcode))
 	}
 	return reply, nil
 }
