@@ -13,7 +13,7 @@ type observation struct {
 	Now         time.Time
 	Key         keystore.Key // what we host; zero: nothing yet
 	Accepted    bool         // whether the operator allowed it to replace the other key that Tesla has
-	Certificate bool         // whether TLS for the domain can be served, here or before us
+	Certificate bool         // whether TLS for the domain can be served, here or before us, and replicas had a moment to take it up
 	ClientID    string       // of the application; "" while there are no credentials
 
 	BadCredentials bool   // there are some, but they cannot be used
@@ -21,7 +21,8 @@ type observation struct {
 	Look           *look  // our own look from outside at this key; nil: not yet
 	Record         record // what Tesla said and what we tried
 
-	// Spread is when every replica has the certificate; zero: there are no others.
+	// Spread is when every replica has the certificate at the latest; zero: there are no
+	// others, or there is no certificate.
 	Spread time.Time
 }
 
@@ -118,6 +119,9 @@ func towardsRegistration(o observation, answer *Answer) decision {
 	case o.Key.IsZero():
 		pending.Reason = ReasonNoKey
 		return pending
+	case !o.Certificate && o.Now.Before(o.Spread):
+		pending.Reason = ReasonSpreading
+		return pending
 	case !o.Certificate:
 		pending.Reason = ReasonNoCertificate
 		return pending
@@ -127,7 +131,7 @@ func towardsRegistration(o observation, answer *Answer) decision {
 	case o.Look.Verdict == reach.Unreachable:
 		return decision{Action: wait, State: Unreachable, Reason: o.Look.Reason, Next: answer.Next}
 	case o.Look.Verdict == reach.Inconclusive && o.Now.Before(o.Spread):
-		pending.Reason, pending.Next = ReasonNoCertificate, o.Spread
+		pending.Reason, pending.Next = ReasonSpreading, o.Spread
 		return pending
 	}
 	d := decision{Action: register, State: Pending, Reason: ReasonRegistering}

@@ -104,7 +104,9 @@ func TestDecide(t *testing.T) {
 			Decision{Register, Pending, ReasonRegistering, time.Time{}}},
 		{"but while a certificate spreads", func(o *Observation) {
 			o.Look, o.Spread = &Look{Verdict: reach.Inconclusive, Reason: reach.ReasonTLSHandshake}, in(time.Second)
-		}, Decision{Wait, Pending, ReasonNoCertificate, in(time.Second)}},
+		}, Decision{Wait, Pending, ReasonSpreading, in(time.Second)}},
+		{"and in its first moments, whatever is seen", func(o *Observation) { o.Certificate, o.Spread = false, in(time.Second) },
+			Decision{Wait, Pending, ReasonSpreading, in(time.Hour)}},
 		{"and does not when it has spread", func(o *Observation) {
 			o.Look, o.Spread = &Look{Verdict: reach.Inconclusive, Reason: reach.ReasonTLSHandshake}, now
 		}, Decision{Register, Pending, ReasonRegistering, time.Time{}}},

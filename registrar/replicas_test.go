@@ -17,7 +17,14 @@ func TestCertificateSpreads(t *testing.T) {
 	inWorld("the others have it within seconds", t, func(w *world) {
 		w.shared, w.look = true, without
 		w.start()
-		time.Sleep(20 * time.Second)
+		for range 2 { // while nobody is to be sent there at all, and while the look decides
+			for _, r := range w.registrar.Snapshot().Sites[0].Regions {
+				if r.State != Pending || r.Note.Reason != ReasonSpreading {
+					t.Errorf("%s: state %s, note %+v, want %s", r.Region, r.State, r.Note, ReasonSpreading)
+				}
+			}
+			time.Sleep(10 * time.Second)
+		}
 		w.want(Pending)
 		if looks := w.looked(); looks != 2 {
 			t.Errorf("looked %d times from outside, want 2", looks)

@@ -19,6 +19,7 @@ const (
 	ReasonRegistering     = "registering"
 	ReasonNoKey           = "no_key"
 	ReasonNoCertificate   = "no_certificate"
+	ReasonSpreading       = "certificate_spreading"
 	ReasonNotLooked       = "not_looked_yet"
 	ReasonOtherKey        = "other_key_registered"
 	ReasonRegionsDisagree = "regions_disagree"
@@ -60,6 +61,9 @@ func noteOf(reason string) Note {
 	case ReasonNoCertificate:
 		n.Seen = "There is no certificate for the domain yet, so Tesla could not download the key."
 		n.Fix = "Nothing, if this passes within a minute; else see the certificate's own error."
+	case ReasonSpreading:
+		n.Seen = "The replicas are still taking the certificate up, and Tesla may download the key from any of them."
+		n.Fix = "Nothing: this passes within a minute or two."
 	case ReasonOtherKey:
 		n.Cause = "The key was replaced here, or another host registered its own key for this domain and application. Cars trust the registered key only."
 		n.Fix = "Put the private key that belongs to the registered key back. To replace the registered key on purpose, set accept_key to the fingerprint of the hosted key; every owner must then pair again."

@@ -268,6 +268,8 @@ func pendingText(reason, where string) string {
 		return "The registration in " + where + " waits for a key."
 	case registrar.ReasonNoCertificate:
 		return "The registration in " + where + " waits for the certificate."
+	case registrar.ReasonSpreading:
+		return "The registration in " + where + " waits until the replicas have the certificate."
 	case registrar.ReasonNotLooked:
 		return "The registration in " + where + " waits for the first look from outside."
 	}

@@ -43,6 +43,8 @@ func scenes() []scene {
 		{name: "registered", change: func(testing.TB, *world) {}, state: "ok", says: "All is well", pairing: true},
 		{name: "pending", state: "waiting", check: "registration_eu", says: "The registration in Europe, Middle East and Africa waits for the first look",
 			change: oneRegion(registrar.Pending, registrar.Note{Reason: registrar.ReasonNotLooked}, time.Time{})},
+		{name: "certificate spreads", state: "waiting", check: "registration_eu", says: "The registration in Europe, Middle East and Africa waits until the replicas have the certificate",
+			change: oneRegion(registrar.Pending, registrar.Note{Reason: registrar.ReasonSpreading}, time.Time{})},
 		{name: "asking", state: "waiting", check: "registration_eu", says: "Tesla is being asked which key it has in Europe",
 			change: oneRegion(registrar.Pending, registrar.Note{Reason: registrar.ReasonAsking}, time.Time{})},
 		{name: "registering", state: "waiting", check: "registration_eu", says: "The key is being registered in Europe",
