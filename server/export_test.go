@@ -325,6 +325,7 @@ var (
 // documents tell of l.
 func (l ListenerLimits) Connections() int           { return l.connections }
 func (l ListenerLimits) Multiplexed() int           { return l.multiplexed() }
+func (l ListenerLimits) Requests() int              { return l.requests() }
 func (l ListenerLimits) PerAddress() int            { return l.perAddress }
 func (l ListenerLimits) IdleTimeout() time.Duration { return l.idleTimeout }
 func (l ListenerLimits) HeaderBytes() int           { return l.headerBytes }
@@ -341,12 +342,12 @@ func LimitsWithin(descriptors, memory uint64, by Limits) (connections, perAddres
 
 // Divided is how many connections every part of a server holds at most, and how many
 // files those are.
-type Divided struct{ HTTPS, HTTP, Waiting, Carried, Files int }
+type Divided struct{ HTTPS, HTTP, Waiting, Carried, Requests, Files int }
 
 // Divide returns that for a process that may open so many files and have so much
 // memory, where so many gates find out whose connections are.
-func Divide(descriptors, memory uint64, passes, both, set bool, gates uint64) Divided {
-	all := divide(descriptors, memory, shape{passes, both, set, gates})
+func Divide(descriptors, memory uint64, passes, both, set, app bool, gates uint64) Divided {
+	all := divide(descriptors, memory, shape{passes, both, set, app, gates})
 	many := keyLimits
 	many.connections = 1 << 20
 	d := Divided{HTTPS: many.within(all.key).connections, HTTP: many.within(all.redirect).connections, Waiting: many.within(all.waiting).connections}
@@ -359,7 +360,10 @@ func Divide(descriptors, memory uint64, passes, both, set bool, gates uint64) Di
 	if passes {
 		d.Carried = all.carried.carried(1 << 20)
 	}
-	d.Files = d.HTTPS + d.HTTP + int(gates)*d.Waiting + filesCarried*d.Carried
+	if app {
+		d.Requests = many.within(all.key).requests()
+	}
+	d.Files = d.HTTPS + d.HTTP + d.Requests + int(gates)*d.Waiting + filesCarried*d.Carried
 	return d
 }
 

@@ -7,6 +7,12 @@ const (
 	perConnection = 45 << 10
 )
 
+// What waits for an application takes some 50 kB and a connection to it, beside that of
+// its visitor. With HTTP/2 there may be dozens on each connection, and with HTTP/1 it has
+// the connection's place. So of four connections three may have a request there, and the
+// others are for the key.
+const ofFour = 3
+
 // What a connection costs that is passed on: three goroutines with their stacks; two
 // sockets, and two pipes through which the kernel moves the bytes (splice).
 const (
@@ -51,11 +57,12 @@ type shape struct {
 	passes bool   // connections are passed on
 	both   bool   // two listeners serve the key
 	set    bool   // the operator said how many connections one may have
+	app    bool   // an application is behind those that serve the key
 	gates  uint64 // how many find out whose connections are; see gate.identifies
 }
 
 func (c *Config) shape() shape {
-	s := shape{passes: len(c.Passthrough) > 0, both: c.PlainHTTP && c.HTTPSAddr != "", set: c.Limits.Connections > 0}
+	s := shape{passes: len(c.Passthrough) > 0, both: c.PlainHTTP && c.HTTPSAddr != "", set: c.Limits.Connections > 0, app: c.Upstream != nil}
 	switch {
 	case c.ProxyProtocol && c.HTTPAddr != "" && c.HTTPSAddr != "":
 		s.gates = 2
@@ -85,17 +92,26 @@ func divide(files, memory uint64, s shape) shares {
 	if s.gates > 0 {
 		parts++
 	}
+	if s.app {
+		parts++ // for what waits for it
+	}
 	if memory > 0 {
 		memory = max((max(memory, base)-base)/parts, 1)
 	}
 	files = min(files, 1<<32)
 	of := func(parts uint64) share { return share{files * parts / 24, memory} }
 	all := shares{of(key), of(redirect), of(2).among(max(s.gates, 1)), of(carried)}
+	if s.app {
+		all.key.files = all.key.files * 4 / (4 + ofFour)
+	}
 	if s.set {
 		all.key.memory = 0
 	}
 	return all
 }
+
+// requests returns how many may be with an application at a time.
+func (l limits) requests() int { return max(l.connections*ofFour/4, 1) }
 
 // within returns l for a share. A connection is one file. No client alone may take
 // them all.

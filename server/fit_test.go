@@ -47,17 +47,17 @@ func TestLimitsOfTheOperator(t *testing.T) {
 // and whoever watches. Without max_connections it is a quarter.
 func TestReservedDescriptors(t *testing.T) {
 	for _, files := range []int{64, 256, 1024, 1 << 20} {
-		for n := range 8 * 3 {
-			passes, both, set, gates := n&1 != 0, n&2 != 0, n&4 != 0, uint64(n/8)
+		for n := range 16 * 3 {
+			passes, both, set, app, gates := n&1 != 0, n&2 != 0, n&4 != 0, n&8 != 0, uint64(n/16)
 			if passes && gates == 0 {
 				continue // somebody has to find out what is passed on
 			}
-			got, most := server.Divide(uint64(files), 0, passes, both, set, gates), files/24*18+18
+			got, most := server.Divide(uint64(files), 0, passes, both, set, app, gates), files/24*18+18
 			if set {
 				most = files/24*21 + 21
 			}
-			if got.Files > most || got.HTTPS < files/8 || got.HTTP < 1 || (gates > 0) != (got.Waiting > 0) || passes != (got.Carried > 0) {
-				t.Errorf("%d files, passes %v, both %v, set %v, %d gates: %+v, want %d at most", files, passes, both, set, gates, got, most)
+			if got.Files > most || got.HTTPS < files/16 || got.HTTP < 1 || (gates > 0) != (got.Waiting > 0) || passes != (got.Carried > 0) {
+				t.Errorf("%d files, passes %v, both %v, set %v, app %v, %d gates: %+v, want %d at most", files, passes, both, set, app, gates, got, most)
 			}
 		}
 	}
@@ -81,7 +81,7 @@ func TestCarriedWithinMemory(t *testing.T) {
 		{115 * MB, false, 1}: {HTTPS: 659, HTTP: 659, Waiting: 659},
 		{115 * MB, false, 0}: {HTTPS: 989, HTTP: 989},
 	} {
-		got := server.Divide(1<<20, of.memory, of.passes, false, false, of.gates)
+		got := server.Divide(1<<20, of.memory, of.passes, false, false, false, of.gates)
 		if got.Files = 0; got != want {
 			t.Errorf("%+v: %+v, want %+v", of, got, want)
 		}
@@ -97,6 +97,24 @@ func TestManyCarsWait(t *testing.T) {
 		connections, perAddress := newServer(t, config).Waiting()
 		if memory > 0 && connections > 164 || perAddress != min(256, connections) {
 			t.Errorf("%d bytes: %d wait, %d of one client", memory, connections, perAddress)
+		}
+	}
+}
+
+// Where an application hangs, three quarters of the connections wait for it, whatever
+// there is of files and memory, and all of that is within what the process has.
+func TestRequestsWithinMemory(t *testing.T) {
+	const MB = 1 << 20
+	for of, want := range map[[2]uint64][2]int{ // files, memory: connections, requests
+		{1 << 20, 0}: {2048, 1536}, {1 << 20, 115 * MB}: {494, 370}, {1 << 20, 57 * MB}: {164, 123}, {1 << 20, 16 * MB}: {1, 1},
+		{1024, 0}: {194, 145}, {256, 0}: {48, 36},
+	} {
+		got := server.Divide(of[0], of[1], false, false, false, true, 1)
+		if min(got.HTTPS, 2048) != want[0] || min(got.Requests, 1536) != want[1] {
+			t.Errorf("%d files, %d MB: %+v, want %v", of[0], of[1]/MB, got, want)
+		}
+		if held := uint64((got.HTTPS+got.HTTP+got.Waiting)*45+got.Requests*50) << 10; of[1] > 28*MB && held > of[1]-28*MB {
+			t.Errorf("%d MB: %+v take %d MB", of[1]/MB, got, held/MB)
 		}
 	}
 }

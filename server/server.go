@@ -101,7 +101,8 @@ type Config struct {
 	// host. Where the application says something of it, its word counts.
 	HSTS bool
 	// Upstream is the operator's application, which gets every request that is not
-	// ours; nil is none. Its Registerer, Logger and HSTS are those given here.
+	// ours; nil is none. Its Registerer, Logger and HSTS are those given here, and how
+	// many requests it gets at a time follows from the Limits.
 	Upstream *upstream.Config
 	// Limits are the operator's; what is zero has its default.
 	Limits Limits
@@ -162,13 +163,17 @@ func New(config Config) (*Server, error) {
 	s.waiting = waitingLimits.within(shares.waiting)
 	s.waiting.perAddress = min(waitingLimits.perAddress, s.waiting.connections) // one may stand for many cars
 	if config.Upstream != nil {
+		limits = upstreamLimits
+	}
+	limits = limits.set(config.Limits).within(shares.key)
+	if config.Upstream != nil {
 		application := *config.Upstream
 		application.Registerer, application.Logger, application.HSTS, application.Ended = config.Registerer, s.logger, config.HSTS, s.forget
+		application.Requests = limits.requests()
 		var err error
 		if s.upstream, err = upstream.New(application); err != nil {
 			return nil, err
 		}
-		limits = upstreamLimits
 	}
 	if len(config.Passthrough) > 0 {
 		var err error
@@ -181,7 +186,6 @@ func New(config Config) (*Server, error) {
 	}
 	redirect := config.Limits
 	redirect.Connections = 0 // a visit to it takes no time
-	limits = limits.set(config.Limits).within(shares.key)
 	if limits.connections < wanted {
 		s.logger.Warn("max_connections is more than the open files allow, so fewer are held; raise LimitNOFILE or ulimit -n",
 			zap.Int("max_connections", wanted), zap.Int("held", limits.connections), zap.Uint64("open_files", files))

@@ -375,37 +375,44 @@ func TestUpstreamBodies(t *testing.T) {
 }
 
 // While as many requests as there may be hang in the application, and more come, to it
-// and to us, none of which says all that it promised, the key is served.
+// and to us, none of which says all that it promised, the key is served. How many there
+// may be follows from what is held, be that what the operator says or what memory allows.
 func TestUpstreamHangs(t *testing.T) {
-	hangs := make(chan struct{})
-	a := newApp(t, func(http.ResponseWriter, *http.Request) { <-hangs })
-	defer close(hangs)
-	config, certs := configure(t)
-	config.Upstream = a.config()
-	config.Upstream.Requests = 6
-	config.Limits.Connections = 8
-	s := start(t, config)
-	for n := range 24 {
-		conn, err := tls.Dial("tcp", s.HTTPSAddr(), &tls.Config{RootCAs: certs.roots, ServerName: domain})
-		if err != nil {
-			continue // nobody has waited for long enough to lose a place
-		}
-		t.Cleanup(func() { _ = conn.Close() })
-		path := []string{"/", server.KeyPath}[n/12]
-		_, _ = io.WriteString(conn, "POST "+path+" HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\na") // it may be one too many
-	}
-	visitor := client(t, s.HTTPSAddr(), certs, true)
-	await(t, "the key", func() bool {
-		request, err := http.NewRequestWithContext(t.Context(), "GET", "https://"+domain+server.KeyPath, nil)
-		must(t, err)
-		response, err := visitor.Do(request)
-		if err != nil {
-			return false
-		}
-		defer func() { _ = response.Body.Close() }()
-		return response.StatusCode == http.StatusOK
-	})
-	if n := len(a.requests()); n > 6 {
-		t.Errorf("%d requests are with the application", n)
+	for name, few := range map[string]func(*server.Config){
+		"max_connections": func(c *server.Config) { c.Limits.Connections = 8 },
+		"memory":          func(c *server.Config) { c.Memory = 28<<20 + 3*8*45<<10 },
+	} {
+		t.Run(name, func(t *testing.T) {
+			hangs := make(chan struct{})
+			a := newApp(t, func(http.ResponseWriter, *http.Request) { <-hangs })
+			defer close(hangs)
+			config, certs := configure(t)
+			config.Upstream = a.config()
+			few(&config)
+			s := start(t, config)
+			for n := range 24 {
+				conn, err := tls.Dial("tcp", s.HTTPSAddr(), &tls.Config{RootCAs: certs.roots, ServerName: domain})
+				if err != nil {
+					continue // nobody has waited for long enough to lose a place
+				}
+				t.Cleanup(func() { _ = conn.Close() })
+				path := []string{"/", server.KeyPath}[n/12]
+				_, _ = io.WriteString(conn, "POST "+path+" HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\na") // it may be one too many
+			}
+			visitor := client(t, s.HTTPSAddr(), certs, true)
+			await(t, "the key", func() bool {
+				request, err := http.NewRequestWithContext(t.Context(), "GET", "https://"+domain+server.KeyPath, nil)
+				must(t, err)
+				response, err := visitor.Do(request)
+				if err != nil {
+					return false
+				}
+				defer func() { _ = response.Body.Close() }()
+				return response.StatusCode == http.StatusOK
+			})
+			if n := len(a.requests()); n > 6 {
+				t.Errorf("%d requests are with the application", n)
+			}
+		})
 	}
 }

@@ -141,7 +141,7 @@ func (d *daemon) serverConfig(settings *config.Settings, token *probetoken.Token
 		TrustedProxies: settings.TrustedProxies,
 		ProxyProtocol:  settings.ProxyProtocol,
 		Passthrough:    passthroughRoutes(settings.Passthrough),
-		Upstream:       upstreamConfig(settings.Upstream, settings.Limits.Connections),
+		Upstream:       upstreamConfig(settings.Upstream),
 		Limits:         server.Limits(settings.Limits),
 		Memory:         memoryLimit(),
 		HSTS:           settings.HSTS,
@@ -161,14 +161,12 @@ func passthroughRoutes(p config.Passthrough) []passthrough.Route {
 	return routes
 }
 
-// upstreamConfig returns where the application is, nil where there is none. Of the
-// connections that the operator wants to be held, 0 where he does not say, a quarter is
-// left for the key.
-func upstreamConfig(u config.Upstream, connections int) *upstream.Config {
+// upstreamConfig returns where the application is, nil where there is none.
+func upstreamConfig(u config.Upstream) *upstream.Config {
 	if !u.Given() {
 		return nil
 	}
-	return &upstream.Config{Scheme: u.Scheme, Addr: u.Addr, Socket: u.Socket, Roots: u.Roots, SkipVerify: u.SkipVerify, Requests: (3*connections + 3) / 4}
+	return &upstream.Config{Scheme: u.Scheme, Addr: u.Addr, Socket: u.Socket, Roots: u.Roots, SkipVerify: u.SkipVerify}
 }
 
 func (d *daemon) adminConfig(settings *config.Settings, registry *prometheus.Registry) admin.Config {

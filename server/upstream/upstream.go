@@ -15,7 +15,6 @@
 package upstream
 
 import (
-	"cmp"
 	"context"
 	"crypto/rand"
 	"crypto/tls"
@@ -54,13 +53,7 @@ const (
 	maxHeaderBytes = 256 << 10
 	// The end of an answer, which net/http writes by itself.
 	endTimeout = 10 * time.Second
-	// How many requests are with the application at a time, and of one client. Of HTTP/2
-	// there may be dozens on each connection, while the limits of the listener are about
-	// connections; each takes some 50 kB here, and a connection to the application. And
-	// in HTTP/1 a connection keeps its place while the application has its request. So
-	// they are three quarters of the connections that a listener holds: the others are
-	// for the key.
-	MaxRequests  = 1536
+	// How many requests are with the application at a time, of one client.
 	MaxPerClient = 256
 )
 
@@ -79,7 +72,8 @@ type Config struct {
 	// Ended is told of each websocket that is over, by the request that began it, and
 	// before Close returns: nobody else knows of its connection. It may be nil.
 	Ended func(*http.Request)
-	// Requests is how many are with the application at a time; 0 is MaxRequests.
+	// Requests is how many are with the application at a time; 0 is any. Each takes some
+	// 50 kB here, and a connection to the application.
 	Requests int
 	// Registerer receives the metrics; nil keeps them unregistered.
 	Registerer prometheus.Registerer
@@ -122,7 +116,7 @@ func New(c Config) (*Proxy, error) {
 
 		patience: bodyTimeout,
 	}
-	p.visits.init(cmp.Or(c.Requests, MaxRequests))
+	p.visits.init(c.Requests)
 	dialer := &net.Dialer{Timeout: dialTimeout}
 	if c.Socket != "" {
 		p.name, p.target.Host = "unix:"+c.Socket, "localhost"

@@ -18,7 +18,7 @@ const (
 type visits struct {
 	ctx    context.Context // done when they shall end
 	cancel context.CancelFunc
-	most   int // at a time
+	most   int // at a time; 0: any
 
 	mu     sync.Mutex
 	gone   *sync.Cond           // open has become 0
@@ -41,7 +41,7 @@ func (v *visits) enter(parent context.Context, client netip.Prefix) (ctx context
 	switch {
 	case v.closed:
 		return nil, nil, stopping
-	case v.open >= v.most:
+	case v.most > 0 && v.open >= v.most:
 		return nil, nil, overTotal
 	case client.IsValid() && v.from[client] >= MaxPerClient:
 		return nil, nil, overClient

@@ -18,7 +18,8 @@ func origin(address string) peer.Origin { return peer.Origin{Client: netip.MustP
 
 // No client has all of the application, and whoever gives a place back makes room for another.
 func TestRequestsOfOneClient(t *testing.T) {
-	p, err := upstream.New(upstream.Config{Scheme: "http", Addr: "127.0.0.1:1"})
+	const most = 2 * upstream.MaxPerClient
+	p, err := upstream.New(upstream.Config{Scheme: "http", Addr: "127.0.0.1:1", Requests: most})
 	must(t, err)
 	defer p.Close()
 	one, other := origin("198.51.100.1").Who(), origin("198.51.100.2").Who()
@@ -41,7 +42,7 @@ func TestRequestsOfOneClient(t *testing.T) {
 	leave[0]()
 	enter(one, "")
 	enter(one, "client")
-	for len(leave) <= upstream.MaxRequests {
+	for len(leave) <= most {
 		enter(netip.Prefix{}, "") // a private address, behind which many may stand
 	}
 	enter(netip.Prefix{}, "total")
