@@ -7,7 +7,6 @@ import (
 	"testing"
 
 	"wellkey/server"
-	application "wellkey/server/upstream"
 )
 
 // The table of limits in docs/shapes.md is that of the code.
@@ -24,7 +23,7 @@ func TestLimitsAreDocumented(t *testing.T) {
 		fmt.Sprintf("| header of a request | %d KiB | %d KiB |", key.HeaderBytes()>>10, upstream.HeaderBytes()>>10),
 		fmt.Sprintf("| requests at a time in one HTTP/2 connection | %d | %d |", key.Streams(), upstream.Streams()),
 		fmt.Sprintf("| requests and websockets that are with the application at a time | | %d |", upstream.Requests()),
-		fmt.Sprintf("| of them from one address | | %d |", application.MaxPerClient),
+		fmt.Sprintf("| of them from one address | | %d |", upstream.PerAddress()),
 	} {
 		if !strings.Contains(string(text), want) {
 			t.Errorf("there is no row %s", want)

@@ -169,7 +169,7 @@ func New(config Config) (*Server, error) {
 	if config.Upstream != nil {
 		application := *config.Upstream
 		application.Registerer, application.Logger, application.HSTS, application.Ended = config.Registerer, s.logger, config.HSTS, s.forget
-		application.Requests = limits.requests()
+		application.Requests, application.PerClient = limits.requests(), limits.perAddress
 		var err error
 		if s.upstream, err = upstream.New(application); err != nil {
 			return nil, err

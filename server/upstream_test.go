@@ -416,3 +416,36 @@ func TestUpstreamHangs(t *testing.T) {
 		})
 	}
 }
+
+// max_client_connections helps those behind one address: it is how many requests of
+// theirs may be with the application, too.
+func TestUpstreamClients(t *testing.T) {
+	for _, most := range []int{1, 300} {
+		hangs := make(chan struct{})
+		a := newApp(t, func(http.ResponseWriter, *http.Request) { <-hangs })
+		config, _ := configure(t)
+		config.Upstream, config.Limits.PerClient = a.config(), most
+		s := start(t, config)
+		visit := func() int {
+			r := httptest.NewRequest("GET", "/", nil)
+			r.RemoteAddr = "198.51.100.1:1"
+			w := httptest.NewRecorder()
+			s.HTTPSHandler().ServeHTTP(w, r)
+			return w.Code
+		}
+		var all sync.WaitGroup
+		for range most {
+			all.Go(func() {
+				if code := visit(); code != 200 {
+					t.Errorf("one of %d: got %d", most, code)
+				}
+			})
+		}
+		await(t, "the application to have them", func() bool { return len(a.requests()) == most })
+		if code := visit(); code != 429 {
+			t.Errorf("one more than %d: got %d", most, code)
+		}
+		close(hangs)
+		all.Wait()
+	}
+}

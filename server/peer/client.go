@@ -23,9 +23,9 @@ func Client(ip netip.Addr) netip.Prefix {
 }
 
 // Who returns what counts as one client where a request came from. It is the zero Prefix
-// for a trusted proxy that does not say for whom it asks.
+// for a trusted proxy that asks for itself, or does not say for whom.
 func (o Origin) Who() netip.Prefix {
-	if o.Trusted && len(o.Via) == 0 {
+	if o.Many {
 		return netip.Prefix{}
 	}
 	return Client(o.Client)

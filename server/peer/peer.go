@@ -35,6 +35,7 @@ type Origin struct {
 	// Trusted reports whether the last of Via is a trusted proxy, so that other
 	// fields that it set may be believed too.
 	Trusted bool
+	Many    bool // Client is a trusted proxy, behind which stand many
 }
 
 // Origin returns where a request came from that has the header h, and that was
@@ -62,6 +63,7 @@ func (t Trusted) Origin(remote string, h http.Header) Origin {
 	if client.IsValid() {
 		o.Client, o.Via = client, append(via, last)
 	}
+	o.Many = t.Contains(o.Client)
 	return o
 }
 

@@ -53,8 +53,6 @@ const (
 	maxHeaderBytes = 256 << 10
 	// The end of an answer, which net/http writes by itself.
 	endTimeout = 10 * time.Second
-	// How many requests are with the application at a time, of one client.
-	MaxPerClient = 256
 )
 
 // loopField marks requests with a token of this process, so that one that comes
@@ -75,6 +73,8 @@ type Config struct {
 	// Requests is how many are with the application at a time; 0 is any. Each takes some
 	// 50 kB here, and a connection to the application.
 	Requests int
+	// PerClient is how many of them are of one client, see peer.Origin.Who; 0 is any.
+	PerClient int
 	// Registerer receives the metrics; nil keeps them unregistered.
 	Registerer prometheus.Registerer
 	// Logger may be nil.
@@ -116,7 +116,7 @@ func New(c Config) (*Proxy, error) {
 
 		patience: bodyTimeout,
 	}
-	p.visits.init(c.Requests)
+	p.visits.init(c.Requests, c.PerClient)
 	dialer := &net.Dialer{Timeout: dialTimeout}
 	if c.Socket != "" {
 		p.name, p.target.Host = "unix:"+c.Socket, "localhost"

@@ -19,6 +19,7 @@ type visits struct {
 	ctx    context.Context // done when they shall end
 	cancel context.CancelFunc
 	most   int // at a time; 0: any
+	each   int // of them of one client; 0: any
 
 	mu     sync.Mutex
 	gone   *sync.Cond           // open has become 0
@@ -27,10 +28,10 @@ type visits struct {
 	from   map[netip.Prefix]int // guarded by mu; of them, by client; never 0
 }
 
-func (v *visits) init(most int) {
+func (v *visits) init(most, each int) {
 	v.ctx, v.cancel = context.WithCancel(context.Background())
 	v.gone = sync.NewCond(&v.mu)
-	v.most, v.from = most, map[netip.Prefix]int{}
+	v.most, v.each, v.from = most, each, map[netip.Prefix]int{}
 }
 
 // enter returns the context of one visit, which ends with parent or at close, or why it
@@ -43,7 +44,7 @@ func (v *visits) enter(parent context.Context, client netip.Prefix) (ctx context
 		return nil, nil, stopping
 	case v.most > 0 && v.open >= v.most:
 		return nil, nil, overTotal
-	case client.IsValid() && v.from[client] >= MaxPerClient:
+	case client.IsValid() && v.each > 0 && v.from[client] >= v.each:
 		return nil, nil, overClient
 	}
 	v.open++

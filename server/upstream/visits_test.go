@@ -18,8 +18,8 @@ func origin(address string) peer.Origin { return peer.Origin{Client: netip.MustP
 
 // No client has all of the application, and whoever gives a place back makes room for another.
 func TestRequestsOfOneClient(t *testing.T) {
-	const most = 2 * upstream.MaxPerClient
-	p, err := upstream.New(upstream.Config{Scheme: "http", Addr: "127.0.0.1:1", Requests: most})
+	const most, each = 16, 8
+	p, err := upstream.New(upstream.Config{Scheme: "http", Addr: "127.0.0.1:1", Requests: most, PerClient: each})
 	must(t, err)
 	defer p.Close()
 	one, other := origin("198.51.100.1").Who(), origin("198.51.100.2").Who()
@@ -34,7 +34,7 @@ func TestRequestsOfOneClient(t *testing.T) {
 			leave = append(leave, left)
 		}
 	}
-	for range upstream.MaxPerClient {
+	for range each {
 		enter(one, "")
 	}
 	enter(one, "client")
@@ -51,7 +51,7 @@ func TestRequestsOfOneClient(t *testing.T) {
 		left()
 	}
 	leave = nil
-	for range upstream.MaxPerClient {
+	for range each {
 		enter(other, "")
 	}
 	for _, left := range leave {
@@ -84,7 +84,7 @@ func TestTooManyRequests(t *testing.T) {
 	if code := p.Serve(httptest.NewRecorder(), httptest.NewRequest("GET", "/", nil), origin("198.51.100.1"), "http"); code != 502 {
 		t.Errorf("when there is room again: got %d, want 502, since there is no application", code)
 	}
-	for range upstream.MaxPerClient {
+	for range 8 {
 		leave, refused := p.Enter(netip.Prefix{})
 		if refused != "" {
 			t.Fatal(refused)
@@ -98,11 +98,11 @@ func TestTooManyRequests(t *testing.T) {
 
 // Of one client too many are told that it is they.
 func TestTooManyOfOneClient(t *testing.T) {
-	p, err := upstream.New(upstream.Config{Scheme: "http", Addr: "127.0.0.1:1"})
+	p, err := upstream.New(upstream.Config{Scheme: "http", Addr: "127.0.0.1:1", PerClient: 8})
 	must(t, err)
 	defer p.Close()
 	from := origin("2001:db8::1")
-	for range upstream.MaxPerClient {
+	for range 8 {
 		leave, _ := p.Enter(from.Who())
 		defer leave()
 	}
