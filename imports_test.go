@@ -36,7 +36,7 @@ type rule struct {
 }
 
 // small are the packages with one idea each, which everybody may import.
-var small = []string{"wellkey/internal/contain", "wellkey/internal/durable", "wellkey/internal/finding", "wellkey/internal/logtag", "wellkey/internal/guideline", "wellkey/internal/loopback", "wellkey/internal/pattern", "wellkey/internal/pause", "wellkey/internal/phrase", "wellkey/internal/probetoken", "wellkey/internal/secret", "wellkey/internal/skew", "wellkey/internal/smallfile"}
+var small = []string{"wellkey/internal/contain", "wellkey/internal/customer", "wellkey/internal/durable", "wellkey/internal/finding", "wellkey/internal/logtag", "wellkey/internal/guideline", "wellkey/internal/loopback", "wellkey/internal/pattern", "wellkey/internal/pause", "wellkey/internal/phrase", "wellkey/internal/probetoken", "wellkey/internal/secret", "wellkey/internal/skew", "wellkey/internal/smallfile"}
 
 // rules are the walls between the rooms: imports run one way, and leaves stay
 // leaves. Of keystore, reach and the server share the word Key.

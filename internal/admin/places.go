@@ -7,6 +7,8 @@ import (
 	"net/netip"
 	"sync"
 	"time"
+
+	"wellkey/internal/customer"
 )
 
 // mostConnections is how many connections are held. Scrapers, probes and a browser have
@@ -26,7 +28,7 @@ type places struct {
 
 // A place is what is known of one connection.
 type place struct {
-	from   netip.Addr
+	from   netip.Prefix
 	active bool      // it is being answered
 	since  time.Time // when that began or ended
 }
@@ -55,9 +57,9 @@ func (p *places) state(conn net.Conn, state http.ConnState) {
 // on which nothing is answered, of the address with the most of them, and there of the
 // one that waits longest. So who floods takes places from nobody else.
 func (p *places) admit(conn net.Conn) {
-	newcomer := &place{from: addressOf(conn), since: p.now()}
+	newcomer := &place{from: customerOf(conn), since: p.now()}
 	if len(p.open) >= p.most {
-		of := map[netip.Addr]int{newcomer.from: 1}
+		of := map[netip.Prefix]int{newcomer.from: 1}
 		for _, one := range p.open {
 			of[one.from]++
 		}
@@ -84,16 +86,11 @@ func cut(conn net.Conn) {
 	_ = conn.Close() // whoever has it finds out
 }
 
-// addressOf returns who is at the other end; an IPv6 customer is one.
-func addressOf(conn net.Conn) netip.Addr {
+// customerOf returns who is at the other end.
+func customerOf(conn net.Conn) netip.Prefix {
 	tcp, ok := conn.RemoteAddr().(*net.TCPAddr)
 	if !ok {
-		return netip.Addr{}
+		return netip.Prefix{}
 	}
-	ip := tcp.AddrPort().Addr().Unmap().WithZone("")
-	if ip.Is6() {
-		prefix, _ := ip.Prefix(64) // there are so many bits
-		ip = prefix.Masked().Addr()
-	}
-	return ip
+	return customer.Of(tcp.AddrPort().Addr())
 }

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"wellkey/internal/customer"
 )
 
 const (
@@ -121,18 +123,8 @@ func (t *turns) next() {
 	t.taken = false
 }
 
-// clientOf returns what counts as one client: an address, or the /64 that an IPv6
-// customer has.
+// clientOf returns what counts as one client, the zero Prefix where remote is no address.
 func clientOf(remote string) netip.Prefix {
-	from, err := netip.ParseAddrPort(remote)
-	if err != nil {
-		return netip.Prefix{}
-	}
-	ip := from.Addr().Unmap().WithZone("")
-	bits := 64
-	if ip.Is4() {
-		bits = 32
-	}
-	client, _ := ip.Prefix(bits) // there are so many
-	return client
+	from, _ := netip.ParseAddrPort(remote)
+	return customer.Of(from.Addr())
 }
