@@ -106,7 +106,7 @@ func newAdmin(c Config, now func() time.Time) (*Admin, error) {
 		WriteTimeout:      30 * time.Second, // a scrape of thousands of sites over a slow link
 		IdleTimeout:       2 * time.Minute,  // longer than the usual interval between scrapes
 		MaxHeaderBytes:    16 << 10,
-		ConnState:         newPlaces(mostConnections, now).state,
+		ConnState:         newPlaces(mostConnections, keptPlaces, now).state,
 		// A page is one answer; browsers ask for few things more.
 		HTTP2:    &http.HTTP2Config{MaxConcurrentStreams: 16, MaxReceiveBufferPerConnection: 64 << 10, MaxReceiveBufferPerStream: 64 << 10, WriteByteTimeout: 10 * time.Second},
 		ErrorLog: zap.NewStdLog(log.WithOptions(zap.IncreaseLevel(zap.ErrorLevel))),

@@ -31,7 +31,14 @@ var Conditions = conditions
 // Addr returns the real address, "" while it is not bound.
 func (a *Admin) Addr() string { return a.socket.Addr() }
 
-// Places returns what counts connections, and closes those that are more than most.
-func Places(most int, now func() time.Time) func(net.Conn, http.ConnState) {
-	return newPlaces(most, now).state
+// Places returns what counts connections, and closes those that are more than most, of
+// which some are kept for this machine.
+func Places(most, kept int, now func() time.Time) func(net.Conn, http.ConnState) {
+	return newPlaces(most, kept, now).state
 }
+
+// How many connections are held, and how many of them for this machine alone.
+const (
+	MostConnections = mostConnections
+	KeptPlaces      = keptPlaces
+)

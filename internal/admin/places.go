@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"cmp"
 	"crypto/tls"
 	"net"
 	"net/http"
@@ -9,18 +10,24 @@ import (
 	"time"
 
 	"wellkey/internal/customer"
+	"wellkey/internal/webconfig"
 )
 
-// mostConnections is how many connections are held. Scrapers, probes and a browser have
-// a dozen; each may have 16 kB of a header, and takes a file that certificates and
-// storage may want, of which few are left to us where there are few (see server.divide).
-const mostConnections = 32
+const (
+	// mostConnections is how many connections are held. Scrapers, probes and a browser
+	// have a dozen; each may have 16 kB of a header, and takes a file that certificates
+	// and storage may want, of which few are left to us where there are few (see
+	// server.divide).
+	mostConnections = 32
+	// keptPlaces is how many of them are for this machine alone, where healthcheck is.
+	keptPlaces = 4
+)
 
 // places count the connections and close those that are too many. state is a ConnState
 // of net/http.
 type places struct {
-	most int
-	now  func() time.Time
+	most, kept int
+	now        func() time.Time
 
 	mu   sync.Mutex
 	open map[net.Conn]*place // guarded by mu
@@ -28,13 +35,13 @@ type places struct {
 
 // A place is what is known of one connection.
 type place struct {
-	from   netip.Prefix
-	active bool      // it is being answered
-	since  time.Time // when that began or ended
+	from   netip.Prefix // the zero Prefix is this machine
+	active bool         // it is being answered
+	since  time.Time    // when that began or ended
 }
 
-func newPlaces(most int, now func() time.Time) *places {
-	return &places{most: most, now: now, open: map[net.Conn]*place{}}
+func newPlaces(most, kept int, now func() time.Time) *places {
+	return &places{most: most, kept: kept, now: now, open: map[net.Conn]*place{}}
 }
 
 // state implements http.Server.ConnState.
@@ -53,29 +60,44 @@ func (p *places) state(conn net.Conn, state http.ConnState) {
 	}
 }
 
-// admit gives conn a place; mu is held. Where there is none it has that of a connection
-// on which nothing is answered, of the address with the most of them, and there of the
-// one that waits longest. So who floods takes places from nobody else.
+// admit gives conn a place; mu is held. Where there is none it has that of another, of
+// the customer with the most; there of one on which nothing is answered, if there is one,
+// and of those that of the one that waits, or is answered, for longest. So who floods
+// takes places from nobody else, and a newcomer always has one.
 func (p *places) admit(conn net.Conn) {
 	newcomer := &place{from: customerOf(conn), since: p.now()}
-	if len(p.open) >= p.most {
-		of := map[netip.Prefix]int{newcomer.from: 1}
-		for _, one := range p.open {
-			of[one.from]++
-		}
-		loser, lost := conn, newcomer
+	here := netip.Prefix{}
+	of := map[netip.Prefix]int{newcomer.from: 1}
+	for _, one := range p.open {
+		of[one.from]++
+	}
+	away := len(p.open) + 1 - of[here] // with the newcomer, if it is one of these
+	beyond := newcomer.from != here && away > p.most-p.kept
+	if beyond || len(p.open) >= p.most {
+		var loser net.Conn
 		for other, one := range p.open {
-			if !one.active && (of[one.from] > of[lost.from] || of[one.from] == of[lost.from] && one.since.Before(lost.since)) {
-				loser, lost = other, one
+			if beyond && one.from == here {
+				continue
+			}
+			if lost := p.open[loser]; lost == nil || cmp.Or(of[one.from]-of[lost.from], rather(one, lost)) > 0 {
+				loser = other
 			}
 		}
 		cut(loser)
-		if loser == conn {
-			return
-		}
 		delete(p.open, loser)
 	}
 	p.open[conn] = newcomer
+}
+
+// rather is above 0 if, of one customer, one gives its place away before other does.
+func rather(one, other *place) int {
+	switch {
+	case one.active == other.active:
+		return other.since.Compare(one.since)
+	case other.active:
+		return 1
+	}
+	return -1
 }
 
 // cut closes conn, without a last word over TLS, which may take long.
@@ -86,10 +108,10 @@ func cut(conn net.Conn) {
 	_ = conn.Close() // whoever has it finds out
 }
 
-// customerOf returns who is at the other end.
+// customerOf returns who is at the other end, the zero Prefix for this machine.
 func customerOf(conn net.Conn) netip.Prefix {
 	tcp, ok := conn.RemoteAddr().(*net.TCPAddr)
-	if !ok {
+	if !ok || webconfig.SameHost(tcp, conn.LocalAddr()) {
 		return netip.Prefix{}
 	}
 	return customer.Of(tcp.AddrPort().Addr())

@@ -63,7 +63,7 @@ func requires(c tls.ClientAuthType) bool {
 func (f *Follower) local(now *file, r *http.Request) bool {
 	local, _ := r.Context().Value(http.LocalAddrContextKey).(net.Addr)
 	remote, err := net.ResolveTCPAddr("tcp", r.RemoteAddr) // an address, so nobody is asked
-	if err != nil || !sameHost(remote, local) {
+	if err != nil || !SameHost(remote, local) {
 		return false
 	}
 	if r.URL.Path == HealthPath {
@@ -73,9 +73,9 @@ func (f *Follower) local(now *file, r *http.Request) bool {
 	return token != "" && subtle.ConstantTimeCompare([]byte(token), []byte(now.token)) == 1
 }
 
-// sameHost reports whether both ends of a connection are on one machine: over
+// SameHost reports whether both ends of a connection are on one machine: over
 // loopback, or over an address that both have.
-func sameHost(remote, local net.Addr) bool {
+func SameHost(remote, local net.Addr) bool {
 	from, ok := remote.(*net.TCPAddr)
 	to, ok2 := local.(*net.TCPAddr)
 	return ok && ok2 && (from.IP.IsLoopback() || from.IP.Equal(to.IP))

@@ -125,7 +125,7 @@ func (f *Follower) TLSConfig() *tls.Config {
 	}
 	return &tls.Config{MinVersion: tls.VersionTLS12, GetConfigForClient: func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
 		now := f.current.Load().tls
-		if now.ClientAuth > tls.RequestClientCert && sameHost(hello.Conn.RemoteAddr(), hello.Conn.LocalAddr()) {
+		if now.ClientAuth > tls.RequestClientCert && SameHost(hello.Conn.RemoteAddr(), hello.Conn.LocalAddr()) {
 			// The handler decides: see there.
 			lenient := now.Clone()
 			lenient.ClientAuth = tls.RequestClientCert
