@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"strconv"
 	"sync"
 	"time"
 
@@ -46,12 +47,20 @@ func (f *Follower) Handler(next http.Handler) http.Handler {
 			return
 		}
 		name, password, given := r.BasicAuth()
-		if !given || !f.proven.password(r.Context(), now.users, name, password, clientOf(r.RemoteAddr)) {
+		right, compared := false, true
+		if given {
+			right, compared = f.proven.password(r.Context(), now.users, name, password, clientOf(r.RemoteAddr))
+		}
+		switch {
+		case !compared:
+			w.Header().Set("Retry-After", strconv.Itoa(int(patience.Seconds())))
+			http.Error(w, "refused for now: this password was not compared and may well be right. Many others are tried, from your address or from elsewhere; try again in a few seconds", http.StatusTooManyRequests)
+		case !right:
 			w.Header().Set("WWW-Authenticate", `Basic realm="wellkey", charset="UTF-8"`)
 			http.Error(w, "refused: a user name and its password are required here", http.StatusUnauthorized)
-			return
+		default:
+			next.ServeHTTP(w, r)
 		}
-		next.ServeHTTP(w, r)
 	})
 }
 
@@ -102,7 +111,9 @@ const patience = 5 * time.Second
 // away.
 var nobody = secret.New("$2a$10$wanIL6IbdKYY.Rv9ECoE3.hHkDJwzk0C6Ejx/nzK1HqlPKyGALDhq")
 
-func (p *proven) password(ctx context.Context, users map[string]secret.Text, name, password string, client netip.Prefix) bool {
+// password reports whether that of a user is right. Where it is not compared, since its
+// turn does not come, it may be either.
+func (p *proven) password(ctx context.Context, users map[string]secret.Text, name, password string, client netip.Prefix) (right, compared bool) {
 	p.once.Do(func() {
 		_, _ = rand.Read(p.salt[:]) // it never fails
 		p.right = map[string][sha256.Size]byte{}
@@ -116,22 +127,22 @@ func (p *proven) password(ctx context.Context, users map[string]secret.Text, nam
 	last, there := p.right[name]
 	p.mu.Unlock()
 	if there && known && subtle.ConstantTimeCompare(last[:], mark[:]) == 1 {
-		return true
+		return true, true
 	}
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	if !p.turns.enter(ctx, client) {
-		return false
+		return false, false
 	}
 	began := time.Now()
 	err := bcrypt.CompareHashAndPassword([]byte(hash.Reveal()), []byte(password))
 	if !known || err != nil {
 		p.turns.wrong(client, time.Since(began))
-		return false
+		return false, true
 	}
 	p.turns.right()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.right[name] = mark
-	return true
+	return true, true
 }

@@ -4,9 +4,11 @@ import (
 	"crypto/tls"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"go.uber.org/goleak"
@@ -331,6 +333,34 @@ func TestClient(t *testing.T) {
 		}
 		if _, err := client.Get(t.Context(), near, "/status", nil); err == nil || !strings.Contains(err.Error(), "has an admin_web_config that this command does not know") {
 			t.Errorf("got %v, want that the file is another one", err)
+		}
+	})
+}
+
+// Who has the right password, and no turn, is told that, and not that it is wrong: a
+// browser would forget it, and an operator look for the right one.
+func TestNotCompared(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	f := w.follow(usersPart)
+	handler := f.Handler(http.NotFoundHandler())
+	synctest.Test(t, func(t *testing.T) {
+		ask := func() *httptest.ResponseRecorder {
+			r := httptest.NewRequestWithContext(t.Context(), "GET", "/metrics", nil)
+			r.SetBasicAuth("prometheus", password)
+			answer := httptest.NewRecorder()
+			handler.ServeHTTP(answer, r)
+			return answer
+		}
+		release := f.HoldTurn()
+		got := ask()
+		if got.Code != 429 || got.Header().Get("Retry-After") != "5" || got.Header().Get("WWW-Authenticate") != "" ||
+			!strings.Contains(got.Body.String(), "this password was not compared and may well be right") {
+			t.Errorf("got %d, %v, %q", got.Code, got.Header(), got.Body)
+		}
+		release()
+		if got := ask(); got.Code != 404 {
+			t.Errorf("in its turn it got %d", got.Code)
 		}
 	})
 }
