@@ -41,7 +41,9 @@ func askingAttacks(o options, span time.Duration) []attack {
 			})
 		}},
 		{fmt.Sprintf("HTTP/1.1 on %d connections, a request whenever they have come to rest", connections), func(ctx context.Context, t *aim) (string, error) {
-			return busy(ctx, t, connections, span, "http/1.1", func(conn net.Conn) error { return askAtRest(ctx, conn) })
+			var rested atomic.Int64
+			saw, err := busy(ctx, t, connections, span, "http/1.1", func(conn net.Conn) error { return askAtRest(ctx, conn, span, &rested) })
+			return fmt.Sprintf("%s, %d answers after a rest", saw, rested.Load()), errors.Join(err, enough("answered after a rest", rested.Load(), connections))
 		}},
 		{fmt.Sprintf("%d handshakes in segments of one byte", connections), func(ctx context.Context, t *aim) (string, error) {
 			words, err := hello()
@@ -84,10 +86,16 @@ func again(conn net.Conn, words string) error {
 	}
 }
 
-// askAtRest asks for the key, and again as soon as wellkey has put the connection aside.
-func askAtRest(ctx context.Context, conn net.Conn) error {
+// atRest is the least time for which askAtRest asks: a few rests, however short the
+// others are.
+const atRest = 4 * time.Second
+
+// askAtRest asks for the key, and again as soon as wellkey has put the connection aside,
+// for span from now on, or atRest. It counts the answers after the first.
+func askAtRest(ctx context.Context, conn net.Conn, span time.Duration, rested *atomic.Int64) error {
+	_ = conn.SetDeadline(time.Now().Add(max(span, atRest)))
 	reader := bufio.NewReader(conn)
-	for {
+	for first := true; ; first = false {
 		if _, err := io.WriteString(conn, keyRequest); err != nil {
 			return err
 		}
@@ -97,6 +105,9 @@ func askAtRest(ctx context.Context, conn net.Conn) error {
 		}
 		if _, err := io.Copy(io.Discard, response.Body); err != nil {
 			return err
+		}
+		if !first {
+			rested.Add(1)
 		}
 		select {
 		case <-ctx.Done():

@@ -1,14 +1,18 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"io"
 	"net"
+	"net/http"
 	"os"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"go.uber.org/goleak"
@@ -57,6 +61,31 @@ func TestNoAttack(t *testing.T) {
 			t.Errorf("%s: got %q and %v, want that there is no such address", name, saw, err)
 		}
 	}
+}
+
+// Who asks at rest does so more than once, even in a hurry and after a long handshake.
+func TestAskAtRest(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		conn, served := net.Pipe()
+		defer conn.Close()
+		go func() {
+			defer served.Close()
+			for reader := bufio.NewReader(served); ; {
+				if _, err := http.ReadRequest(reader); err != nil {
+					return
+				}
+				if _, err := io.WriteString(served, "HTTP/1.1 204 No Content\r\n\r\n"); err != nil {
+					return
+				}
+			}
+		}()
+		_ = conn.SetDeadline(time.Now()) // as busy does, of whose time nothing is left
+		var rested atomic.Int64
+		if err := askAtRest(t.Context(), conn, time.Second, &rested); !errors.Is(err, os.ErrDeadlineExceeded) || rested.Load() != 3 {
+			t.Errorf("got %v, and %d answers after the first", err, rested.Load())
+		}
+	})
 }
 
 // What wellkey does to a connection excuses it, and nothing else; a tenth of them is
