@@ -13,11 +13,14 @@ import (
 const (
 	// After a wrong password nobody's is compared for so many times as long as it took,
 	// at most for mostRest: a flood of them would keep a processor busy for nothing, at
-	// a hundredth of that for whoever floods. A right one is remembered, so nobody who
-	// has it waits twice.
+	// a hundredth of that for whoever floods. It has a quarter of one, and more where a
+	// password takes more than a third of a second: a rest that is longer would take all
+	// patience of those who are right. A right one is remembered, so nobody who has it
+	// waits twice.
 	restFor  = 3
 	mostRest = time.Second
-	// Whoever gave a wrong password goes after those who did not, for so long.
+	// Whoever gave a wrong password goes after those who did not, for so long, with all
+	// others that already wait.
 	blamedFor = time.Minute
 	// How many of them wait at a time; one more is refused. Who waits keeps a connection,
 	// of which there are few.
@@ -38,8 +41,9 @@ type turns struct {
 
 // A turn is one that is waited for.
 type turn struct {
-	came chan struct{} // closed when it has come
-	gone bool          // guarded by the mu of turns; nobody waits for it
+	client netip.Prefix
+	came   chan struct{} // closed when it has come, or never will
+	gone   bool          // guarded by the mu of turns until came is closed; nobody waits for it
 }
 
 // enter returns when it is the turn of client, or reports that it does not come: ctx is
@@ -51,32 +55,41 @@ func (t *turns) enter(ctx context.Context, client netip.Prefix) bool {
 		t.mu.Unlock()
 		return true
 	}
-	lane := &t.good
+	mine := &turn{client: client, came: make(chan struct{})}
 	if time.Now().Before(t.blamed[client]) {
-		lane = &t.rest
-		t.rest = slices.DeleteFunc(t.rest, func(one *turn) bool { return one.gone })
-		if len(t.rest) >= mostWaiting {
-			t.mu.Unlock()
-			return false
-		}
+		t.later(mine)
+	} else {
+		t.good = append(t.good, mine)
 	}
-	mine := &turn{came: make(chan struct{})}
-	*lane = append(*lane, mine)
 	t.mu.Unlock()
 	select {
 	case <-mine.came:
-		return true
+		return !mine.gone
 	case <-ctx.Done():
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	select {
 	case <-mine.came: // just now
-		t.next()
+		if !mine.gone {
+			t.next()
+		}
 	default:
 		mine.gone = true
 	}
 	return false
+}
+
+// later has one go after all who are not blamed, or sends it away where too many do; mu
+// is held.
+func (t *turns) later(one *turn) {
+	t.rest = slices.DeleteFunc(t.rest, func(other *turn) bool { return other.gone })
+	if len(t.rest) < mostWaiting {
+		t.rest = append(t.rest, one)
+	} else if !one.gone {
+		one.gone = true
+		close(one.came)
+	}
 }
 
 // right ends the turn of who gave the right password.
@@ -103,6 +116,12 @@ func (t *turns) wrong(client netip.Prefix, took time.Duration) {
 	}
 	if len(t.blamed) < mostBlamed {
 		t.blamed[client] = now.Add(blamedFor)
+		t.good = slices.DeleteFunc(t.good, func(one *turn) bool {
+			if one.client == client {
+				t.later(one)
+			}
+			return one.client == client
+		})
 	}
 	time.AfterFunc(min(restFor*took, mostRest), t.right)
 }

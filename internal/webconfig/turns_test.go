@@ -3,6 +3,8 @@ package webconfig_test
 import (
 	"context"
 	"fmt"
+	"math"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -10,8 +12,67 @@ import (
 	"wellkey/internal/webconfig"
 )
 
-// A flood of wrong passwords has a quarter of a processor, and whoever did not take part
-// in it comes first.
+// What a flood of wrong passwords has of a processor, as docs/admin.md says.
+func TestShareOfAFlood(t *testing.T) {
+	t.Parallel()
+	for took, want := range map[time.Duration]float64{70 * time.Millisecond: 1. / 4, time.Second / 3: 1. / 4, time.Second: 1. / 2} {
+		synctest.Test(t, func(t *testing.T) {
+			var turns webconfig.Turns
+			began := time.Now()
+			const many = 100
+			for range many {
+				turns.Enter(t.Context(), "198.51.100.1:1")
+				time.Sleep(took)
+				turns.Wrong("198.51.100.1:1", took)
+			}
+			turns.Enter(t.Context(), "198.51.100.2:1")
+			turns.Right()
+			if got := float64(many*took) / float64(time.Since(began)); math.Abs(got-want) > 0.001 {
+				t.Errorf("where one takes %v: got %.3f of the time, want %.3f", took, got, want)
+			}
+		})
+	}
+}
+
+// Of many that came at once, before any was wrong, one wrong password has the others go
+// after those who did not take part, and but a few of them wait.
+func TestTurnsOfAFloodAtOnce(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const attacker, scraper = "198.51.100.1:1", "198.51.100.2:1"
+		var turns webconfig.Turns
+		turns.Enter(t.Context(), attacker)
+		ctx, cancel := context.WithCancel(t.Context())
+		var entered, refused atomic.Int32
+		for range 30 {
+			go func() {
+				if turns.Enter(ctx, attacker) {
+					entered.Add(1)
+				} else {
+					refused.Add(1)
+				}
+			}()
+		}
+		synctest.Wait()
+		turns.Wrong(attacker, time.Second)
+		synctest.Wait()
+		if got := refused.Load(); got != 30-webconfig.MostWaiting {
+			t.Errorf("%d were sent away", got)
+		}
+		if !turns.Enter(t.Context(), scraper) || entered.Load() > 0 {
+			t.Errorf("%d of the flood came first", entered.Load())
+		}
+		cancel()
+		synctest.Wait()
+		turns.Right()
+		if !turns.Enter(t.Context(), attacker) || entered.Load() > 0 {
+			t.Error("who gave up has a turn")
+		}
+		turns.Right()
+	})
+}
+
+// Whoever did not take part in a flood of wrong passwords comes first.
 func TestTurns(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
