@@ -71,6 +71,16 @@ const MostIdle = mostIdle
 // IdleHands returns how many of the HTTPS listener do so.
 func (s *Server) IdleHands() int { return int(s.https.gate.idle.Load()) }
 
+// Awaits reports whether the client of a request that is being answered is waited for as
+// soon as its body alone is missing.
+func (s *Server) Awaits(r *http.Request) bool {
+	h := heldOf(r.Context().Value(connKey{}).(net.Conn))
+	s.https.open.state(h, http.StateActive)
+	before := h.active.Load()
+	s.await(r)
+	return before && !h.active.Load()
+}
+
 // Open returns how many connections the HTTPS listener counts.
 func (s *Server) Open() int { return s.https.open.count() }
 

@@ -187,6 +187,17 @@ func (s *Server) forget(r *http.Request) {
 	}
 }
 
+// await has the connection of a request that has its answer count as one whose client is
+// waited for: where places are short, another may have its place.
+func (s *Server) await(r *http.Request) {
+	conn, _ := r.Context().Value(connKey{}).(net.Conn)
+	if h := heldOf(conn); h != nil {
+		if c := h.by.Load(); c != nil {
+			c.served(h)
+		}
+	}
+}
+
 // serveNotFound answers what is not ours.
 func serveNotFound(w http.ResponseWriter, r *http.Request) int { return pageNotFound.answer(w, r) }
 

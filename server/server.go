@@ -168,7 +168,8 @@ func New(config Config) (*Server, error) {
 	limits = limits.set(config.Limits).within(shares.key)
 	if config.Upstream != nil {
 		application := *config.Upstream
-		application.Registerer, application.Logger, application.HSTS, application.Ended = config.Registerer, s.logger, config.HSTS, s.forget
+		application.Registerer, application.Logger, application.HSTS = config.Registerer, s.logger, config.HSTS
+		application.Ended, application.Lingers = s.forget, s.await
 		application.Requests, application.PerClient = limits.requests(), limits.perAddress
 		var err error
 		if s.upstream, err = upstream.New(application); err != nil {

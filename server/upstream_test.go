@@ -1,6 +1,7 @@
 package server_test
 
 import (
+	"bufio"
 	"bytes"
 	"crypto/tls"
 	"crypto/x509"
@@ -447,5 +448,60 @@ func TestUpstreamClients(t *testing.T) {
 		}
 		close(hangs)
 		all.Wait()
+	}
+}
+
+// An application that answers without the body that was promised holds no place with
+// that: where all are taken by clients that have their answer, and send nothing, who comes
+// has one of theirs.
+func TestUpstreamAnswersWithoutBody(t *testing.T) {
+	a := newApp(t, func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Connection", "close") // else net/http would wait for the body
+		w.WriteHeader(http.StatusMethodNotAllowed)
+	})
+	for name, plain := range map[string]bool{"https": false, "http": true} {
+		config, certs := configure(t)
+		config.PlainHTTP, config.Upstream, config.Limits.Connections = true, a.config(), 4
+		s := start(t, config)
+		addr, base := s.HTTPSAddr(), "https://"+domain
+		if plain {
+			addr, base = s.HTTPAddr(), "http://"+domain
+		}
+		for range 4 {
+			conn, err := net.Dial("tcp", addr)
+			must(t, err)
+			if !plain {
+				conn = tls.Client(conn, &tls.Config{RootCAs: certs.roots, ServerName: domain})
+			}
+			t.Cleanup(func() { _ = conn.Close() })
+			_, err = io.WriteString(conn, "POST / HTTP/1.1\r\nHost: "+domain+"\r\nContent-Length: 10\r\n\r\n")
+			must(t, err)
+			response, err := http.ReadResponse(bufio.NewReader(conn), nil)
+			must(t, err)
+			if response.StatusCode != 405 || !response.Close {
+				t.Errorf("%s: got %d, which closes: %v", name, response.StatusCode, response.Close)
+			}
+		}
+		visitor := client(t, addr, certs, false)
+		await(t, "a place", func() bool {
+			response, err := visitor.Get(base + server.KeyPath)
+			if err != nil {
+				return false
+			}
+			_ = response.Body.Close()
+			return response.StatusCode == 200
+		})
+	}
+}
+
+// Such a client is waited for, as an idle one is, so that its place goes to who comes.
+func TestUpstreamAwaitsBody(t *testing.T) {
+	config, _ := configure(t)
+	s := newServer(t, config)
+	near, far := net.Pipe()
+	defer func() { _, _ = near.Close(), far.Close() }()
+	r := httptest.NewRequest("POST", "/", nil)
+	if !s.Awaits(r.WithContext(s.From(r.Context(), near))) {
+		t.Error("it counts as one that is being answered")
 	}
 }

@@ -187,26 +187,9 @@ func (p *Proxy) recovered() {
 	}
 }
 
-// leftover is how long net/http may wait for the rest of a body that nobody reads. That
-// takes the place of a connection.
-const leftover = 100 * time.Millisecond
-
-// closeAfterBody has the connection end, so that no leftover of a body is taken for a
-// request.
-func closeAfterBody(w http.ResponseWriter, r *http.Request) {
-	if r.ProtoMajor != 1 || r.ContentLength == 0 {
-		return
-	}
-	w.Header().Set("Connection", "close")
-	rc := http.NewResponseController(w)
-	// Without these the answer comes later, or the connection ends later.
-	_ = rc.EnableFullDuplex()
-	_ = rc.SetReadDeadline(time.Now().Add(leftover))
-}
-
 // turnAway refuses a request that is one too many. The answer has no body: a client of
 // HTTP/2 might let that wait, and be here all the same.
-func (p *Proxy) turnAway(w http.ResponseWriter, r *http.Request, reason string) int {
+func (p *Proxy) turnAway(w http.ResponseWriter, reason string) int {
 	p.metrics.rejected.WithLabelValues(reason).Inc()
 	code := http.StatusServiceUnavailable
 	if reason == overClient {
@@ -216,7 +199,6 @@ func (p *Proxy) turnAway(w http.ResponseWriter, r *http.Request, reason string) 
 	h.Set("Cache-Control", "no-store")
 	h.Set("Content-Length", "0")
 	h.Set("Retry-After", "1")
-	closeAfterBody(w, r)
 	w.WriteHeader(code)
 	return code
 }
@@ -249,7 +231,6 @@ func answer(w http.ResponseWriter, r *http.Request, code int) int {
 	case http.StatusMethodNotAllowed:
 		h.Set("Allow", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS")
 	}
-	closeAfterBody(w, r)
 	w.WriteHeader(code)
 	if r.Method != http.MethodHead {
 		_, _ = io.WriteString(w, text) // the visitor has gone: nothing to do

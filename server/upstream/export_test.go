@@ -24,6 +24,9 @@ var IsForwarding = isForwarding
 // SetPatience sets how long the application may leave unread what it was sent.
 func (p *Proxy) SetPatience(d time.Duration) { p.patience = d }
 
+// SetLinger sets how long a connection stays for a body that nobody reads.
+func (p *Proxy) SetLinger(d time.Duration) { p.linger = d }
+
 // Enter counts a request of a client, or returns why it is refused.
 func (p *Proxy) Enter(client netip.Prefix) (leave func(), refused string) {
 	_, leave, refused = p.visits.enter(context.Background(), client)

@@ -2,9 +2,11 @@ package upstream
 
 import (
 	"bufio"
+	"errors"
 	"io"
 	"net"
 	"net/http"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -20,10 +22,20 @@ type writer struct {
 	rc   *http.ResponseController
 	code int  // 0: none yet
 	hsts bool // say it, unless the application does
+	body *body
 }
 
-func newWriter(w http.ResponseWriter) *writer {
-	return &writer{ResponseWriter: w, rc: http.NewResponseController(w)}
+// newWriter returns the way back of r, with what comes the other way.
+func newWriter(w http.ResponseWriter, r *http.Request, linger time.Duration) *writer {
+	rc := http.NewResponseController(w)
+	body := &body{reader: r.Body, rc: rc, http1: r.ProtoMajor == 1, linger: linger}
+	if r.ContentLength == 0 {
+		body.whole.Store(true)
+	} else {
+		// Else HTTP/1 would throw away what nobody has read when the answer begins.
+		_ = rc.EnableFullDuplex()
+	}
+	return &writer{ResponseWriter: w, rc: rc, body: body}
 }
 
 // WriteHeader implements http.ResponseWriter.
@@ -32,6 +44,10 @@ func (w *writer) WriteHeader(code int) {
 		w.code = code
 		if h := w.Header(); w.hsts && h["Strict-Transport-Security"] == nil {
 			h["Strict-Transport-Security"] = hsts
+		}
+		if w.body.remains() {
+			// The connection ends, or what is left would be taken for a request.
+			w.Header().Set("Connection", "close")
 		}
 	}
 	w.ResponseWriter.WriteHeader(code)
@@ -73,9 +89,40 @@ func (w *writer) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 type body struct {
 	reader io.ReadCloser
 	rc     *http.ResponseController
-	first  []byte      // was read ahead
-	end    error       // comes after first
-	failed atomic.Bool // the visitor's fault
+	http1  bool
+	linger time.Duration // see lingerTimeout
+	first  []byte        // was read ahead
+	end    error         // comes after first
+	failed atomic.Bool   // the visitor's fault
+	whole  atomic.Bool   // it was read to its end
+
+	reading sync.Mutex // held by who reads
+	mu      sync.Mutex
+	left    bool // guarded by mu; nobody wants it any more
+}
+
+// errLeft is what those read who still read then.
+var errLeft = errors.New("the request has its answer")
+
+// remains reports whether some of b may be on its way yet, on a connection that it shares
+// with other requests.
+func (b *body) remains() bool { return b.http1 && !b.whole.Load() }
+
+// leave has nobody wait for b for long, when the answer is known: who still reads it to
+// pass it on is interrupted, since net/http would do so itself and forget every deadline;
+// and net/http, which reads on before it closes the connection, so that a client that is
+// sending sees the answer and no reset, does that for a while.
+func (b *body) leave() {
+	if !b.remains() {
+		return
+	}
+	b.mu.Lock()
+	b.left = true
+	_ = b.rc.SetReadDeadline(time.Unix(1, 0))
+	b.mu.Unlock()
+	b.reading.Lock()
+	defer b.reading.Unlock()
+	_ = b.rc.SetReadDeadline(time.Now().Add(b.linger))
 }
 
 // peek reads the beginning, so that a body that is wrong from there never reaches
@@ -104,14 +151,38 @@ func (b *body) Read(to []byte) (int, error) {
 }
 
 func (b *body) read(to []byte) (int, error) {
-	_ = b.rc.SetReadDeadline(time.Now().Add(bodyTimeout))
+	b.reading.Lock()
+	defer b.reading.Unlock()
+	if !b.wait(time.Now().Add(bodyTimeout)) {
+		return 0, errLeft
+	}
 	n, err := b.reader.Read(to)
-	_ = b.rc.SetReadDeadline(time.Time{})
-	if err != nil && err != io.EOF {
+	switch {
+	case err == io.EOF:
+		b.wait(time.Time{})
+		b.whole.Store(true)
+	case !b.wait(time.Time{}):
+	case err != nil:
 		b.failed.Store(true)
 	}
 	return n, err
 }
 
-// Close implements io.Closer.
-func (b *body) Close() error { return b.reader.Close() }
+// wait sets how long a read may take, or reports that there is none to be.
+func (b *body) wait(until time.Time) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if !b.left {
+		_ = b.rc.SetReadDeadline(until)
+	}
+	return !b.left
+}
+
+// Close implements io.Closer. That of HTTP/1 is not closed before the answer is out:
+// net/http would wait for what is left of it. See leave.
+func (b *body) Close() error {
+	if b.http1 {
+		return nil
+	}
+	return b.reader.Close()
+}

@@ -53,6 +53,10 @@ const (
 	maxHeaderBytes = 256 << 10
 	// The end of an answer, which net/http writes by itself.
 	endTimeout = 10 * time.Second
+	// How long the connection of HTTP/1 stays for the rest of a body that nobody reads,
+	// when its answer is out. A phone in a slow network goes on sending for some round
+	// trips, and reads the answer then. See Config.Lingers.
+	lingerTimeout = 5 * time.Second
 )
 
 // loopField marks requests with a token of this process, so that one that comes
@@ -70,6 +74,9 @@ type Config struct {
 	// Ended is told of each websocket that is over, by the request that began it, and
 	// before Close returns: nobody else knows of its connection. It may be nil.
 	Ended func(*http.Request)
+	// Lingers is told of each request that has its answer while its body may still come,
+	// so that another may have the place of its connection. It may be nil.
+	Lingers func(*http.Request)
 	// Requests is how many are with the application at a time; 0 is any. Each takes some
 	// 50 kB here, and a connection to the application.
 	Requests int
@@ -90,7 +97,9 @@ type Proxy struct {
 	proxy     *httputil.ReverseProxy
 	hsts      bool
 	patience  time.Duration // see bodyTimeout
+	linger    time.Duration // see lingerTimeout
 	ended     func(*http.Request)
+	lingers   func(*http.Request)
 	buffers   sync.Pool // of *[]byte
 	logger    *zap.Logger
 	metrics   *metrics
@@ -114,6 +123,8 @@ func New(c Config) (*Proxy, error) {
 		hsts:   c.HSTS,
 		ended:  c.Ended,
 
+		lingers:  c.Lingers,
+		linger:   lingerTimeout,
 		patience: bodyTimeout,
 	}
 	p.visits.init(c.Requests, c.PerClient)
@@ -164,14 +175,15 @@ func New(c Config) (*Proxy, error) {
 // the visitor saw, negative where the answer broke off behind it, so that the
 // connection must be cut. proto is the scheme that the visitor used.
 func (p *Proxy) Serve(w http.ResponseWriter, r *http.Request, from peer.Origin, proto string) (code int) {
-	writer := newWriter(w)
+	writer := newWriter(w, r, p.linger)
 	writer.hsts = p.hsts && proto == "https"
+	defer p.leave(r, writer.body)
 	ctx, leave, refused := p.visits.enter(r.Context(), from.Who())
 	switch {
 	case refused == stopping:
 		return answer(writer, r, http.StatusServiceUnavailable)
 	case refused != "":
-		return p.turnAway(writer, r, refused)
+		return p.turnAway(writer, refused)
 	}
 	defer leave()
 	if refused := refuse(r, p.token); refused != 0 {
@@ -181,14 +193,11 @@ func (p *Proxy) Serve(w http.ResponseWriter, r *http.Request, from peer.Origin, 
 		}
 		return answer(writer, r, refused)
 	}
-	body := &body{reader: r.Body, rc: writer.rc}
+	body := writer.body
 	visit := &visit{from: from, proto: proto, body: body, began: time.Now()}
 	passed := r.WithContext(context.WithValue(ctx, visitKey{}, visit))
 	_ = writer.rc.SetReadDeadline(time.Time{}) // none once the body is read, or net/http takes its end for that of the visitor
 	if r.ContentLength != 0 {
-		// Else HTTP/1 would throw away what the application has not read when it
-		// begins to answer.
-		_ = writer.rc.EnableFullDuplex()
 		if len(r.TransferEncoding) > 0 && body.peek() != nil {
 			return answer(writer, r, http.StatusBadRequest)
 		}
@@ -213,6 +222,14 @@ func (p *Proxy) Serve(w http.ResponseWriter, r *http.Request, from peer.Origin, 
 		p.recovered()
 	}
 	return writer.code
+}
+
+// leave has a connection go whose client may still be sending, but knows the answer.
+func (p *Proxy) leave(r *http.Request, b *body) {
+	b.leave()
+	if b.remains() && p.lingers != nil {
+		p.lingers(r)
+	}
 }
 
 // Close cuts what still goes on, since websockets do not end by themselves, and

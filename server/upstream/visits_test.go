@@ -1,10 +1,16 @@
 package upstream_test
 
 import (
+	"bufio"
+	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"strings"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
@@ -112,5 +118,101 @@ func TestTooManyOfOneClient(t *testing.T) {
 	}
 	if code := p.Serve(httptest.NewRecorder(), httptest.NewRequest("GET", "/", nil), origin("2001:db8:0:1::1"), "http"); code != 502 {
 		t.Errorf("another customer: got %d, want 502", code)
+	}
+}
+
+// unsent has a visitor ask p by HTTP/1, promise a body, and send none. It returns his
+// connection, of which the answer is read up to its body.
+func unsent(t *testing.T, p *upstream.Proxy) (net.Conn, *bufio.Reader, *http.Response) {
+	t.Helper()
+	front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { p.Serve(w, r, origin("198.51.100.1"), "http") }))
+	t.Cleanup(front.Close)
+	conn, err := net.Dial("tcp", front.Listener.Addr().String())
+	must(t, err)
+	t.Cleanup(func() { _ = conn.Close() })
+	must(t, conn.SetDeadline(time.Now().Add(time.Minute)))
+	_, err = io.WriteString(conn, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\n")
+	must(t, err)
+	reader := bufio.NewReader(conn)
+	response, err := http.ReadResponse(reader, nil)
+	must(t, err)
+	_, err = io.Copy(io.Discard, response.Body)
+	must(t, err)
+	return conn, reader, response
+}
+
+// forbids is an application that answers without reading what comes with a request.
+func forbids(t *testing.T) (config upstream.Config, came *atomic.Int32) {
+	t.Helper()
+	came = &atomic.Int32{}
+	app := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		came.Add(1)
+		w.Header().Set("Connection", "close") // else net/http would wait for the body
+		w.WriteHeader(http.StatusMethodNotAllowed)
+	}))
+	t.Cleanup(app.Close)
+	return upstream.Config{Scheme: "http", Addr: app.Listener.Addr().String()}, came
+}
+
+// A body that never comes holds nothing for good, whoever answered without it.
+func TestBodyThatNeverComes(t *testing.T) {
+	there, _ := forbids(t)
+	for want, config := range map[int]upstream.Config{405: there, 502: {Scheme: "http", Addr: "127.0.0.1:1"}} {
+		lingers := make(chan string, 1)
+		config.Lingers = func(r *http.Request) { lingers <- r.URL.Path }
+		p, err := upstream.New(config)
+		must(t, err)
+		defer p.Close()
+		p.SetLinger(time.Millisecond)
+		_, reader, response := unsent(t, p)
+		if response.StatusCode != want || !response.Close {
+			t.Errorf("got %d, which closes: %v", response.StatusCode, response.Close)
+		}
+		if path := <-lingers; path != "/" {
+			t.Errorf("what lingers is %s", path)
+		}
+		if _, err := reader.ReadByte(); err != io.EOF {
+			t.Errorf("%d: the connection goes on: %v", want, err)
+		}
+	}
+}
+
+// Who sends all before he reads the answer finds it, and nothing of that is a request.
+func TestBodyThatComesLate(t *testing.T) {
+	there, came := forbids(t)
+	for want, config := range map[int]upstream.Config{405: there, 502: {Scheme: "http", Addr: "127.0.0.1:1"}} {
+		p, err := upstream.New(config)
+		must(t, err)
+		defer p.Close()
+		p.SetLinger(time.Hour)
+		conn, reader, response := unsent(t, p)
+		const inside = "GET /inside HTTP/1.1\r\nHost: a\r\n\r\n"
+		_, err = io.WriteString(conn, inside+strings.Repeat("x", 100000-2*len(inside))+inside)
+		must(t, err)
+		if rest, err := io.ReadAll(reader); response.StatusCode != want || len(rest) > 0 || err != nil {
+			t.Errorf("got %d, and then %q, %v", response.StatusCode, rest, err)
+		}
+	}
+	if n := came.Load(); n != 1 {
+		t.Errorf("%d requests came", n)
+	}
+}
+
+// A body that was read to its end ends no connection.
+func TestBodyThatIsRead(t *testing.T) {
+	app := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { _, _ = io.Copy(io.Discard, r.Body) }))
+	defer app.Close()
+	p, err := upstream.New(upstream.Config{Scheme: "http", Addr: app.Listener.Addr().String(), Lingers: func(*http.Request) { t.Error("it lingers") }})
+	must(t, err)
+	defer p.Close()
+	front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { p.Serve(w, r, origin("198.51.100.1"), "http") }))
+	defer front.Close()
+	for _, body := range []io.Reader{strings.NewReader("all"), io.MultiReader(strings.NewReader("in "), strings.NewReader("chunks"))} {
+		response, err := front.Client().Post(front.URL, "", body)
+		must(t, err)
+		_ = response.Body.Close()
+		if response.StatusCode != 200 || response.Close {
+			t.Errorf("got %d, which closes: %v", response.StatusCode, response.Close)
+		}
 	}
 }
