@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net"
 	"os"
+	"sync/atomic"
 	"time"
 )
 
@@ -15,12 +16,12 @@ var errUnread = errors.New("the application left unread what it was sent")
 // would be taken for as long as the application hangs.
 type conn struct {
 	net.Conn
-	patience time.Duration
+	patience *atomic.Int64 // a time.Duration
 }
 
 // Write implements net.Conn.
 func (c *conn) Write(b []byte) (int, error) {
-	_ = c.SetWriteDeadline(time.Now().Add(c.patience)) // the write fails, if this does
+	_ = c.SetWriteDeadline(time.Now().Add(time.Duration(c.patience.Load()))) // the write fails, if this does
 	n, err := c.Conn.Write(b)
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		err = errUnread

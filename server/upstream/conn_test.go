@@ -75,7 +75,6 @@ func TestUnreadWebsocket(t *testing.T) {
 	p, err := upstream.New(upstream.Config{Scheme: "http", Addr: stopped(t, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")})
 	must(t, err)
 	defer p.Close()
-	p.SetPatience(20 * time.Millisecond)
 	front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { p.Serve(w, r, origin("198.51.100.1"), "http") }))
 	defer front.Close()
 	conn, err := net.Dial("tcp", front.Listener.Addr().String())
@@ -88,6 +87,7 @@ func TestUnreadWebsocket(t *testing.T) {
 	if must(t, err); !strings.Contains(line, " 101 ") {
 		t.Fatalf("got %q", line)
 	}
+	p.SetPatience(20 * time.Millisecond)                                       // not sooner: the header is written, too
 	if _, err := io.Copy(conn, io.LimitReader(endless{}, 1<<30)); err == nil { // more than kernels hold
 		t.Error("all was taken")
 	}

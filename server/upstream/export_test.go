@@ -22,7 +22,7 @@ var Sentences = sentences
 var IsForwarding = isForwarding
 
 // SetPatience sets how long the application may leave unread what it was sent.
-func (p *Proxy) SetPatience(d time.Duration) { p.patience = d }
+func (p *Proxy) SetPatience(d time.Duration) { p.patience.Store(int64(d)) }
 
 // SetLinger sets how long a connection stays for a body that nobody reads.
 func (p *Proxy) SetLinger(d time.Duration) { p.linger = d }

@@ -26,6 +26,7 @@ import (
 	"net/url"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -96,7 +97,7 @@ type Proxy struct {
 	transport *http.Transport
 	proxy     *httputil.ReverseProxy
 	hsts      bool
-	patience  time.Duration // see bodyTimeout
+	patience  atomic.Int64  // a time.Duration; see bodyTimeout
 	linger    time.Duration // see lingerTimeout
 	ended     func(*http.Request)
 	lingers   func(*http.Request)
@@ -123,10 +124,10 @@ func New(c Config) (*Proxy, error) {
 		hsts:   c.HSTS,
 		ended:  c.Ended,
 
-		lingers:  c.Lingers,
-		linger:   lingerTimeout,
-		patience: bodyTimeout,
+		lingers: c.Lingers,
+		linger:  lingerTimeout,
 	}
+	p.patience.Store(int64(bodyTimeout))
 	p.visits.init(c.Requests, c.PerClient)
 	dialer := &net.Dialer{Timeout: dialTimeout}
 	if c.Socket != "" {
@@ -141,7 +142,7 @@ func New(c Config) (*Proxy, error) {
 			if err != nil {
 				return nil, err
 			}
-			return &conn{there, p.patience}, nil
+			return &conn{there, &p.patience}, nil
 		},
 		TLSClientConfig:        &tls.Config{RootCAs: c.Roots, InsecureSkipVerify: c.SkipVerify, MinVersion: tls.VersionTLS12}, // #nosec G402 -- where the setting says so
 		TLSHandshakeTimeout:    dialTimeout,
