@@ -166,6 +166,6 @@ func start(t *testing.T) *testworld.World {
 	if err := w.WriteCredentials(); err != nil {
 		t.Fatal(err)
 	}
-	deploytest.Serve(t, w)
+	deploytest.Serve(t, w, "UPSTREAM=http://127.0.0.1:1") // with the metrics of an application, too
 	return w
 }

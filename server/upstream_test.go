@@ -505,3 +505,34 @@ func TestUpstreamAwaitsBody(t *testing.T) {
 		t.Error("it counts as one that is being answered")
 	}
 }
+
+// What is turned away over HTTP/2 is reset, and its connection goes on: the key is there.
+func TestUpstreamTurnsAwayOverHTTP2(t *testing.T) {
+	hangs := make(chan struct{})
+	a := newApp(t, func(http.ResponseWriter, *http.Request) { <-hangs })
+	config, certs := configure(t)
+	config.Upstream, config.Limits.Connections = a.config(), 2
+	s := start(t, config)
+	visitor := client(t, s.HTTPSAddr(), certs, true)
+	var first sync.WaitGroup
+	first.Go(func() {
+		if response, err := visitor.Get("https://" + domain + "/"); err != nil || response.StatusCode != 200 {
+			t.Errorf("the first: got %+v, %v", response, err)
+		} else {
+			_ = response.Body.Close()
+		}
+	})
+	await(t, "the application to have it", func() bool { return len(a.requests()) == 1 })
+	if response, err := visitor.Get("https://" + domain + "/"); err == nil {
+		t.Errorf("one too many: got %s", response.Status)
+		_ = response.Body.Close()
+	}
+	if got := ask(t, visitor, "GET", "https://"+domain, server.KeyPath, nil); got.Status != 200 {
+		t.Errorf("the key: got %+v", got)
+	}
+	if got := series(t, registryOf(config)); got["wellkey_upstream_rejected_total{reason=total}"] != 1 || got["wellkey_connections{listener=https}"] != 1 {
+		t.Errorf("%v were turned away, %v connections are open", got["wellkey_upstream_rejected_total{reason=total}"], got["wellkey_connections{listener=https}"])
+	}
+	close(hangs)
+	first.Wait()
+}

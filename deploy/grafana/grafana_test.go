@@ -199,7 +199,7 @@ func serve(t *testing.T) *testworld.World {
 	if err := w.WriteCredentials(); err != nil {
 		t.Fatal(err)
 	}
-	deploytest.Serve(t, w)
+	deploytest.Serve(t, w, "UPSTREAM=http://127.0.0.1:1")
 	ctx, cancel := context.WithTimeout(t.Context(), deploytest.Patience)
 	defer cancel()
 	if _, err := w.AwaitStatus(ctx, deploytest.Registered); err != nil {

@@ -128,7 +128,7 @@ var comparisons = regexp.MustCompile(` (==|!=|>=|<=|>|<) `)
 // the alert of each fault fires where the fault is, and nowhere else.
 func TestPrometheus(t *testing.T) {
 	t.Parallel()
-	well := newWorld(t).serve().await(registrar.Registered)
+	well := newWorld(t).serve("UPSTREAM=http://127.0.0.1:1").await(registrar.Registered)
 	faulty := faults(t)
 	targets := []string{well.AdminAddr}
 	for _, f := range faulty {

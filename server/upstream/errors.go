@@ -62,6 +62,14 @@ var (
 	other = trouble{"other", "see error", "Look into the application's log", 502}
 )
 
+// Why a request is not passed on though the application may be well, by reason.
+var turnedAway = map[string]trouble{
+	overTotal: {overTotal, "as many requests are with it as may be, three quarters of the connections that are held: it hangs, or is slower than its visitors",
+		"Look into the application's log. If it is well, raise max_connections, and what memory and files allow", http.StatusServiceUnavailable},
+	overClient: {overClient, "one client has as many requests with it as it may have connections: many share its address, or it asks too much",
+		"If many share it, raise max_client_connections; if it is a proxy of yours, add it to trusted_proxies", http.StatusTooManyRequests},
+}
+
 // reasons are the values of the label reason.
 var reasons = []string{refused.reason, forbidden.reason, unknownName.reason, unreachable.reason, untrusted.reason, expired.reason, wrongName.reason,
 	badTLS.reason, notTLS.reason, notHTTP.reason, timedOut.reason, unread.reason, brokenOff.reason, loop.reason, other.reason}
@@ -150,19 +158,24 @@ type troubles struct {
 	down bool                 // guarded by mu; the last that was said
 }
 
-func (p *Proxy) report(t trouble, err error) {
-	p.troubles.mu.Lock()
+// tell reports whether t is to be logged now.
+func (all *troubles) tell(t trouble) bool {
+	all.mu.Lock()
+	defer all.mu.Unlock()
 	now := time.Now()
-	quiet := now.Before(p.troubles.next[t.reason])
-	if !quiet {
-		if p.troubles.next == nil {
-			p.troubles.next = map[string]time.Time{}
-		}
-		p.troubles.next[t.reason] = now.Add(time.Minute)
-		p.troubles.down = true
+	if now.Before(all.next[t.reason]) {
+		return false
 	}
-	p.troubles.mu.Unlock()
-	if quiet {
+	if all.next == nil {
+		all.next = map[string]time.Time{}
+	}
+	all.next[t.reason] = now.Add(time.Minute)
+	all.down = true
+	return true
+}
+
+func (p *Proxy) report(t trouble, err error) {
+	if !p.troubles.tell(t) {
 		return
 	}
 	var wrapped *url.Error
@@ -187,20 +200,25 @@ func (p *Proxy) recovered() {
 	}
 }
 
-// turnAway refuses a request that is one too many. The answer has no body: a client of
-// HTTP/2 might let that wait, and be here all the same.
-func (p *Proxy) turnAway(w http.ResponseWriter, reason string) int {
+// turnAway refuses a request that is one too many. One of HTTP/2 is reset: even for the
+// header of an answer its client might let us wait, with all that it asks over each
+// connection. In HTTP/1 that is one thing, and the answer has no body.
+func (p *Proxy) turnAway(w http.ResponseWriter, r *http.Request, reason string) int {
 	p.metrics.rejected.WithLabelValues(reason).Inc()
-	code := http.StatusServiceUnavailable
-	if reason == overClient {
-		code = http.StatusTooManyRequests
+	t := turnedAway[reason]
+	if p.crowded.tell(t) {
+		p.logger.Warn("requests are not passed on to the application behind upstream, since too many are with it; the key is served all the same",
+			zap.String("upstream", p.name), zap.String("reason", t.reason), zap.String("cause", t.cause), zap.String("fix", t.fix))
+	}
+	if r.ProtoMajor == 2 {
+		return -t.code
 	}
 	h := w.Header()
 	h.Set("Cache-Control", "no-store")
 	h.Set("Content-Length", "0")
 	h.Set("Retry-After", "1")
-	w.WriteHeader(code)
-	return code
+	w.WriteHeader(t.code)
+	return t.code
 }
 
 // statusGone is for the counters, and what nginx logs: the visitor left before the

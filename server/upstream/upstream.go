@@ -104,7 +104,8 @@ type Proxy struct {
 	buffers   sync.Pool // of *[]byte
 	logger    *zap.Logger
 	metrics   *metrics
-	troubles  troubles
+	troubles  troubles // of the application
+	crowded   troubles // see turnAway; it answers others meanwhile
 	visits    visits
 }
 
@@ -173,8 +174,8 @@ func New(c Config) (*Proxy, error) {
 }
 
 // Serve passes one request on and writes one answer. It returns the status that
-// the visitor saw, negative where the answer broke off behind it, so that the
-// connection must be cut. proto is the scheme that the visitor used.
+// the visitor saw, negative where the answer broke off behind it, or there is to be none,
+// so that the connection, or in HTTP/2 the request, must be cut. proto is the scheme that the visitor used.
 func (p *Proxy) Serve(w http.ResponseWriter, r *http.Request, from peer.Origin, proto string) (code int) {
 	writer := newWriter(w, r, p.linger)
 	writer.hsts = p.hsts && proto == "https"
@@ -184,7 +185,7 @@ func (p *Proxy) Serve(w http.ResponseWriter, r *http.Request, from peer.Origin, 
 	case refused == stopping:
 		return answer(writer, r, http.StatusServiceUnavailable)
 	case refused != "":
-		return p.turnAway(writer, refused)
+		return p.turnAway(writer, r, refused)
 	}
 	defer leave()
 	if refused := refuse(r, p.token); refused != 0 {

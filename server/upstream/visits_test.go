@@ -3,6 +3,7 @@ package upstream_test
 import (
 	"bufio"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -14,6 +15,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest/observer"
 
 	"wellkey/server/peer"
 	"wellkey/server/upstream"
@@ -65,8 +68,9 @@ func TestRequestsOfOneClient(t *testing.T) {
 	}
 }
 
-// A request that is one too many has an answer without a body, which nobody can leave
-// lying, and the connection of one with a body ends.
+// A request that is one too many has an answer without a body, and the connection of one
+// with a body ends. In HTTP/2, where a client may ask for dozens of things and read
+// nothing, it has none.
 func TestTooManyRequests(t *testing.T) {
 	registry := prometheus.NewRegistry()
 	p, err := upstream.New(upstream.Config{Scheme: "http", Addr: "127.0.0.1:1", Requests: 1, Registerer: registry})
@@ -85,6 +89,12 @@ func TestTooManyRequests(t *testing.T) {
 		if code := p.Serve(w, request, origin("198.51.100.1"), "http"); code != 503 || w.Code != 503 || w.Body.Len() > 0 || w.Header().Get("Retry-After") != "1" || w.Header().Get("Connection") != want {
 			t.Errorf("%s: got %d, %v and %q", method, code, w.Header(), w.Body)
 		}
+	}
+	second := httptest.NewRequest(http.MethodGet, "/", nil)
+	second.ProtoMajor = 2
+	w := httptest.NewRecorder()
+	if code := p.Serve(w, second, origin("198.51.100.1"), "https"); code != -503 || w.Flushed || len(w.Header()) > 0 {
+		t.Errorf("HTTP/2: got %d, %v", code, w.Header())
 	}
 	leave()
 	if code := p.Serve(httptest.NewRecorder(), httptest.NewRequest("GET", "/", nil), origin("198.51.100.1"), "http"); code != 502 {
@@ -214,5 +224,46 @@ func TestBodyThatIsRead(t *testing.T) {
 		if response.StatusCode != 200 || response.Close {
 			t.Errorf("got %d, which closes: %v", response.StatusCode, response.Close)
 		}
+	}
+}
+
+// The log says that requests are turned away, why, and what to do: a line a minute for
+// each reason, whatever the application answers to others meanwhile.
+func TestTooManyIsLogged(t *testing.T) {
+	app := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	defer app.Close()
+	core, logs := observer.New(zap.InfoLevel)
+	p, err := upstream.New(upstream.Config{Scheme: "http", Addr: app.Listener.Addr().String(), Requests: 2, PerClient: 1, Logger: zap.New(core)})
+	must(t, err)
+	defer p.Close()
+	busy, other := origin("198.51.100.1"), origin("198.51.100.2")
+	visit := func(from peer.Origin, want int) {
+		t.Helper()
+		if code := p.Serve(httptest.NewRecorder(), httptest.NewRequest("GET", "/", nil), from, "http"); code != want {
+			t.Fatalf("got %d, want %d", code, want)
+		}
+	}
+	leave, _ := p.Enter(busy.Who())
+	defer leave()
+	for range 3 {
+		visit(busy, 429)
+		visit(other, 200)
+		last, _ := p.Enter(other.Who())
+		visit(other, 503)
+		last()
+	}
+	got := map[string]string{}
+	for _, line := range logs.FilterMessage("requests are not passed on to the application behind upstream, since too many are with it; the key is served all the same").All() {
+		fields := line.ContextMap()
+		got[fields["reason"].(string)] = fields["cause"].(string) + "; " + fields["fix"].(string)
+	}
+	want := map[string]string{
+		"total": "as many requests are with it as may be, three quarters of the connections that are held: it hangs, or is slower than its visitors; " +
+			"Look into the application's log. If it is well, raise max_connections, and what memory and files allow",
+		"client": "one client has as many requests with it as it may have connections: many share its address, or it asks too much; " +
+			"If many share it, raise max_client_connections; if it is a proxy of yours, add it to trusted_proxies",
+	}
+	if !maps.Equal(got, want) || logs.Len() != len(want) {
+		t.Errorf("the log has %v, %v", got, logs.All())
 	}
 }
