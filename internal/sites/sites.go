@@ -57,6 +57,8 @@ type Set[T any] struct {
 	find     func(domain string) (config.Site, error) // likewise; of settings
 	early    map[string]bool                          // guarded by mu; what Find opened before its turn
 
+	progress progress // of reading all
+
 	faultsMu sync.Mutex
 	faults   map[string]error // guarded by faultsMu; by the name of the site
 }
@@ -98,6 +100,8 @@ func (s *Set[T]) Find(domain string) (site T, ok bool) {
 	if site, ok = s.Get(domain); ok || s.Loaded() {
 		return site, ok
 	}
+	defer s.progress.ends()
+	s.progress.begins("the settings of " + domain)
 	if read, err := s.find(domain); err != nil || s.set(read) != nil {
 		return site, false // reported when it is read in its turn
 	}
@@ -146,8 +150,7 @@ func (s *Set[T]) readAll(ctx context.Context) error {
 	listed := map[string]bool{}
 	var again []string // in their order: those that came before their turn, and those that were refused
 	faults := map[string]error{}
-	progress, stop := s.watchSlow()
-	defer stop()
+	defer s.watchSlow()()
 	for site, err := range s.settings.Sites() {
 		if ctx.Err() != nil {
 			return ctx.Err()
@@ -157,7 +160,6 @@ func (s *Set[T]) readAll(ctx context.Context) error {
 			name = broken.Name
 		}
 		listed[name] = true
-		progress.opening(name)
 		early := false
 		if err == nil {
 			err, early = s.take(site, name)
@@ -168,8 +170,9 @@ func (s *Set[T]) readAll(ctx context.Context) error {
 		if err != nil || early {
 			again = append(again, name)
 		}
-		progress.done()
+		s.progress.done(name)
 	}
+	s.progress.allDone()
 	if len(faults) > 0 {
 		s.settle(again, faults)
 	}
@@ -218,7 +221,9 @@ func (s *Set[T]) settle(names []string, faults map[string]error) {
 			s.remove(domain)
 		}
 	}
+	defer s.progress.ends()
 	for _, name := range names {
+		s.progress.begins("the settings of " + name)
 		site, err := s.find(name)
 		if err == nil {
 			err = s.set(site)
@@ -258,6 +263,8 @@ func (s *Set[T]) set(site config.Site) error {
 		}
 		former = e.(*entry[T]).value
 	}
+	defer s.progress.ends()
+	s.progress.begins("the key, the credentials and the state of " + site.Domain)
 	value, err := s.cfg.Open(site, former)
 	if err != nil {
 		return &config.SiteError{Name: site.Domain, Err: err}
@@ -282,6 +289,8 @@ func (s *Set[T]) remove(domain string) {
 		return
 	}
 	s.count.Add(-1)
+	defer s.progress.ends()
+	s.progress.begins("the end of the work of " + domain)
 	s.cfg.Close(e.(*entry[T]).value)
 	s.log.Info("site removed", zap.String("domain", domain))
 }

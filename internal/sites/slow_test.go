@@ -73,3 +73,50 @@ func TestSlowReadingIsTold(t *testing.T) {
 		})
 	}
 }
+
+// TestWhatReadingWaitsFor names the site at which all reading hangs, whoever asked for
+// it: that of a visitor holds up those whose turn it is; and so does the end of one.
+func TestWhatReadingWaitsFor(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	for _, name := range []string{"a", "b", "c"} {
+		if err := os.WriteFile(dir+"/"+name+".example.com.yaml", []byte("regions: na\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	settings, err := config.New([]string{"WELLKEY_DATA_DIR=" + dir + "/data", "WELLKEY_SITES_DIR=" + dir}).LoadAll(true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	told := map[string]string{}
+	var set *sites.Set[string]
+	set = sites.New(sites.Config[string]{
+		Settings: settings,
+		Open: func(site config.Site, _ string) (string, error) {
+			told["open "+site.Domain] = set.WaitsFor()
+			return site.Domain, nil
+		},
+		Close: func(domain string) { told["close "+domain] = set.WaitsFor() },
+	})
+	expect := func(key, want string) {
+		t.Helper()
+		if told[key] != want {
+			t.Errorf("%s: told %q, want %q", key, told[key], want)
+		}
+	}
+	if _, ok := set.Find("c.example.com"); !ok {
+		t.Fatal("c was not opened")
+	}
+	expect("open c.example.com", "the key, the credentials and the state of c.example.com")
+	if err := os.Remove(dir + "/c.example.com.yaml"); err != nil {
+		t.Fatal(err)
+	}
+	if err := set.Reload(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	expect("open b.example.com", "the key, the credentials and the state of b.example.com")
+	expect("close c.example.com", "the end of the work of c.example.com")
+	if got := set.WaitsFor(); got != "nothing more: all sites are read" {
+		t.Errorf("at the end: told %q", got)
+	}
+}
