@@ -133,7 +133,7 @@ func TestPassedOfMany(t *testing.T) {
 	}
 	for _, query := range []string{"", "&domain=site017.example.net", "&q=nothing-like-it"} {
 		_, page := ask(t, a.Handler(), "/status?format=html"+query)
-		if n := strings.Count(page, "fleet-telemetry:443 cannot be reached"); n != 1 {
+		if n := strings.Count(page, "fleet-telemetry:443 could not be reached"); n != 1 {
 			t.Errorf("%q: the page tells it %d times", query, n)
 		}
 	}

@@ -21,7 +21,7 @@ type Passed struct {
 }
 
 // A PassedTrouble is that the target cannot be reached. It is found out when
-// somebody wants to go there, and so is its end.
+// somebody wants to go there, and so is its end: it stands here until somebody comes.
 type PassedTrouble struct {
 	Since time.Time `json:"since"` // the first failure since the target last answered
 	Last  time.Time `json:"last"`  // the last one
@@ -45,13 +45,20 @@ func viewPassed(all []passthrough.Status) []Passed {
 // passedPrefix begins the id of the check of a name that is passed on.
 const passedPrefix = "passthrough_"
 
+// oldTrouble is how long a failure says how a target is now. Its end is seen only when
+// somebody comes, so afterwards nobody knows.
+const oldTrouble = 10 * time.Minute
+
 // checkPassed judges a name that is passed on. Whatever becomes of it, the key is
 // served, so it asks for a look at most.
 func checkPassed(p Passed, now time.Time) Check {
 	c := Check{ID: passedPrefix + p.Name, Title: "Passthrough of " + p.Name, State: OK, Text: p.Target + " takes the connections for " + p.Name + "."}
 	switch t := p.Trouble; {
 	case t != nil:
-		c.State, c.Text = Attention, p.Target+" cannot be reached, so connections for "+p.Name+" are closed; the key is not concerned."
+		c.State, c.Text = Attention, p.Target+" could not be reached, so connections for "+p.Name+" were closed; the key is not concerned."
+		if now.Sub(t.Last) > oldTrouble {
+			c.State, c.Text = Unsure, "Nobody has asked for "+p.Name+" since "+p.Target+" could not be reached, so whether it can be now is not known."
+		}
 		c.Seen = fmt.Sprintf("First failed %s, last %s: %s.", relative(t.Since, now), relative(t.Last, now), t.Seen)
 		c.Cause, c.Fix = brief(t.Cause), brief(t.Fix)
 	case p.Total == 0:
@@ -66,10 +73,13 @@ func (s Status) PassedTroubles() []Check {
 	var checks []Check
 	for _, p := range s.Passthrough {
 		c := checkPassed(p, s.At)
+		if c.State != Attention {
+			continue
+		}
 		told := slices.ContainsFunc(s.Sites, func(site SiteView) bool {
 			return slices.ContainsFunc(site.Checklist, func(other Check) bool { return other.ID == c.ID })
 		})
-		if c.State == Attention && !told {
+		if !told {
 			checks = append(checks, c)
 		}
 	}

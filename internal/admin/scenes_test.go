@@ -87,8 +87,13 @@ func scenes() []scene {
 				w.passed = []passthrough.Status{{Name: "telemetry.example.com", Target: "fleet-telemetry:443", Open: 7, Total: 4711}, {Name: "*.example.com", Target: "proxy:443"}}
 			}},
 		{name: "target of passthrough down", state: "attention", check: "passthrough_telemetry.example.com", pairing: true,
-			says: "fleet-telemetry:443 cannot be reached, so connections for telemetry.example.com are closed", fix: "Start it, or correct passthrough",
+			says: "fleet-telemetry:443 could not be reached, so connections for telemetry.example.com were closed", fix: "Start it, or correct passthrough",
 			seen: `First failed 12 minutes ago, last 1 minute ago: "dial tcp 10.0.0.7:443: connect: connection refused".`, change: passedDown},
+		{name: "target of passthrough was down, and nobody came again", state: "ok", says: "All is well", pairing: true,
+			change: func(t testing.TB, w *world) {
+				passedDown(t, w)
+				w.passed[0].Trouble.Since, w.passed[0].Trouble.Last = noon.Add(-26*time.Hour), noon.Add(-25*time.Hour)
+			}},
 		{name: "inconclusive", state: "ok", says: "All is well", pairing: true,
 			change: func(_ testing.TB, w *world) {
 				w.sites[0].Look.Verdict, w.sites[0].Look.Reason = reach.Inconclusive, reach.ReasonTimeout

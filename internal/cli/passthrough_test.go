@@ -40,7 +40,7 @@ func TestPassthroughInTrouble(t *testing.T) {
 	w.await("the trouble", func(s admin.Status) bool { return s.Passthrough[0].Trouble != nil })
 	s := w.command(settings, "status")
 	told := strings.Join(strings.Fields(s.out), " ")
-	for _, text := range []string{target + " cannot be reached, so connections for " + telemetry + " are closed", "First failed ", "connection refused", "Nothing listens there", "Start it, or correct passthrough"} {
+	for _, text := range []string{target + " could not be reached, so connections for " + telemetry + " were closed", "First failed ", "connection refused", "Nothing listens there", "Start it, or correct passthrough"} {
 		if !strings.Contains(told, text) {
 			t.Errorf("the status does not say %q:\n%s", text, s.out)
 		}

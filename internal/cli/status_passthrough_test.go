@@ -30,7 +30,7 @@ func TestPassthroughOfSeveralSites(t *testing.T) {
 		}
 		return strings.Join(strings.Fields(text.String()), " ")
 	}
-	const want = `Connections for other servers warn Passthrough fleet-telemetry:443 cannot be reached, so connections for telemetry.example.com are closed; ` +
+	const want = `Connections for other servers warn Passthrough fleet-telemetry:443 could not be reached, so connections for telemetry.example.com were closed; ` +
 		`the key is not concerned. First failed 1 hour ago, last 1 minute ago: "connection refused". cause Nothing listens there. fix Start it.`
 	if got := print(); got != want {
 		t.Errorf("got  %s", got)

@@ -25,23 +25,24 @@ func (p *Passthrough) Carry(conn net.Conn, from, to net.Addr, read []byte, t *Ta
 		t.open.Add(-1) // who sees that it is gone finds its place free
 	}()
 	t.total.Add(1)
+	began := time.Now()
 	there, err := p.dialer.DialContext(p.ctx, "tcp", t.Target)
 	if err != nil {
-		p.report(t, err)
+		p.report(t, began, err)
 		return
 	}
 	defer func() { _ = there.Close() }()
 	if p.config.ProxyProtocol {
 		head, err := proxyproto.HeaderProxyFromAddrs(2, from, to).Format()
 		if err != nil {
-			p.report(t, err)
+			p.report(t, began, err)
 			return
 		}
 		read = append(head, read...)
 	}
 	_ = there.SetWriteDeadline(time.Now().Add(dialTimeout))
 	if _, err := there.Write(read); err != nil {
-		p.report(t, err)
+		p.report(t, began, err)
 		return
 	}
 	_ = there.SetWriteDeadline(time.Time{})

@@ -259,12 +259,30 @@ func TestDiagnose(t *testing.T) {
 		{dial(os.NewSyscallError("connect", syscall.ECONNREFUSED)), "refused", "nothing listens there: the server does not run, or listens on another port", "Start it, or correct passthrough. Inside a container localhost is that container alone", "port"},
 		{dial(os.NewSyscallError("connect", syscall.EHOSTUNREACH)), "unreachable", "the address does not answer at all", "Check the address, and firewalls between the two", "host"},
 		{dial(context.DeadlineExceeded), "unreachable", "the address does not answer at all", "Check the address, and firewalls between the two", "timeout"},
-		{io.ErrClosedPipe, "other", "see error", "Look into the log of the server behind it", "rest"},
+		{dial(os.NewSyscallError("socket", syscall.EMFILE)), "other", "too many files are open here, so no connection can be made; the target is not to blame", "Raise LimitNOFILE or ulimit -n; for the whole machine, fs.file-max", "files"},
+		{dial(os.NewSyscallError("connect", syscall.EADDRNOTAVAIL)), "other", "this machine has no free port for one more connection to that address; the target is not to blame", "Widen net.ipv4.ip_local_port_range, or look why so many connections are open", "own ports"},
+		{io.ErrClosedPipe, "other", "no usual one, so what was said is all that is known", "Look into the log of the server behind it", "rest"},
 	} {
 		reason, cause, fix := passthrough.Diagnose(tc.err)
 		if reason != tc.reason || cause != tc.cause || fix != tc.fix {
 			t.Errorf("%s: got %s: %s; %s", tc.description, reason, cause, fix)
 		}
+	}
+}
+
+// TestLateFailure: an attempt that began before another one succeeded, and timed out
+// after it, says nothing of how the target is; the next one that fails does.
+func TestLateFailure(t *testing.T) {
+	r := newRig(t)
+	target, began := r.Match("a.example"), time.Now()
+	r.Recovered(target)
+	r.Report(target, began.Add(-time.Second), context.DeadlineExceeded)
+	if s := r.Status()[0]; s.Trouble != (passthrough.Trouble{}) || r.failures("unreachable") != 1 {
+		t.Errorf("the trouble is %+v, and %v failures were counted", s.Trouble, r.failures("unreachable"))
+	}
+	r.Report(target, time.Now().Add(time.Second), context.DeadlineExceeded)
+	if s := r.Status()[0]; s.Trouble.Cause == "" {
+		t.Error("a new failure is not told")
 	}
 }
 

@@ -42,6 +42,7 @@ type Target struct {
 	down    bool      // guarded by mu; the last that was logged
 	next    time.Time // guarded by mu; when it may be logged again
 	trouble Trouble   // guarded by mu; zero while it answers
+	reached time.Time // guarded by mu; when that was seen last
 }
 
 // A Status is how the connections for one name stand.
@@ -84,8 +85,12 @@ func diagnose(err error) (reason, cause, fix string) {
 		return reasonRefused, "nothing listens there: the server does not run, or listens on another port", "Start it, or correct passthrough. Inside a container localhost is that container alone"
 	case errors.As(err, &timeout) && timeout.Timeout(), errors.Is(err, syscall.EHOSTUNREACH), errors.Is(err, syscall.ENETUNREACH):
 		return reasonUnreachable, "the address does not answer at all", "Check the address, and firewalls between the two"
+	case errors.Is(err, syscall.EMFILE), errors.Is(err, syscall.ENFILE):
+		return reasonOther, "too many files are open here, so no connection can be made; the target is not to blame", "Raise LimitNOFILE or ulimit -n; for the whole machine, fs.file-max"
+	case errors.Is(err, syscall.EADDRNOTAVAIL):
+		return reasonOther, "this machine has no free port for one more connection to that address; the target is not to blame", "Widen net.ipv4.ip_local_port_range, or look why so many connections are open"
 	}
-	return reasonOther, "see error", "Look into the log of the server behind it"
+	return reasonOther, "no usual one, so what was said is all that is known", "Look into the log of the server behind it"
 }
 
 // Look tries once whether a target can be reached, for whoever passes nothing on. It
@@ -101,8 +106,9 @@ func Look(ctx context.Context, target string) (found Trouble, ok bool) {
 	return Trouble{}, true
 }
 
-// report counts and logs that t could not be reached, a line a minute.
-func (p *Passthrough) report(t *Target, err error) {
+// report counts and logs that t could not be reached, a line a minute. Of an attempt
+// that began before t was last reached nothing is told: it came first, and took longer.
+func (p *Passthrough) report(t *Target, began time.Time, err error) {
 	if p.ctx.Err() != nil {
 		t.failed(reasonStopping)
 		return
@@ -112,6 +118,10 @@ func (p *Passthrough) report(t *Target, err error) {
 	now := time.Now()
 	said := phrase.Quote(err.Error(), 200)
 	t.mu.Lock()
+	if began.Before(t.reached) {
+		t.mu.Unlock()
+		return
+	}
 	since := t.trouble.Since
 	if since.IsZero() {
 		since = now
@@ -132,7 +142,7 @@ func (p *Passthrough) report(t *Target, err error) {
 func (p *Passthrough) recovered(t *Target) {
 	t.mu.Lock()
 	was := t.down
-	t.down, t.next, t.trouble = false, time.Time{}, Trouble{}
+	t.down, t.next, t.trouble, t.reached = false, time.Time{}, Trouble{}, time.Now()
 	t.mu.Unlock()
 	if was {
 		p.logger.Info("a server behind passthrough can be reached again", zap.String("name", t.Name), zap.String("target", t.Target))
