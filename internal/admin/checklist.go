@@ -51,7 +51,8 @@ type Check struct {
 }
 
 // A Summary answers the one question: is all well, and if not, what do I do? It
-// is the worst check, or the first of several that are equally bad.
+// is the worst check, or the first of several that are equally bad; one of passthrough
+// only where nothing else is to be told.
 type Summary struct {
 	State Condition `json:"state"` // never "unsure"
 	Text  string    `json:"text"`
@@ -60,12 +61,19 @@ type Summary struct {
 	More  int       `json:"more"`            // how many other checks ask for a person, too
 }
 
-// summarize draws the summary out of a checklist.
+// summarize draws the summary out of a checklist. What is passed on decides only where
+// nothing else does: a site that is not registered yet waits for that, whatever becomes
+// of other servers.
 func summarize(checks []Check) Summary {
 	worst := Check{State: OK}
-	for _, c := range checks {
-		if c.State.rank() > max(worst.State.rank(), Unsure.rank()) {
-			worst = c
+	for _, passed := range []bool{false, true} {
+		for _, c := range checks {
+			if isPassed(c.ID) == passed && c.State.rank() > max(worst.State.rank(), Unsure.rank()) {
+				worst = c
+			}
+		}
+		if worst.State != OK {
+			break
 		}
 	}
 	if worst.State == OK {

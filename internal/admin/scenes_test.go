@@ -132,6 +132,12 @@ func scenes() []scene {
 				w.certs[domain] = certs.Status{Source: "acme", Directory: "https://ca.example/directory", NextAttempt: noon.Add(4 * time.Minute), LastError: failed(certs.ReasonConnection)}
 				waitAll(t, w, registrar.ReasonNoCertificate)
 			}},
+		{name: "certificate missing, and a target of passthrough down", state: "waiting", check: "certificate", says: "The certificate is being obtained", more: 1,
+			change: func(t testing.TB, w *world) {
+				w.certs[domain] = certs.Status{Source: "acme", Directory: "https://ca.example/directory", NextAttempt: noon.Add(time.Second)}
+				waitAll(t, w, registrar.ReasonNoCertificate)
+				passedDown(t, w)
+			}},
 		{name: "CA down", state: "waiting", check: "certificate", says: "There is no certificate yet; wellkey goes on trying", seen: "Timeout during connect",
 			change: func(t testing.TB, w *world) {
 				w.certs[domain] = certs.Status{Source: "acme", NextAttempt: noon.Add(4 * time.Minute), LastError: failed(certs.ReasonServer)}
