@@ -30,14 +30,18 @@ func newDNSSolver(s *config.Settings, log *zap.Logger) (acmez.Solver, error) {
 }
 
 // challengeOf says where the record that proves the domain is put, for the look from
-// outside. An account at acme-dns that cannot be read is one that nobody knows yet.
+// outside.
 func challengeOf(s *config.Settings) reach.Challenge {
 	c := reach.Challenge{Known: true, Provider: s.DNS.Provider}
 	switch c.Provider {
 	case "rfc2136":
 		c.Zone = s.DNS.RFC2136.Zone
 	case "acme-dns":
-		c.Target, c.Keeps = dns01.ACMEDNSTarget(s.DNS.ACMEDNSAccountFile, s.Domain), true
+		target, err := dns01.ACMEDNSTarget(dns01.ACMEDNS{URL: s.DNS.ACMEDNSURL, AccountFile: s.DNS.ACMEDNSAccountFile}, s.Domain)
+		c.Target, c.Keeps = target, true
+		if err != nil {
+			c.Fault = err.Error()
+		}
 	}
 	return c
 }

@@ -20,6 +20,7 @@ type Challenge struct {
 	Provider string // who makes the record; "" = none: the CA comes to ports 80 and 443
 	Zone     string // into which records are put; "" = it is found out
 	Target   string // where a CNAME must lead; "" = anywhere, or it is not known
+	Fault    string // why Target is not known, or is of no use, with the fix; "" = nothing is wrong
 	Keeps    bool   // the provider never takes a record out
 }
 
@@ -95,7 +96,12 @@ func (l look) undelegated(id, name string, end answer) result {
 	switch {
 	case c.Provider == "acme-dns":
 		fix := "Start wellkey, which makes an account; the log and the status say then which CNAME to make, once."
-		if c.Target != "" {
+		switch {
+		case c.Fault != "":
+			return because(id, finding.Fail, "", fmt.Sprintf("There is no CNAME at %s, and the account to which it must lead cannot be used here: %s.", name, c.Fault),
+				"The record that delegates the proof to acme-dns was not made, or is gone, and the file with the account is another user's, damaged, or not whole.",
+				"Run this as the user of wellkey, or mend what was seen; then look again, which tells the CNAME to make.")
+		case c.Target != "":
 			fix = fmt.Sprintf("Make this record, once: %s. CNAME %s.", name, c.Target)
 		}
 		return because(id, finding.Fail, "", fmt.Sprintf("There is no CNAME at %s.", name),
@@ -134,6 +140,9 @@ func (l look) delegated(id, leads, target string, end answer) result {
 	case end.err != nil:
 		return because(id, finding.Unknown, "", fmt.Sprintf("%s, for which no resolver had an answer: %v.", leads, end.err),
 			"The resolvers cannot be asked from here, or the name servers of that zone are slow.", "Look again later.")
+	case c.Fault != "":
+		return because(id, finding.Unknown, "", fmt.Sprintf("%s, and the account at acme-dns cannot be used here: %s.", leads, c.Fault),
+			"The file with the account is another user's, damaged, or not whole.", "Run this as the user of wellkey, or mend what was seen.")
 	case c.Target != "" && !strings.EqualFold(target, c.Target):
 		return because(id, finding.Fail, "", fmt.Sprintf("%s, and the account at acme-dns is %s.", leads, c.Target),
 			"The account was made anew, or the CNAME is that of another one.",

@@ -50,6 +50,7 @@ func TestExamineChallenge(t *testing.T) {
 	})
 	ports, rfc2136, cloudflare := reach.Challenge{Known: true}, reach.Challenge{Known: true, Provider: "rfc2136", Zone: "challenges.example.net"}, reach.Challenge{Known: true, Provider: "cloudflare"}
 	acmeDNS := reach.Challenge{Known: true, Provider: "acme-dns", Target: target, Keeps: true}
+	unread := reach.Challenge{Known: true, Provider: "acme-dns", Fault: "reading it: permission denied", Keeps: true}
 	for _, tc := range []struct {
 		name      string
 		build     func(*testdns.Server)
@@ -89,6 +90,8 @@ func TestExamineChallenge(t *testing.T) {
 		{"acme-dns, another account", link("other.challenges.example.net", "example.net"), acmeDNS, finding.Fail, "CNAME " + target + "."},
 		{"acme-dns, not delegated", nothing, acmeDNS, finding.Fail, "Make this record, once: " + name + ". CNAME " + target + "."},
 		{"acme-dns, no account", nothing, reach.Challenge{Known: true, Provider: "acme-dns", Keeps: true}, finding.Fail, "Start wellkey"},
+		{"acme-dns, account not to be read, not delegated", nothing, unread, finding.Fail, "cannot be used here: reading it: permission denied.Run this as the user of wellkey"},
+		{"acme-dns, account not to be read", good, unread, finding.Unknown, "cannot be used here: reading it: permission denied."},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			w := newWorld(t)

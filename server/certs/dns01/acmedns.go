@@ -31,14 +31,25 @@ type acmeDNS struct {
 func NewACMEDNS(cfg ACMEDNS) Provider { return &acmeDNS{cfg: cfg, client: newClient()} }
 
 // ACMEDNSTarget returns where the CNAME of a domain must lead: the one record of its
-// account. "" is that there is no account yet, or that it cannot be read.
-func ACMEDNSTarget(accountFile, domain string) string {
-	all, err := readAccounts(accountFile)
+// account. "" without an error is that there is no account yet, and one will be made.
+func ACMEDNSTarget(cfg ACMEDNS, domain string) (string, error) {
+	all, err := readAccounts(cfg.AccountFile)
 	if err != nil {
-		return ""
+		return "", err
 	}
-	a, _ := all.of(domain)
-	return strings.ToLower(plain(a.FullDomain))
+	a, ok := all.of(domain)
+	switch {
+	case ok:
+		err = a.check(cfg.AccountFile, domain, cfg.URL)
+	case cfg.URL == "":
+		err = cfg.noAccount(domain)
+	}
+	return strings.ToLower(plain(a.FullDomain)), err
+}
+
+// noAccount is the error of a domain for which there is no account, and none can be made.
+func (cfg ACMEDNS) noAccount(domain string) error {
+	return fail(KindProvider, "%q holds no acme-dns account for %s: add it, or set dns_acmedns_url to the server where one is to be registered", cfg.AccountFile, domain)
 }
 
 // Add sets the one record of the account, where the domain's CNAME must lead.
@@ -92,7 +103,7 @@ func (p *acmeDNS) account(ctx context.Context, domain string) (account, error) {
 		return a, a.check(p.cfg.AccountFile, domain, p.cfg.URL)
 	}
 	if p.cfg.URL == "" {
-		return account{}, fail(KindProvider, "%q holds no acme-dns account for %s: add it, or set dns_acmedns_url to the server where one is to be registered", p.cfg.AccountFile, domain)
+		return account{}, p.cfg.noAccount(domain)
 	}
 	if err := all.write(p.cfg.AccountFile); err != nil {
 		return account{}, err // before there is an account that would be lost
