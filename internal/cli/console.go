@@ -118,7 +118,7 @@ func valueOf(f zapcore.Field) string {
 	case time.Duration:
 		return v.Round(time.Millisecond).String()
 	case []any:
-		return printable(strings.Trim(fmt.Sprint(v), "[]"))
+		return printable(phrase.Cut(strings.Trim(fmt.Sprint(v), "[]"), maxLogged, "..."))
 	case string:
 		return printable(v)
 	default: // which may have more to print than its JSON had

@@ -59,8 +59,8 @@ func examine(ctx context.Context, p Process, t target, asJSON bool) error {
 	credentials, err := t.credentials()
 	c.Fault = err // a finding like others
 	if t.own() {
-		c.Storage = examineStorage(ctx, t.settings)
-		c.Passed = examinePassthrough(ctx, t.settings)
+		c.Storage = func() finding.Finding { return examineStorage(ctx, t.settings) }
+		c.Passed = func() []finding.Finding { return examinePassthrough(ctx, t.settings) }
 	}
 	if !credentials.IsZero() {
 		if c.Tesla, err = t.client(credentials, log); err != nil {

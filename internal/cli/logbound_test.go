@@ -113,6 +113,7 @@ func TestLogTamesHostileValues(t *testing.T) {
 		"errors":             zap.Errors("error", []error{evilError{text: "short", more: long}}),
 		"object that panics": zap.Object("error", evilObject{long}),
 		"hidden":             zap.Any("error", hidden{long}),
+		"hidden in a list":   zap.Any("error", []any{hidden{long}}),
 		"stack":              zap.String("stack", strings.Repeat(long, 2)),
 		"name":               zap.String("said", nasty),
 	} {

@@ -20,8 +20,8 @@ type Config struct {
 	Domain  string // as it was typed
 	Prober  Prober
 	Local   Local
-	Storage finding.Finding            // how the storage is that replicas share; zero = there is none
-	Passed  []finding.Finding          // whether the targets of passthrough can be reached; nil = there are none
+	Storage func() finding.Finding     // looks how the storage is that replicas share; gives zero where there is none; nil = it is not looked at
+	Passed  func() []finding.Finding   // looks whether the targets of passthrough can be reached; nil = it is not looked at
 	Tesla   Tesla                      // nil = there are no credentials: Tesla is not asked
 	Fault   error                      // why those that were given cannot be used; nil = they can, or there are none
 	Regions []fleetapi.Region          // where Tesla is asked
@@ -49,8 +49,8 @@ type Local struct {
 	Err      error        // why it cannot be read; nil where there is simply none
 }
 
-// Run examines the domain. The look from outside and Tesla's regions go side by
-// side. It never fails: what goes wrong is a finding, also when ctx ends early.
+// Run examines the domain. The look from outside, those at the storage and the targets
+// of passthrough, and Tesla's regions go side by side. It never fails: what goes wrong is a finding, also when ctx ends early.
 func Run(ctx context.Context, c Config) Report {
 	report := Report{Typed: c.Domain, At: time.Now()}
 	put := func(groups ...Group) {
@@ -70,12 +70,13 @@ func Run(ctx context.Context, c Config) Report {
 	var look reach.Report
 	if report.Domain != "" {
 		regions := c.askTesla(ctx, report.Domain)
+		storage, passed := beside(c.Storage), beside(c.Passed)
 		look = c.Prober.Examine(ctx, report.Domain, c.Local.Key)
 		put(lookGroups(look, c.Local)...)
-		if c.Storage.ID != "" {
-			put(Group{Name: NameStorage, Findings: []finding.Finding{c.Storage}})
+		if found := <-storage; found.ID != "" {
+			put(Group{Name: NameStorage, Findings: []finding.Finding{found}})
 		}
-		put(Group{Name: NamePassthrough, Findings: c.Passed})
+		put(Group{Name: NamePassthrough, Findings: <-passed})
 		if c.Tesla == nil {
 			put(c.notAsked())
 		}
@@ -86,4 +87,15 @@ func Run(ctx context.Context, c Config) Report {
 	report.conclude(look)
 	report.Seconds = time.Since(report.At).Seconds()
 	return report
+}
+
+// beside begins to look, and gives what was found; zero where there is nobody to look.
+func beside[T any](look func() T) <-chan T {
+	found := make(chan T, 1)
+	if look == nil {
+		close(found)
+		return found
+	}
+	go func() { found <- look() }()
+	return found
 }

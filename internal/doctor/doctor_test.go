@@ -28,8 +28,20 @@ import (
 
 func TestHealthyHost(t *testing.T) {
 	w := newWorld(t).withTesla()
-	w.config.Storage = finding.Finding{ID: "storage", Status: finding.OK, Seen: "It answers."}
-	w.config.Passed = []finding.Finding{{ID: "passthrough", Status: finding.OK, On: "telemetry.example.test", Seen: "fleet-telemetry:443 takes connections."}}
+	told := make(chan struct{}) // what comes before these two does not wait for them
+	w.config.Tell = func(g doctor.Group) {
+		if g.Name == doctor.NameClock {
+			close(told)
+		}
+	}
+	w.config.Storage = func() finding.Finding {
+		<-told
+		return finding.Finding{ID: "storage", Status: finding.OK, Seen: "It answers."}
+	}
+	w.config.Passed = func() []finding.Finding {
+		<-told
+		return []finding.Finding{{ID: "passthrough", Status: finding.OK, On: "telemetry.example.test", Seen: "fleet-telemetry:443 takes connections."}}
+	}
 	w.good(w.host)
 	w.good("::1")
 	w.records("A "+w.host, "AAAA ::1")

@@ -147,7 +147,13 @@ func (w *world) examine() doctor.Report {
 	}
 	w.config.Prober = prober
 	var told []doctor.Name
-	w.config.Tell = func(g doctor.Group) { told = append(told, g.Name) }
+	also := w.config.Tell
+	w.config.Tell = func(g doctor.Group) {
+		told = append(told, g.Name)
+		if also != nil {
+			also(g)
+		}
+	}
 	report := doctor.Run(context.Background(), w.config)
 	order := doctor.Checks()
 	for i, g := range report.Groups {
