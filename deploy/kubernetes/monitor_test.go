@@ -122,3 +122,24 @@ func TestDocumentedMonitor(t *testing.T) {
 		t.Errorf("the endpoint is %+v", e)
 	}
 }
+
+// TestReusedValues: --reuse-values brings the values of a release whose chart did not
+// have these yet. Null takes a value away, as if it had never been there.
+func TestReusedValues(t *testing.T) {
+	t.Parallel()
+	const old = domain + "settings: {admin_web_config: /etc/web/web.yml}\nmonitoring: {serviceMonitor: {enabled: true, basicAuth: null, tls: null}, prometheusRule: {enabled: true, runbooks: null}}"
+	objects, notes, err := render(t, old)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if e := endpoint(t, old); !reflect.DeepEqual(e, monitored{Port: "admin", Path: "/metrics", Interval: "30s"}) {
+		t.Errorf("the endpoint is %+v", e)
+	}
+	all, err := json.Marshal(objects)
+	if err != nil || !bytes.Contains(all, []byte(`"runbook_url":"docs/runbooks.md#`)) {
+		t.Errorf("the links are not as before (%v)", err)
+	}
+	if !strings.Contains(notes, "The ServiceMonitor asks without TLS and without a password.") {
+		t.Errorf("the notes are\n%s", notes)
+	}
+}
