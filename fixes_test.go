@@ -4,7 +4,9 @@ import (
 	"go/ast"
 	"go/parser"
 	"go/token"
+	"path"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -63,22 +65,15 @@ func TestTroubleComesWithAFix(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			ast.Inspect(file, func(n ast.Node) bool {
-				call, ok := n.(*ast.CallExpr)
-				if !ok {
-					return true
-				}
-				message, ok := troubleOf(call)
-				if !ok {
-					return true
-				}
+			for _, line := range troublesIn(file) {
 				lines++
-				used[message] = true
-				if _, known := selfExplaining[message]; !known && !saysFix(call) {
-					t.Errorf("%s: %q does not say what to do: add a field \"fix\"", set.Position(call.Pos()), message)
+				used[line.message] = true
+				if line.message == "" {
+					t.Errorf("%s: the message is no text that stands here, so that nobody finds it by it", set.Position(line.pos))
+				} else if _, known := selfExplaining[line.message]; !known && !line.fix {
+					t.Errorf("%s: %q does not say what to do: add a field \"fix\"", set.Position(line.pos), line.message)
 				}
-				return true
-			})
+			}
 		}
 	}
 	if lines < 50 {
@@ -91,39 +86,148 @@ func TestTroubleComesWithAFix(t *testing.T) {
 	}
 }
 
-// troubleOf returns the message of a call that logs at warn or error.
-func troubleOf(call *ast.CallExpr) (message string, ok bool) {
-	method, is := call.Fun.(*ast.SelectorExpr)
-	if !is || method.Sel.Name != "Warn" && method.Sel.Name != "Error" || len(call.Args) == 0 {
-		return "", false
-	}
-	if text, is := call.Args[0].(*ast.BasicLit); is && text.Kind == token.STRING {
-		message, err := strconv.Unquote(text.Value)
-		return message, err == nil
-	}
-	return "", false
+// A troubleLine is a call that logs at warn or error, or at a level that is not known
+// before it runs.
+type troubleLine struct {
+	pos     token.Pos
+	message string // "" = it is no literal
+	fix     bool   // it says what to do
 }
 
-// saysFix reports whether a call has a field "fix", or fields that come as a list, or
-// by a name.
-func saysFix(call *ast.CallExpr) bool {
-	if call.Ellipsis.IsValid() {
-		return true
+func troublesIn(file *ast.File) (lines []troubleLine) {
+	packages := map[string]bool{}
+	for _, i := range file.Imports {
+		name := path.Base(strings.Trim(i.Path.Value, `"`))
+		if i.Name != nil {
+			name = i.Name.Name
+		}
+		packages[name] = true
 	}
-	for _, arg := range call.Args[1:] {
-		switch arg := arg.(type) {
-		case *ast.Ident:
-			if strings.HasPrefix(arg.Name, "fix") {
+	for _, within := range file.Decls {
+		ast.Inspect(within, func(n ast.Node) bool {
+			call, ok := n.(*ast.CallExpr)
+			if !ok {
 				return true
 			}
-		case *ast.CallExpr:
-			if len(arg.Args) == 0 {
-				continue
-			}
-			if name, is := arg.Args[0].(*ast.BasicLit); is && name.Value == `"fix"` {
+			method, ok := call.Fun.(*ast.SelectorExpr)
+			if !ok {
 				return true
 			}
+			if on, is := method.X.(*ast.Ident); is && packages[on.Name] {
+				return true // zap.Error, http.Error and others
+			}
+			args := call.Args
+			switch {
+			case method.Sel.Name == "Log" && len(args) > 1 && !quiet(args[0]):
+				args = args[1:]
+			case (method.Sel.Name == "Warn" || method.Sel.Name == "Error") && len(args) > 0:
+			default:
+				return true
+			}
+			lines = append(lines, troubleLine{call.Pos(), textOf(args[0]), saysFix(within, args[1:], call.Ellipsis.IsValid())})
+			return true
+		})
+	}
+	return lines
+}
+
+// quiet reports whether a level is one that nobody need look at.
+func quiet(level ast.Expr) bool {
+	s, is := level.(*ast.SelectorExpr)
+	return is && (s.Sel.Name == "DebugLevel" || s.Sel.Name == "InfoLevel")
+}
+
+// textOf returns a text that stands in the source; "" = it is put together, has a name,
+// or is empty.
+func textOf(e ast.Expr) string {
+	literal, is := e.(*ast.BasicLit)
+	if !is || literal.Kind != token.STRING {
+		return ""
+	}
+	text, _ := strconv.Unquote(literal.Value) // it was parsed
+	return strings.TrimSpace(text)
+}
+
+// saysFix reports whether fields have one "fix" that is not empty, or one by such a
+// name; of a list, whether it comes from where such fields are put together.
+func saysFix(within ast.Node, fields []ast.Expr, spread bool) bool {
+	for i, field := range fields {
+		if spread && i == len(fields)-1 {
+			return listsFix(within, field)
+		}
+		if name, is := field.(*ast.Ident); is && strings.HasPrefix(name.Name, "fix") || isFix(field) {
+			return true
 		}
 	}
 	return false
+}
+
+// isFix reports whether n makes a field "fix" that is not empty.
+func isFix(n ast.Node) bool {
+	call, is := n.(*ast.CallExpr)
+	if !is || len(call.Args) != 2 || textOf(call.Args[0]) != "fix" {
+		return false
+	}
+	_, literal := call.Args[1].(*ast.BasicLit)
+	return !literal || textOf(call.Args[1]) != ""
+}
+
+// listsFix reports whether a list has a fix in it, as what is assigned to it within the
+// same function shows.
+func listsFix(within ast.Node, list ast.Expr) (found bool) {
+	makers := []string{"noteFields", "reasonFields", "failureFields"}
+	has := func(n ast.Node) bool {
+		name, is := n.(*ast.Ident)
+		found = found || isFix(n) || is && slices.Contains(makers, name.Name)
+		return !found
+	}
+	ast.Inspect(list, has)
+	if name, is := list.(*ast.Ident); is {
+		ast.Inspect(within, func(n ast.Node) bool {
+			if set, is := n.(*ast.AssignStmt); is && len(set.Lhs) == len(set.Rhs) {
+				for i, to := range set.Lhs {
+					if to, is := to.(*ast.Ident); is && to.Name == name.Name {
+						ast.Inspect(set.Rhs[i], has)
+					}
+				}
+			}
+			return true
+		})
+	}
+	return found
+}
+
+// TestTroublesAreSeen: what logs trouble is seen in each way to write it.
+func TestTroublesAreSeen(t *testing.T) {
+	for source, want := range map[string][]troubleLine{
+		`log.Info("x")`: nil,
+		`log.Warn("x")`: {{message: "x"}},
+		`log.Error("x", zap.Error(err), zap.String("fix", "Do it."))`:            {{message: "x", fix: true}},
+		`log.Warn("x", zap.String("fix", why.Fix))`:                              {{message: "x", fix: true}},
+		`log.Warn("x", zap.String("fix", ""))`:                                   {{message: "x"}},
+		`log.Warn("x", fixOf(err))`:                                              {{message: "x"}},
+		`log.Warn(text, zap.String("fix", "Do it."))`:                            {{fix: true}},
+		`log.Warn("x" + text)`:                                                   {{}},
+		`log.Log(zap.DebugLevel, "x")`:                                           nil,
+		`log.Log(zap.WarnLevel, "x")`:                                            {{message: "x"}},
+		`log.Log(level, "x", zap.String("fix", "Do it."))`:                       {{message: "x", fix: true}},
+		`http.Error(w, text, 500)`:                                               nil,
+		`log.Warn("x", fields...)`:                                               {{message: "x"}},
+		`fields := noteFields(n); log.Warn("x", append(fields, more)...)`:        {{message: "x"}},
+		`fields := append(noteFields(n), more); log.Warn("x", fields...)`:        {{message: "x", fix: true}},
+		`fields := []zap.Field{zap.String("fix", "")}; log.Warn("x", fields...)`: {{message: "x"}},
+		`log.Log(level, "x", failureFields(f)...)`:                               {{message: "x", fix: true}},
+	} {
+		file, err := parser.ParseFile(token.NewFileSet(), "x.go", `package x; import ("net/http"; "go.uber.org/zap"); func f() { `+source+` }`, parser.SkipObjectResolution)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := troublesIn(file)
+		for i := range got {
+			got[i].pos = 0
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("%s: got %+v, want %+v", source, got, want)
+		}
+	}
 }
