@@ -24,7 +24,7 @@ const asProgram = "WELLKEY_TEST_TRIAL"
 
 func TestMain(m *testing.M) {
 	if os.Getenv(asProgram) != "" {
-		trial.Main(program, syscall.SIGHUP)
+		trial.Main(program, syscall.SIGUSR1)
 	}
 	goleak.VerifyTestMain(m)
 }
@@ -48,9 +48,10 @@ func TestSignals(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, test := range map[string]struct {
-		args []string
-		want string
-	}{"it ends by itself": {[]string{"four"}, "exit status 4"}, "it goes on": {nil, "signal: hangup"}} {
+		args   []string
+		signal os.Signal
+		want   string
+	}{"it ends by itself": {[]string{"four"}, syscall.SIGUSR1, "exit status 4"}, "it goes on": {nil, syscall.SIGTERM, "signal: terminated"}} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			cmd := exec.CommandContext(t.Context(), self, test.args...)
@@ -68,7 +69,7 @@ func TestSignals(t *testing.T) {
 					t.Fatalf("got %q, want %q", lines.Text(), want)
 				}
 				if want == "runs" {
-					_ = cmd.Process.Signal(syscall.SIGHUP) // what does not come is not told
+					_ = cmd.Process.Signal(test.signal) // what does not come is not told
 				}
 			}
 			ended := make(chan error, 1)
@@ -84,7 +85,7 @@ func TestSignals(t *testing.T) {
 					return
 				case <-again.C:
 					if test.args == nil {
-						_ = cmd.Process.Signal(syscall.SIGHUP) // the end is awaited above
+						_ = cmd.Process.Signal(test.signal) // the end is awaited above
 					}
 				}
 			}
