@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -49,6 +50,11 @@ type gate struct {
 	drains bool // guarded by mu
 }
 
+// paced is how many connections are accepted at once where more than half of the places
+// are taken: then whoever can go on does so first. A flood of connections that are reset
+// at once is accepted faster than it is found out that they have gone.
+const paced = 16
+
 // An accepted is what Accept returns.
 type accepted struct {
 	conn net.Conn
@@ -66,10 +72,14 @@ func newGate(l net.Listener, of *listener) *gate {
 
 func (g *gate) run() {
 	defer close(g.ended)
-	for {
+	for n := 1; ; n++ {
 		conn, err := g.Listener.Accept()
 		if err == nil {
 			g.receive(hold(conn))
+			// Those that were reset meanwhile hold no place once they had their turn.
+			if n%paced == 0 && g.listener.open.count() > g.listener.open.total/2 {
+				runtime.Gosched()
+			}
 			continue
 		}
 		g.mu.Lock()
