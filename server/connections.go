@@ -216,7 +216,7 @@ func (c *connections) drop(h *held, now int64) {
 // opened a connection for it. It is not ok where that is one too many; else leave
 // must be called.
 func (c *connections) enter(from peer.Origin) (leave func(), ok bool) {
-	prefix := clientPrefix(from.Client)
+	prefix := peer.Client(from.Client)
 	if !from.Trusted || !prefix.IsValid() || c.trusted.Contains(from.Client) {
 		return func() {}, true
 	}

@@ -107,8 +107,5 @@ func (c *connections) client(addr net.Addr) netip.Prefix {
 	if c.trusted.Contains(ip) {
 		return netip.Prefix{}
 	}
-	return clientPrefix(ip)
+	return peer.Client(ip)
 }
-
-// clientPrefix returns what counts as one client; see peer.Client.
-func clientPrefix(ip netip.Addr) netip.Prefix { return peer.Client(ip) }

@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+
+	"wellkey/internal/pause"
 )
 
 // keyRequest is one for the key, over HTTP/1.
@@ -55,10 +57,8 @@ func askingAttacks(o options, span time.Duration) []attack {
 					if _, err := conn.Write(words[n%len(words) : n%len(words)+1]); err != nil {
 						return err
 					}
-					select {
-					case <-ctx.Done():
-						return ctx.Err()
-					case <-time.After(30 * time.Millisecond):
+					if err := pause.For(ctx, 30*time.Millisecond); err != nil {
+						return err
 					}
 				}
 			})
@@ -109,10 +109,8 @@ func askAtRest(ctx context.Context, conn net.Conn, span time.Duration, rested *a
 		if !first {
 			rested.Add(1)
 		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(1100 * time.Millisecond): // it is put aside after a second
+		if err := pause.For(ctx, 1100*time.Millisecond); err != nil { // it is put aside after a second
+			return err
 		}
 	}
 }
