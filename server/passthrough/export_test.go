@@ -6,7 +6,7 @@ import "time"
 func (p *Passthrough) SetInterval(d time.Duration) { p.interval = d }
 
 // SetMax sets how many connections are passed on at a time.
-func (p *Passthrough) SetMax(n int) { p.max = n }
+func (p *Passthrough) SetMax(n int) { p.bound(n) }
 
 // Diagnose says why a target could not be reached.
 var Diagnose = diagnose

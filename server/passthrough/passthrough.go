@@ -28,7 +28,9 @@ import (
 const (
 	// A connection that is passed on costs six file descriptors and some 20 kB.
 	MaxConnections = 8192
-	// A mobile network puts many cars behind one address.
+	// A mobile network puts many cars behind one address. Where fewer are passed on, one
+	// has three quarters of them at most: those who lie still are cut after half an hour
+	// only, and meanwhile there is room for others.
 	maxPerAddress = 1024
 	// The target is beside us, but may be on another continent.
 	dialTimeout = 5 * time.Second
@@ -73,11 +75,12 @@ type Passthrough struct {
 	ctx    context.Context // done when all connections shall end
 	cancel context.CancelFunc
 
-	mu         sync.Mutex
-	total, max int            // guarded by mu
-	from       map[string]int // guarded by mu; by client
-	closed     bool           // guarded by mu
-	gone       *sync.Cond     // total has become 0
+	mu        sync.Mutex
+	total     int            // guarded by mu
+	max, each int            // in total, and of one client
+	from      map[string]int // guarded by mu; by client
+	closed    bool           // guarded by mu
+	gone      *sync.Cond     // total has become 0
 }
 
 // New returns a Passthrough that does nothing yet.
@@ -87,8 +90,9 @@ func New(c Config) (*Passthrough, error) {
 	}
 	p := &Passthrough{
 		config: c, logger: c.Logger.Named("passthrough"), dialer: net.Dialer{Timeout: dialTimeout}, interval: idleInterval,
-		max: cmp.Or(c.Connections, MaxConnections), from: map[string]int{},
+		from: map[string]int{},
 	}
+	p.bound(cmp.Or(c.Connections, MaxConnections))
 	p.ctx, p.cancel = context.WithCancel(context.Background())
 	p.gone = sync.NewCond(&p.mu)
 	for _, route := range c.Routes {
@@ -152,6 +156,11 @@ func (p *Passthrough) Close() {
 	}
 }
 
+// bound sets how many are passed on at a time.
+func (p *Passthrough) bound(most int) {
+	p.max, p.each = most, min(maxPerAddress, max(most*3/4, 1))
+}
+
 // admit counts a connection, or returns why it is one too many.
 func (p *Passthrough) admit(client string) (reason string) {
 	p.mu.Lock()
@@ -161,7 +170,7 @@ func (p *Passthrough) admit(client string) (reason string) {
 		return reasonStopping
 	case p.total >= p.max:
 		return reasonTotal
-	case client != "" && p.from[client] >= maxPerAddress:
+	case client != "" && p.from[client] >= p.each:
 		return reasonAddress
 	}
 	p.total++

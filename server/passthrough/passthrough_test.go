@@ -212,17 +212,21 @@ func TestLimits(t *testing.T) {
 	}
 }
 
+// However few are passed on, one address leaves room for others.
 func TestLimitOfOneClient(t *testing.T) {
-	r := newRig(t)
-	for range 1024 {
-		r.carry("", "192.0.2.1/32")
-		_ = r.accept()
+	for most, each := range map[int]int{passthrough.MaxConnections: 1024, 9: 6, 2: 1} {
+		r := newRig(t)
+		r.SetMax(most)
+		for range each {
+			r.carry("", "192.0.2.1/32")
+			_ = r.accept()
+		}
+		if got, err := io.ReadAll(r.carry("", "192.0.2.1/32")); len(got) > 0 || err != nil || r.failures("address") != 1 {
+			t.Errorf("%d of %d: got %q, %v", each, most, got, err)
+		}
+		r.carry("", "192.0.2.2/32")
+		r.accept()
 	}
-	if got, err := io.ReadAll(r.carry("", "192.0.2.1/32")); len(got) > 0 || err != nil || r.failures("address") != 1 {
-		t.Errorf("got %q, %v", got, err)
-	}
-	r.carry("", "192.0.2.2/32")
-	r.accept()
 }
 
 // Much passes at constant memory, and none of it is lost.
