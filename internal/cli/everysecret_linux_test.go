@@ -127,6 +127,17 @@ func TestEverySecretAtOnce(t *testing.T) {
 			t.Errorf("%q with %q: code %d, want %d; it said %s%s", row.args, row.more, got.code, row.code, got.out, got.errors)
 		}
 	}
+	// A password of a proxy that is not encoded, of which net/http takes a part for a host.
+	for _, proxy := range []string{"http://user:pa%ss" + wrongPassword, "http://user:p@" + wrongPassword + "/word"} {
+		for _, variable := range []string{"HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy"} {
+			for _, command := range []string{"serve", "doctor", "register"} {
+				got := w.command(append(w.Environ(settings...), variable+"="+proxy+"@proxy.example:3128"), command)
+				if got.code != 2 || !strings.Contains(got.errors, variable) {
+					t.Errorf("%s with a bad %s: code %d; it said %s%s", command, variable, got.code, got.out, got.errors)
+				}
+			}
+		}
+	}
 	w.seeDeath(p)
 }
 

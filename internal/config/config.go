@@ -211,6 +211,7 @@ func (l *Loader) LoadLiveFor(domain string) (*Settings, error) {
 func (l *Loader) load(d *draft) (*Settings, error) {
 	d.values, d.settings.live = map[string]value{}, d.live
 	env := d.readEnvironment(l.environ)
+	d.checkProxies(l.environ)
 	file := d.readConfigFile(l.flags["config"], env["config"])
 	for _, r := range table() {
 		d.values[r.name] = d.pick(r, l.flags, env, file)

@@ -432,6 +432,21 @@ func TestKubernetesServiceLinks(t *testing.T) {
 	}
 }
 
+func TestGoodProxies(t *testing.T) {
+	for _, proxy := range []string{
+		"", "proxy", "proxy:3128", "user:pass@proxy:3128", "http://proxy", "http://proxy:3128/", "https://user:p%2Fa%25s%40s@proxy:3128", "socks5://127.0.0.1:1080", "socks5h://[::1]:1080",
+	} {
+		for _, variable := range []string{"HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy"} {
+			if _, faults := load(t, inputs{args: []string{"--domain=example.com"}, env: []string{variable + "=" + proxy}}); faults != nil {
+				t.Errorf("%s=%s: %q", variable, proxy, faults)
+			}
+		}
+	}
+	if _, faults := load(t, inputs{args: []string{"--domain=example.com"}, env: []string{"NO_PROXY=%zz"}}); faults != nil {
+		t.Errorf("of what goes without a proxy, it says %q", faults)
+	}
+}
+
 func TestFaultsAreTyped(t *testing.T) {
 	loader := config.New([]string{"WELLKEY_LOG_LEVEL=loud"})
 	_, err := loader.Load()
