@@ -286,18 +286,13 @@ func upcoming(s SiteView, now time.Time) []event {
 		add(s.Reachability.Next, "wellkey looks from outside again.")
 	}
 	for _, r := range s.Registrations {
-		what := "wellkey asks Tesla again which key it has"
-		if r.State == registrar.Refused || r.State == registrar.Unavailable {
-			what = "wellkey tries the registration again"
+		if !r.fails() {
+			add(r.Next, fmt.Sprintf("wellkey asks Tesla again which key it has (%s).", strings.ToUpper(string(r.Region))))
 		}
-		add(r.Next, fmt.Sprintf("%s (%s).", what, strings.ToUpper(string(r.Region))))
 	}
 	add(s.Certificate.Renewal, "The certificate is renewed.")
-	if s.Certificate.LastError != nil || !s.Certificate.Have {
-		add(s.Certificate.NextAttempt, "wellkey asks the CA again for a certificate.")
-	}
-	if at := s.Certificate.FallbackAt; at.After(now) {
-		add(at, "wellkey asks the fallback authority for a certificate.")
+	for _, a := range s.Attempts(now) {
+		add(a.At, a.What)
 	}
 	slices.SortStableFunc(events, func(a, b event) int { return a.at.Compare(b.at) })
 	return events

@@ -140,6 +140,10 @@ func TestCARefuses(t *testing.T) {
 	if failure.Cause == "" || failure.Fix == "" || !strings.Contains(failure.Text, "too many certificates") {
 		t.Errorf("the status says %+v", failure)
 	}
+	next := "next     " + s.Sites[0].Certificate.NextAttempt.UTC().Format("2006-01-02 15:04 MST") + ": wellkey asks the CA again for a certificate."
+	if got := w.command(nil, "status"); !strings.Contains(got.out, next) {
+		t.Errorf("got %q, want %q in it", got.out, next)
+	}
 	w.awaitLine(r.Log, "certificate attempt failed", "level", "warn", "reason", string(failure.Reason), "cause", failure.Cause, "fix", failure.Fix)
 	s = w.awaitStates(registrar.Pending, registrar.Pending)
 	w.wantOperator(operatorView{status: 200, state: registrar.Pending, fingerprint: s.Sites[0].Key.Fingerprint})

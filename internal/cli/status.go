@@ -74,7 +74,7 @@ not run, 2 wrong usage or settings, 3 nothing is wrong, but it is not there yet.
 				if i > 0 {
 					out.Print("\n")
 				}
-				printSite(out, site)
+				printSite(out, site, status.At)
 				if code || terminal && !cmd.Flags().Changed("qr") && len(status.Sites) == 1 && registered(site) {
 					printCode(out, site.PairingLink, terminal)
 				}
@@ -281,7 +281,7 @@ func printCheck(out *tty.Printer, c admin.Check, width int) {
 	printFinding(out, shortTitle(c), width, f)
 }
 
-func printSite(out *tty.Printer, s admin.SiteView) {
+func printSite(out *tty.Printer, s admin.SiteView, now time.Time) {
 	out.Print(out.Bold(s.Domain) + "\n")
 	width := 0
 	for _, c := range s.Checklist {
@@ -306,6 +306,9 @@ func printSite(out *tty.Printer, s admin.SiteView) {
 			role = " (the fallback authority)"
 		}
 		out.Printf("  %-7s  until %s, by %s%s\n", "cert", s.Certificate.NotAfter.UTC().Format("2006-01-02 15:04 MST"), s.Certificate.Issuer, role)
+	}
+	for _, a := range s.Attempts(now) {
+		out.Printf("  %-7s  %s: %s\n", "next", a.At.UTC().Format("2006-01-02 15:04 MST"), a.What)
 	}
 	note := ""
 	if !registered(s) {

@@ -174,6 +174,10 @@ type localError struct{ error }
 
 func (e *localError) Unwrap() error { return e.error }
 
+// orNow ends the fix of what a person mends, who is not to wait for as long as a
+// failure makes us wait: the schedule is stored, and a restart changes nothing.
+const orNow = "; then run: wellkey renew --now; or wait for the next attempt, which may be a day away or more: \"wellkey status\" has its time"
+
 // explain puts err into words.
 func (a *authority) explain(err error) Failure {
 	reason := classify(err)
@@ -185,7 +189,11 @@ func (a *authority) explain(err error) Failure {
 	if problem := (acme.Problem{}); errors.As(err, &problem) {
 		text = strings.TrimPrefix(problem.Type, acme.ProblemTypeNamespace) + ": " + problem.Detail
 	}
-	fix := strings.Replace(row.fix, "wellkey renew --now", "wellkey renew --now --domain "+a.m.domain, 1)
+	fix := row.fix
+	if reason.needsPerson() {
+		fix += orNow
+	}
+	fix = strings.Replace(fix, "wellkey renew --now", "wellkey renew --now --domain "+a.m.domain, 1)
 	if a.role == Fallback { // which has settings of its own
 		fix = strings.NewReplacer("acme_eab_", "acme_fallback_eab_", "acme_directory", "acme_fallback_directory").Replace(fix)
 	}

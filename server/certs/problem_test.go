@@ -95,6 +95,30 @@ func TestFixNamesTheDomain(t *testing.T) {
 	}
 }
 
+// TestFixEndsTheWait: who has mended what only a person can mend, is told how not to
+// wait for the schedule, which a restart does not change.
+func TestFixEndsTheWait(t *testing.T) {
+	dns := &dns01.Error{Kind: dns01.KindProvider}
+	for err, want := range map[error]bool{
+		problem("connection", "Timeout during connect", 400):             true,
+		problem("unauthorized", "During secondary validation: 404", 403): true,
+		problem("dns", "NXDOMAIN", 400):                                  true,
+		problem("tls", "handshake failure", 400):                         true,
+		problem("unauthorized", "Invalid response: 404", 403):            true,
+		problem("caa", "CAA record forbids", 403):                        true,
+		problem("externalAccountRequired", "bind it", 403):               true,
+		fmt.Errorf("presenting for challenge: %w", dns):                  true,
+		problem("serverInternal", "oops", 500):                           false, // nobody here can mend it
+		problem("rateLimited", "too many", 429):                          false, // it would be refused
+		certs.Hold(certs.ReasonClock):                                    false, // it goes on at once
+	} {
+		got := certs.Explain(err, nil)
+		if strings.Contains(got.Fix, "; then run: wellkey renew --now --domain explain.test; or wait for the next attempt") != want {
+			t.Errorf("%s: got %q, want %t", got.Reason, got.Fix, want)
+		}
+	}
+}
+
 func TestFailureTextIsQuotedAndCut(t *testing.T) {
 	got := certs.Explain(problem("dns", "\x1b[31m"+strings.Repeat("x", 5000), 400), nil).Text
 	if len(got) > 600 || !strings.HasPrefix(got, `"dns: \x1b[31m`) {
