@@ -146,9 +146,9 @@ func TestPatternsAreCompiledLate(t *testing.T) {
 	}
 }
 
-// The README's layout names every room: a package, or a folder that it is in.
+// The layout in CONTRIBUTING.md names every room: a package, or a folder that it is in.
 func TestLayoutIsWhole(t *testing.T) {
-	text, err := os.ReadFile("README.md")
+	text, err := os.ReadFile("CONTRIBUTING.md")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -157,7 +157,7 @@ func TestLayoutIsWhole(t *testing.T) {
 		room := strings.TrimPrefix(strings.TrimPrefix(pkg, "wellkey"), "/")
 		for room != "" && room != "deploy" && !strings.Contains(layout, "`"+room+"/`") {
 			if room = filepath.ToSlash(filepath.Dir(room)); room == "." || room == "deploy" || room == "internal" {
-				t.Errorf("%s is nowhere in the README's layout", pkg)
+				t.Errorf("%s is nowhere in CONTRIBUTING.md's layout", pkg)
 				break
 			}
 		}

@@ -134,28 +134,41 @@ func figure(f float64) string {
 	return fmt.Sprintf("%.2f", f)
 }
 
-// quoted are the ratios that the README tells: for what a visit mostly is, beside the
-// quickest peer, and for what else an operator pays for, beside the one most like it.
-var quoted = []struct {
-	scenario, peer, text string
-}{
-	{"x25519", nginx, "a visit with a whole TLS handshake takes %s the processor time of nginx's"},
-	{"h2", caddy, "a request over HTTP/2 takes %s the processor time of Caddy's"},
-	{"open", caddy, "with 9,800 idle connections it needs %s the memory of Caddy"},
+// quoted are the rows that the README tells: what a visit mostly is, and what else an
+// operator pays for. Each has the figure of every peer in compared, also where wellkey
+// needs more.
+var quoted = []struct{ scenario, text string }{
+	{"x25519", "processor time of a visit with a whole TLS handshake"},
+	{"h1", "processor time of a request on a kept connection, HTTP/1.1"},
+	{"h2", "processor time of a request on a kept connection, HTTP/2"},
+	{"open", "memory with 9,800 idle connections"},
 }
+
+// compared are the peers that the README names, as its columns are.
+var compared = []string{nginx, caddy}
 
 // readme returns the lines of the README.
 func (r *results) readme() string {
-	var told []string
+	var rows []string
 	for _, q := range quoted {
 		got := r.Scenarios[q.scenario]
 		if got == nil || got.Void != "" {
 			continue
 		}
-		told = append(told, fmt.Sprintf(q.text, fmt.Sprintf("%.2f×", got.ratio(wellkey, q.peer).Mid)))
+		row := "| " + q.text + " |"
+		for _, peer := range compared {
+			told := "not measured"
+			if ratio := got.ratio(wellkey, peer); ratio.Mid > 0 {
+				told = figure(ratio.Mid) + "×"
+			}
+			row += " " + told + " |"
+		}
+		rows = append(rows, row)
 	}
-	if len(told) == 0 {
+	if len(rows) == 0 {
 		return "`make bench` compares it with nginx, HAProxy and Caddy on your machine."
 	}
-	return fmt.Sprintf("Beside its peers on one core: %s.\n`make bench` measures it on your machine; what is met and what is not: [docs/performance.md](docs/performance.md).", strings.Join(told, ";\n"))
+	return "What wellkey needs on one core, as a multiple of what its peers need (below 1: less than they):\n\n" +
+		"| | nginx | Caddy |\n|---|---|---|\n" + strings.Join(rows, "\n") +
+		"\n\n`make bench` measures it on your machine; what is met and what is not: [docs/performance.md](docs/performance.md)."
 }
