@@ -86,12 +86,7 @@ func (c *connections) state(conn net.Conn, state http.ConnState) {
 // allow counts what is held beneath conn, or says that it is one too many and
 // tells why.
 func (c *connections) allow(conn net.Conn) bool {
-	h := heldOf(conn)
-	reason, loser, what := c.admit(h, c.client(conn.RemoteAddr()), c.now())
-	if loser != nil {
-		c.displaced(what)
-		_ = loser.Conn.Close() // whoever has it finds out
-	}
+	reason := c.admit(heldOf(conn), c.client(conn.RemoteAddr()), c.now())
 	if reason != "" {
 		c.refused(reason)
 	}
@@ -108,29 +103,28 @@ func (c *connections) take(h *held, panics *contain.Part) (allowed bool) {
 }
 
 // admit counts h as a connection of from, or returns why it is one too many. It may
-// have the place of another, which is counted no more and is to be closed; what says
-// what that was.
-func (c *connections) admit(h *held, from netip.Prefix, now int64) (reason string, loser *held, what string) {
+// have the place of another.
+func (c *connections) admit(h *held, from netip.Prefix, now int64) (reason string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	one := c.of(from)
 	if one != nil && one.open >= c.perAddress {
-		return overAddress, nil, ""
+		return overAddress
 	}
+	var loser *held
 	if len(c.open) >= c.total {
 		if loser = c.longest(now, leastWait, false); loser == nil {
-			return overTotal, nil, ""
+			return overTotal
 		}
 	}
 	if one != nil && c.pace.burst > 0 && !c.pace.pay(one, now) {
-		return overRate, nil, ""
+		return overRate
 	}
 	if one != nil {
 		c.enlist(one, now)
 	}
 	if loser != nil {
-		what = loser.lost()
-		c.drop(loser, now)
+		c.evict(loser, loser.lost(), now)
 	}
 	h.fresh.Store(true)
 	h.active.Store(false)
@@ -140,7 +134,7 @@ func (c *connections) admit(h *held, from netip.Prefix, now int64) (reason strin
 	c.open = append(c.open, h)
 	c.size.Store(int64(len(c.open)))
 	c.fresh++
-	return "", loser, what
+	return ""
 }
 
 // served notes that a request of h was answered.

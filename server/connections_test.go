@@ -43,17 +43,17 @@ func TestConnectionsOfOneAddress(t *testing.T) {
 			c := server.NewConnections(10, 2, 0)
 			a, b := from(tc.first), from(tc.second)
 			for _, conn := range []net.Conn{a, b} {
-				if got, _, _ := c.Admit(conn, 0); got != "" {
+				if got := c.Admit(conn, 0); got != "" {
 					t.Fatalf("refused: %s", got)
 				}
 			}
 			third := from(tc.second)
-			if got, _, _ := c.Admit(third, 0); got != tc.want {
+			if got := c.Admit(third, 0); got != tc.want {
 				t.Errorf("the third connection: %q, want %q", got, tc.want)
 			}
 			c.Forget(a)
 			c.Forget(a) // told twice
-			if got, _, _ := c.Admit(from(tc.second), 0); got != "" && tc.first == tc.second {
+			if got := c.Admit(from(tc.second), 0); got != "" && tc.first == tc.second {
 				t.Errorf("refused although one has gone: %s", got)
 			}
 		})
@@ -64,12 +64,12 @@ func TestConnectionsInTotal(t *testing.T) {
 	c := server.NewConnections(2, 2, 0)
 	a := from("192.0.2.1")
 	for _, conn := range []*stub{a, from("192.0.2.2")} {
-		if got, _, _ := c.Admit(conn, 0); got != "" {
+		if got := c.Admit(conn, 0); got != "" {
 			t.Fatalf("refused below the limit: %s", got)
 		}
 	}
 	over := from("192.0.2.3")
-	if got, _, _ := c.Admit(over, 0); got != "total" {
+	if got := c.Admit(over, 0); got != "total" {
 		t.Errorf("got %q, want total", got)
 	}
 	c.Forget(over) // it was never counted
@@ -85,7 +85,7 @@ func TestConnectionsOfOneAddressASecond(t *testing.T) {
 	c := server.NewConnections(1000, 1000, 10)
 	try := func(address string, at time.Duration) string {
 		conn := from(address)
-		got, _, _ := c.Admit(conn, at)
+		got := c.Admit(conn, at)
 		c.Forget(conn)
 		return got
 	}
@@ -118,7 +118,7 @@ func TestVisitorsAreForgotten(t *testing.T) {
 	c := server.NewConnections(10, 10, 10)
 	for n := range 100_000 {
 		conn := from(fmt.Sprintf("11.%d.%d.%d", n>>16, n>>8&255, n&255))
-		if got, _, _ := c.Admit(conn, time.Duration(n)*time.Millisecond); got != "" {
+		if got := c.Admit(conn, time.Duration(n)*time.Millisecond); got != "" {
 			t.Fatal(got)
 		}
 		c.Forget(conn)
@@ -156,10 +156,12 @@ func TestDisplaced(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := server.NewConnections(len(tc.open), 10, 100)
-			var conns []net.Conn
+			what := ""
+			c.OnDisplaced(func(lost string) { what += lost })
+			var conns []*closing
 			for _, o := range tc.open {
-				conn := from(o.address)
-				if got, _, _ := c.Admit(conn, 0); got != "" {
+				conn := &closing{stub: from(o.address)}
+				if got := c.Admit(conn, 0); got != "" {
 					t.Fatal(got)
 				}
 				if o.state != http.StateNew {
@@ -168,17 +170,21 @@ func TestDisplaced(t *testing.T) {
 				c.Set(conn, o.state, o.since)
 				conns = append(conns, conn)
 			}
-			reason, loser, what := c.Admit(from("192.0.2.9"), tc.at)
+			want := ""
 			if tc.want < 0 {
-				if reason != "total" || loser != nil {
-					t.Errorf("got %q and %v displaced, want that it is one too many", reason, loser)
+				want = "total"
+			}
+			if reason := c.Admit(from("192.0.2.9"), tc.at); reason != want || what != tc.what {
+				t.Errorf("got %q, and %q displaced; want %q, and %q", reason, what, want, tc.what)
+			}
+			for n, conn := range conns {
+				if conn.closed != (n == tc.want) {
+					t.Errorf("connection %d is closed: %v", n, conn.closed)
 				}
-				return
+				if conn.closed {
+					c.Forget(conn) // as net/http does when it finds out
+				}
 			}
-			if reason != "" || loser != conns[tc.want] || what != tc.what {
-				t.Errorf("got %q, %v displaced as %q; want %v as %q", reason, loser, what, conns[tc.want], tc.what)
-			}
-			c.Forget(loser) // as net/http does when it finds out
 			if open, _ := c.Held(); open != len(tc.open) {
 				t.Errorf("%d are counted, want %d", open, len(tc.open))
 			}

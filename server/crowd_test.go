@@ -59,7 +59,7 @@ func TestWhoGoesInACrowd(t *testing.T) {
 	c.OnDisplaced(func(string) { gone++ })
 	hold := func(address string, state http.ConnState, since time.Duration) net.Conn {
 		conn := &closing{stub: from(address)}
-		if reason, _, _ := c.Admit(conn, 0); reason != "" {
+		if reason := c.Admit(conn, 0); reason != "" {
 			t.Fatalf("refused: %s", reason)
 		}
 		c.Many(conn, address != "192.0.2.99")

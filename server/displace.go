@@ -86,9 +86,7 @@ func (c *connections) relieve() (crowded bool) {
 	}
 	slices.SortFunc(stalled, func(a, b *held) int { return cmp.Compare(a.goes(), b.goes()) })
 	for _, one := range stalled[:min(over/32+1, 8, len(stalled))] {
-		c.drop(one, now)
-		c.displaced(lostStalled)
-		_ = one.Conn.Close() // whoever has it finds out
+		c.evict(one, lostStalled, now)
 	}
 	return true
 }
@@ -149,6 +147,19 @@ func (c *connections) longest(now int64, least time.Duration, multiple bool) *he
 		return stalled
 	}
 	return waiting
+}
+
+// evict takes the place of h from it, which is counted as what; mu is held. A panic of
+// whoever counts finds it done.
+func (c *connections) evict(h *held, what string, now int64) {
+	c.drop(h, now)
+	_ = h.Conn.Close() // whoever has it finds out
+	h.resume()
+	if what == lostUnread {
+		h.lostUnread(c)
+	} else {
+		c.displaced(what)
+	}
 }
 
 // lost returns what one that loses its place is counted as.

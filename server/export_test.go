@@ -211,18 +211,14 @@ func NewConnections(total, perAddress, perSecondAndAddress int) Connections {
 	return Connections{c, map[net.Conn]*held{}}
 }
 
-// Admit returns "" or why conn is one too many, and whose place it takes; at is the
-// time.
-func (c Connections) Admit(conn net.Conn, at time.Duration) (reason string, loser net.Conn, what string) {
+// Admit returns "" or why conn is one too many; at is the time.
+func (c Connections) Admit(conn net.Conn, at time.Duration) (reason string) {
 	h := hold(conn)
-	reason, lost, what := c.connections.admit(h, c.client(conn.RemoteAddr()), int64(at))
+	reason = c.connections.admit(h, c.client(conn.RemoteAddr()), int64(at))
 	if reason == "" {
 		c.held[conn] = h
 	}
-	if lost != nil {
-		loser = lost.Conn
-	}
-	return reason, loser, what
+	return reason
 }
 
 // Multiplex reports whether HTTP/2 may be spoken over conn, by a client that may speak

@@ -210,13 +210,9 @@ func (c *connections) relent(newcomer *held) {
 			longest = one
 		}
 	}
-	if longest == nil {
-		return // they read on just now
+	if longest != nil { // else they read on just now
+		c.evict(longest, lostUnread, c.now())
 	}
-	longest.lostUnread(c)
-	c.drop(longest, c.now())
-	_ = longest.Conn.Close() // whoever has it finds out
-	longest.resume()
 }
 
 // Write implements net.Conn. What is written was worked out.

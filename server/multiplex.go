@@ -63,9 +63,7 @@ func (c *connections) multiplex(h *held, only bool, now int64) bool {
 		if loser == nil {
 			return false
 		}
-		c.displaced(loser.lost())
-		c.drop(loser, now)
-		_ = loser.Conn.Close() // whoever has it finds out
+		c.evict(loser, loser.lost(), now)
 	}
 	h.multiple = true
 	c.multiple++

@@ -22,7 +22,7 @@ func TestMultiplex(t *testing.T) {
 	c.OnDisplaced(func(what string) { lost += what })
 	admit := func(address string) *stub {
 		conn := from(address)
-		if reason, _, _ := c.Admit(conn, 0); reason != "" {
+		if reason := c.Admit(conn, 0); reason != "" {
 			t.Fatalf("refused: %s", reason)
 		}
 		return conn
