@@ -268,6 +268,13 @@ func NewLine(free int) Line {
 // Patience sets how long one waits.
 func (l Line) Patience(d time.Duration) { l.longest = d }
 
+// Standing returns how many stand in the line.
+func (l Line) Standing() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.only.Len() + l.more.Len()
+}
+
 // A Turn is of one connection.
 type Turn struct {
 	held *held
@@ -285,13 +292,7 @@ func (l Line) Join(address string) *Turn {
 		turn.err <- nil
 		return turn
 	}
-	go func() {
-		err := l.wait(context.Background(), w)
-		if err == nil {
-			turn.held.turn.Store(l.line)
-		}
-		turn.err <- err
-	}()
+	go func() { turn.err <- l.wait(context.Background(), w) }()
 	return turn
 }
 

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"container/list"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -32,16 +33,19 @@ type line struct {
 
 	mu      sync.Mutex
 	free    int                  // guarded by mu; turns that nobody has
-	only    []*waiter            // guarded by mu; of clients that had none waiting
-	more    []*waiter            // guarded by mu; of all others
+	only    list.List            // guarded by mu; of *waiter: of clients that had none waiting
+	more    list.List            // guarded by mu; the same of all others
 	waiting map[netip.Prefix]int // guarded by mu; how many of each client wait; never 0
 }
 
 // A waiter is a handshake that waits for its turn.
 type waiter struct {
+	one    *held
 	client netip.Prefix
-	turn   chan struct{} // closed when it comes
-	gone   bool          // guarded by the line's mu
+	lane   *list.List    // guarded by the line's mu; nil: it waits no more
+	place  *list.Element // guarded by the line's mu; in lane
+	over   chan struct{} // closed when it waits no more
+	err    error         // guarded by the line's mu until over is closed; nil: it has its turn
 }
 
 func newLine(client func(net.Addr) netip.Prefix) *line {
@@ -59,11 +63,7 @@ func (l *line) enter(hello *tls.ClientHelloInfo) error {
 	if w == nil {
 		return nil
 	}
-	err := l.wait(hello.Context(), w)
-	if err == nil {
-		one.turn.Store(l)
-	}
-	return err
+	return l.wait(hello.Context(), w)
 }
 
 // stand gives one, which lies beneath conn, a turn, or has it stand in the line and returns its place there.
@@ -72,30 +72,25 @@ func (l *line) stand(conn net.Conn, one *held) *waiter {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.free == 0 {
-		return l.join(l.whose(conn))
+		return l.join(one, l.whose(conn))
 	}
 	l.free--
 	one.turn.Store(l)
 	return nil
 }
 
-// wait returns when the turn of w has come.
+// wait returns when the turn of w has come, or says why it does not.
 func (l *line) wait(ctx context.Context, w *waiter) error {
 	limit := time.NewTimer(l.longest)
 	defer limit.Stop()
-	var err error
 	select {
-	case <-w.turn:
-		return nil
+	case <-w.over:
 	case <-limit.C:
-		err = errBusy
+		l.quit(w, errBusy)
 	case <-ctx.Done():
-		err = ctx.Err()
+		l.quit(w, ctx.Err())
 	}
-	if l.gaveUp(w) {
-		return err
-	}
-	return nil
+	return w.err
 }
 
 // whose returns the client at the other end. Here those behind one private address
@@ -111,53 +106,45 @@ func (l *line) whose(conn net.Conn) netip.Prefix {
 }
 
 // join puts one more of client at the end of the line; mu is held.
-func (l *line) join(client netip.Prefix) *waiter {
-	w := &waiter{client: client, turn: make(chan struct{})}
+func (l *line) join(one *held, client netip.Prefix) *waiter {
+	w := &waiter{one: one, client: client, lane: &l.more, over: make(chan struct{})}
 	if l.waiting[client]++; l.waiting[client] == 1 {
-		l.only = append(l.only, w)
-	} else {
-		l.more = append(l.more, w)
+		w.lane = &l.only
 	}
+	w.place = w.lane.PushBack(w)
 	return w
 }
 
-// gaveUp takes w out of the line. It reports false where the turn of w has come.
-func (l *line) gaveUp(w *waiter) bool {
+// quit takes w out of the line, for the reason why, unless it waits no more.
+func (l *line) quit(w *waiter, why error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	select {
-	case <-w.turn:
-		return false
-	default:
+	if w.lane != nil {
+		w.err = why
+		l.out(w)
 	}
-	w.gone = true
-	l.out(w)
-	return true
 }
 
-// out counts w as one that waits no more; mu is held.
+// out ends the wait of w; mu is held.
 func (l *line) out(w *waiter) {
+	w.lane.Remove(w.place)
+	w.lane = nil
 	if l.waiting[w.client]--; l.waiting[w.client] == 0 {
 		delete(l.waiting, w.client)
 	}
+	close(w.over)
 }
 
 // next gives a turn that has ended to who is next.
 func (l *line) next() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for _, lane := range []*[]*waiter{&l.only, &l.more} {
-		for len(*lane) > 0 {
-			w := (*lane)[0]
-			(*lane)[0] = nil
-			if *lane = (*lane)[1:]; len(*lane) == 0 {
-				*lane = nil
-			}
-			if !w.gone {
-				l.out(w)
-				close(w.turn)
-				return
-			}
+	for _, lane := range []*list.List{&l.only, &l.more} {
+		if first := lane.Front(); first != nil {
+			w := first.Value.(*waiter)
+			w.one.turn.Store(l)
+			l.out(w)
+			return
 		}
 	}
 	l.free++

@@ -79,3 +79,25 @@ func TestTurnThatDoesNotCome(t *testing.T) {
 		t.Error("the turn went to somebody who had gone")
 	}
 }
+
+// Who waits no more is nowhere in the line, however long turns go to others.
+func TestNobodyIsLeftInTheLine(t *testing.T) {
+	l := server.NewLine(1)
+	has := l.Join("192.0.2.1")
+	l.Patience(time.Nanosecond)
+	for range 100 {
+		var gone []*server.Turn
+		for range 3 { // in either lane
+			gone = append(gone, l.Join("192.0.2.2"))
+		}
+		for _, one := range gone {
+			if one.Comes() {
+				t.Fatal("a turn came that somebody else has")
+			}
+		}
+	}
+	if n := l.Standing(); n != 0 {
+		t.Errorf("%d stand in the line and wait no more", n)
+	}
+	has.Leave()
+}
