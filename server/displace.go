@@ -149,12 +149,17 @@ func (c *connections) longest(now int64, least time.Duration, multiple bool) *he
 	return waiting
 }
 
-// evict takes the place of h from it, which is counted as what; mu is held. A panic of
-// whoever counts finds it done.
+// evict takes the place of h from it, which is counted as what; mu is held. Whoever works
+// on it finds out, also where it waits for something else than its client. A panic of who
+// counts finds that done.
 func (c *connections) evict(h *held, what string, now int64) {
 	c.drop(h, now)
-	_ = h.Conn.Close() // whoever has it finds out
+	_ = h.Conn.Close()
 	h.resume()
+	h.evicted.Store(true) // before stands is read; see line.wait
+	if w := h.stands.Load(); w != nil {
+		w.line.quit(w, net.ErrClosed)
+	}
 	if what == lostUnread {
 		h.lostUnread(c)
 	} else {

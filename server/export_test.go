@@ -286,8 +286,15 @@ type Turn struct {
 func (l Line) Join(address string) *Turn {
 	near, far := net.Pipe()
 	_ = far.Close()
-	turn := &Turn{hold(from{near, net.ParseIP(address)}), make(chan error, 1)}
-	w := l.stand(turn.held, turn.held)
+	return l.stands(hold(from{near, net.ParseIP(address)}))
+}
+
+// JoinAs is Join for conn, which c counts, or did.
+func (l Line) JoinAs(c Connections, conn net.Conn) *Turn { return l.stands(c.held[conn]) }
+
+func (l Line) stands(one *held) *Turn {
+	turn := &Turn{one, make(chan error, 1)}
+	w := l.stand(one, one)
 	if w == nil {
 		turn.err <- nil
 		return turn

@@ -23,6 +23,8 @@ type held struct {
 	writes   atomic.Uint32 // begun and ended: odd while one is under way
 	wrote    atomic.Uint32 // bytes, which may overflow
 	turn     atomic.Pointer[line]
+	stands   atomic.Pointer[waiter]      // in the line; nil: it does not
+	evicted  atomic.Bool                 // another has its place
 	by       atomic.Pointer[connections] // which count it; nil: none do
 	begun    atomic.Int32                // requests since all were answered, see oneOfMany
 	reset    atomic.Int32                // requests that were taken back, see wanted

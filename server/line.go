@@ -40,6 +40,7 @@ type line struct {
 
 // A waiter is a handshake that waits for its turn.
 type waiter struct {
+	line   *line
 	one    *held
 	client netip.Prefix
 	lane   *list.List    // guarded by the line's mu; nil: it waits no more
@@ -53,17 +54,17 @@ func newLine(client func(net.Addr) netip.Prefix) *line {
 }
 
 // enter returns when it is the turn of the connection of hello, which has it until
-// leave. It returns errBusy where that takes too long.
+// leave. It returns errBusy where that takes too long, and net.ErrClosed where the
+// connection loses its place meanwhile.
 func (l *line) enter(hello *tls.ClientHelloInfo) error {
 	one := heldOf(hello.Conn)
 	if one == nil {
 		return nil
 	}
-	w := l.stand(hello.Conn, one)
-	if w == nil {
-		return nil
+	if w := l.stand(hello.Conn, one); w != nil {
+		return l.wait(hello.Context(), w)
 	}
-	return l.wait(hello.Context(), w)
+	return nil
 }
 
 // stand gives one, which lies beneath conn, a turn, or has it stand in the line and returns its place there.
@@ -81,6 +82,9 @@ func (l *line) stand(conn net.Conn, one *held) *waiter {
 
 // wait returns when the turn of w has come, or says why it does not.
 func (l *line) wait(ctx context.Context, w *waiter) error {
+	if w.one.evicted.Load() { // perhaps before it stood there, when nobody could tell it
+		l.quit(w, net.ErrClosed)
+	}
 	limit := time.NewTimer(l.longest)
 	defer limit.Stop()
 	select {
@@ -107,11 +111,12 @@ func (l *line) whose(conn net.Conn) netip.Prefix {
 
 // join puts one more of client at the end of the line; mu is held.
 func (l *line) join(one *held, client netip.Prefix) *waiter {
-	w := &waiter{one: one, client: client, lane: &l.more, over: make(chan struct{})}
+	w := &waiter{line: l, one: one, client: client, lane: &l.more, over: make(chan struct{})}
 	if l.waiting[client]++; l.waiting[client] == 1 {
 		w.lane = &l.only
 	}
 	w.place = w.lane.PushBack(w)
+	one.stands.Store(w)
 	return w
 }
 
@@ -129,6 +134,7 @@ func (l *line) quit(w *waiter, why error) {
 func (l *line) out(w *waiter) {
 	w.lane.Remove(w.place)
 	w.lane = nil
+	w.one.stands.Store(nil)
 	if l.waiting[w.client]--; l.waiting[w.client] == 0 {
 		delete(l.waiting, w.client)
 	}

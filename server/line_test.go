@@ -1,8 +1,11 @@
 package server_test
 
 import (
+	"errors"
+	"fmt"
 	"net"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"wellkey/server"
@@ -100,4 +103,44 @@ func TestNobodyIsLeftInTheLine(t *testing.T) {
 		t.Errorf("%d stand in the line and wait no more", n)
 	}
 	has.Leave()
+}
+
+// A handshake that lost its place stands in the line no more, wherever it was when it did.
+func TestDisplacedInTheLine(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const places = 4
+		l, c := server.NewLine(1), server.NewConnections(places, places, 0)
+		has := l.Join("192.0.2.1")
+		admit := func(network, host int, at time.Duration) net.Conn {
+			conn := from(fmt.Sprintf("192.0.%d.%d", network, host))
+			if reason := c.Admit(conn, at); reason != "" {
+				t.Fatalf("refused: %s", reason)
+			}
+			return conn
+		}
+		late := admit(2, places, 0)
+		var lost []*server.Turn
+		for n := range places - 1 {
+			lost = append(lost, l.JoinAs(c, admit(2, n, 0)))
+		}
+		synctest.Wait() // they wait
+		began := time.Now()
+		for n := range places {
+			admit(3, n, time.Second)
+		}
+		lost = append(lost, l.JoinAs(c, late))
+		for n, one := range lost {
+			if err := one.Err(); !errors.Is(err, net.ErrClosed) {
+				t.Errorf("number %d ends with %v", n, err)
+			}
+		}
+		if n, took := l.Standing(), time.Since(began); n != 0 || took != 0 {
+			t.Errorf("after %v, %d stand in the line, want none at once", took, n)
+		}
+		living := l.Join("192.0.2.2")
+		has.Leave()
+		if !living.Comes() {
+			t.Error("the turn went to somebody who had lost its place")
+		}
+	})
 }
