@@ -25,6 +25,7 @@ import (
 	"wellkey/internal/testhost"
 	"wellkey/server"
 	"wellkey/server/passthrough"
+	"wellkey/server/trouble"
 )
 
 const telemetry = "telemetry.example.com"
@@ -332,12 +333,12 @@ func TestPassthroughDead(t *testing.T) {
 	if len(lines) != 1 || !strings.HasPrefix(lines[0].ContextMap()["cause"].(string), "nothing listens there") || lines[0].ContextMap()["target"] != dead {
 		t.Errorf("logged %v", lines)
 	}
-	trouble := s.Passthrough()[0].Trouble
-	if !strings.HasPrefix(trouble.Cause, "nothing listens there") || !strings.HasPrefix(trouble.Fix, "Start it") || !strings.Contains(trouble.Error, "connection refused") ||
-		trouble.Since.IsZero() || !trouble.Last.After(trouble.Since) { // there were three
-		t.Errorf("trouble %+v", trouble)
+	known := s.Passthrough()[0].Trouble
+	if !strings.HasPrefix(known.Cause, "nothing listens there") || !strings.HasPrefix(known.Fix, "Start it") || !strings.Contains(known.Error, "connection refused") ||
+		known.Since.IsZero() || !known.Last.After(known.Since) { // there were three
+		t.Errorf("trouble %+v", known)
 	}
-	if found, ok := passthrough.Look(t.Context(), dead); ok || found.Cause != trouble.Cause || found.Fix != trouble.Fix {
+	if found, ok := passthrough.Look(t.Context(), dead); ok || found.Cause != known.Cause || found.Fix != known.Fix {
 		t.Errorf("a look finds %+v, %v", found, ok)
 	}
 	l, err := net.Listen("tcp", dead)
@@ -350,7 +351,7 @@ func TestPassthroughDead(t *testing.T) {
 	}()
 	_, _ = dial(s.HTTPSAddr(), certs.roots, func(c *tls.Config) { c.ServerName = telemetry })
 	await(t, "the recovery", func() bool {
-		return logs.FilterMessage("a server behind passthrough can be reached again").Len() == 1 && s.Passthrough()[0].Trouble == passthrough.Trouble{}
+		return logs.FilterMessage("a server behind passthrough can be reached again").Len() == 1 && s.Passthrough()[0].Trouble == trouble.Trouble{}
 	})
 }
 

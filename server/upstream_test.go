@@ -339,6 +339,19 @@ func TestUpstreamLoop(t *testing.T) {
 	}
 }
 
+// A host that no request to the application can have is the visitor's fault, who is told
+// so; nobody is told that the application fails.
+func TestUpstreamMalformedHost(t *testing.T) {
+	a := newApp(t, nil)
+	config, _ := configure(t)
+	config.PlainHTTP, config.Upstream = true, a.config()
+	s := start(t, config)
+	got := raw(t, s.HTTPAddr(), "GET http://xn--%c3%a9/ HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+	if n := series(t, registryOf(config))["wellkey_upstream_errors_total{reason=other}"]; got.Status != 400 || got.Body != "This request is not well-formed.\n" || n != 0 || len(a.requests()) > 0 {
+		t.Errorf("got %+v, and %v failures of the application", got, n)
+	}
+}
+
 // The body of a request that nobody passes on is not awaited.
 func TestUpstreamBodies(t *testing.T) {
 	a := newApp(t, func(w http.ResponseWriter, r *http.Request) {

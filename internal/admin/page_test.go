@@ -17,7 +17,7 @@ import (
 
 	"wellkey/internal/admin"
 	"wellkey/server/certs"
-	"wellkey/server/passthrough"
+	"wellkey/server/trouble"
 )
 
 type certStatus = certs.Status
@@ -137,7 +137,7 @@ func TestPassedOfMany(t *testing.T) {
 			t.Errorf("%q: the page tells it %d times", query, n)
 		}
 	}
-	w.passed[0].Trouble = passthrough.Trouble{}
+	w.passed[0].Trouble = trouble.Trouble{}
 	if _, page := ask(t, a.Handler(), "/status?format=html"); strings.Contains(page, "Connections for other servers") {
 		t.Error("the page tells of what is over")
 	}

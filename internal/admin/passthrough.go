@@ -9,6 +9,7 @@ import (
 
 	"wellkey/internal/phrase"
 	"wellkey/server/passthrough"
+	"wellkey/server/trouble"
 )
 
 // A Passed is a name whose connections go to another server, untouched.
@@ -34,7 +35,7 @@ func viewPassed(all []passthrough.Status) []Passed {
 	var out []Passed
 	for _, s := range all {
 		p := Passed{Name: s.Name, Target: s.Target, Open: s.Open, Total: s.Total}
-		if t := s.Trouble; t != (passthrough.Trouble{}) {
+		if t := s.Trouble; t != (trouble.Trouble{}) {
 			p.Trouble = &PassedTrouble{t.Since, t.Last, t.Error, phrase.Sentence(t.Cause), phrase.Sentence(t.Fix)}
 		}
 		out = append(out, p)

@@ -14,6 +14,7 @@ import (
 	"wellkey/registrar/reach"
 	"wellkey/server/certs"
 	"wellkey/server/passthrough"
+	"wellkey/server/trouble"
 )
 
 const domain = "keys.example.com"
@@ -179,7 +180,7 @@ func scenes() []scene {
 // passedDown is that fleet-telemetry does not run, and the other target was not tried.
 func passedDown(_ testing.TB, w *world) {
 	w.passed = []passthrough.Status{
-		{Name: "telemetry.example.com", Target: "fleet-telemetry:443", Total: 4711, Trouble: passthrough.Trouble{
+		{Name: "telemetry.example.com", Target: "fleet-telemetry:443", Total: 4711, Trouble: trouble.Trouble{
 			Since: noon.Add(-12 * time.Minute), Last: noon.Add(-time.Minute), Error: `"dial tcp 10.0.0.7:443: connect: connection refused"`,
 			Cause: "nothing listens there: the server does not run, or listens on another port", Fix: "Start it, or correct passthrough",
 		}},
@@ -295,5 +296,5 @@ func hostile(_ testing.TB, w *world) {
 		c.LastError = &certs.Failure{At: noon, Reason: certs.ReasonOther, Text: long, Cause: long, Fix: long}
 	})(nil, w)
 	w.listeners[1] = listen.State{Name: "https", Addr: nasty, Error: long}
-	w.passed = []passthrough.Status{{Name: nasty, Target: long, Trouble: passthrough.Trouble{Since: noon, Last: noon, Error: long, Cause: long, Fix: long}}}
+	w.passed = []passthrough.Status{{Name: nasty, Target: long, Trouble: trouble.Trouble{Since: noon, Last: noon, Error: long, Cause: long, Fix: long}}}
 }

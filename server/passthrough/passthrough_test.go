@@ -17,6 +17,7 @@ import (
 	"go.uber.org/goleak"
 
 	"wellkey/server/passthrough"
+	"wellkey/server/trouble"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -281,7 +282,7 @@ func TestLateFailure(t *testing.T) {
 	target, began := r.Match("a.example"), time.Now()
 	r.Recovered(target)
 	r.Report(target, began.Add(-time.Second), context.DeadlineExceeded)
-	if s := r.Status()[0]; s.Trouble != (passthrough.Trouble{}) || r.failures("unreachable") != 1 {
+	if s := r.Status()[0]; s.Trouble != (trouble.Trouble{}) || r.failures("unreachable") != 1 {
 		t.Errorf("the trouble is %+v, and %v failures were counted", s.Trouble, r.failures("unreachable"))
 	}
 	r.Report(target, time.Now().Add(time.Second), context.DeadlineExceeded)

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"net"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -14,6 +13,7 @@ import (
 	"go.uber.org/zap"
 
 	"wellkey/internal/phrase"
+	"wellkey/server/trouble"
 )
 
 // Why a connection was not passed on, or cut: the values of the label reason.
@@ -37,37 +37,22 @@ type Target struct {
 	total    atomic.Uint64
 	in, out  atomic.Uint64 // bytes from and to the client
 	failures *prometheus.CounterVec
-
-	mu      sync.Mutex
-	down    bool      // guarded by mu; the last that was logged
-	next    time.Time // guarded by mu; when it may be logged again
-	trouble Trouble   // guarded by mu; zero while it answers
-	reached time.Time // guarded by mu; when that was seen last
+	record   trouble.Record
 }
 
 // A Status is how the connections for one name stand.
 type Status struct {
 	Name, Target string
 	Open         int64
-	Total        uint64  // since the start
-	Trouble      Trouble // zero while the target can be reached, as far as known
-}
-
-// A Trouble is that a target cannot be reached. It is found out when somebody wants
-// to go there, and not before.
-type Trouble struct {
-	Since, Last time.Time // the first and the last time it failed since it last answered
-	Error       string    // what was said, quoted and bounded
-	Cause, Fix  string    // without a full stop
+	Total        uint64          // since the start
+	Trouble      trouble.Trouble // zero while the target can be reached, as far as known
 }
 
 // Status returns how all names stand, in the order in which they are tried.
 func (p *Passthrough) Status() []Status {
 	var all []Status
 	for _, t := range p.targets {
-		t.mu.Lock()
-		all = append(all, Status{t.Name, t.Target, t.open.Load(), t.total.Load(), t.trouble})
-		t.mu.Unlock()
+		all = append(all, Status{t.Name, t.Target, t.open.Load(), t.total.Load(), t.record.Now()})
 	}
 	return all
 }
@@ -95,19 +80,18 @@ func diagnose(err error) (reason, cause, fix string) {
 
 // Look tries once whether a target can be reached, for whoever passes nothing on. It
 // waits as long as a connection that is passed on would.
-func Look(ctx context.Context, target string) (found Trouble, ok bool) {
+func Look(ctx context.Context, target string) (found trouble.Trouble, ok bool) {
 	dialer := net.Dialer{Timeout: dialTimeout}
 	conn, err := dialer.DialContext(ctx, "tcp", target)
 	if err != nil {
 		_, cause, fix := diagnose(err)
-		return Trouble{Error: phrase.Quote(err.Error(), 200), Cause: cause, Fix: fix}, false
+		return trouble.Trouble{Error: phrase.Quote(err.Error(), 200), Cause: cause, Fix: fix}, false
 	}
 	_ = conn.Close() // nothing was said
-	return Trouble{}, true
+	return trouble.Trouble{}, true
 }
 
-// report counts and logs that t could not be reached, a line a minute. Of an attempt
-// that began before t was last reached nothing is told: it came first, and took longer.
+// report counts and logs that t could not be reached.
 func (p *Passthrough) report(t *Target, began time.Time, err error) {
 	if p.ctx.Err() != nil {
 		t.failed(reasonStopping)
@@ -115,24 +99,8 @@ func (p *Passthrough) report(t *Target, began time.Time, err error) {
 	}
 	reason, cause, fix := diagnose(err)
 	t.failed(reason)
-	now := time.Now()
 	said := phrase.Quote(err.Error(), 200)
-	t.mu.Lock()
-	if began.Before(t.reached) {
-		t.mu.Unlock()
-		return
-	}
-	since := t.trouble.Since
-	if since.IsZero() {
-		since = now
-	}
-	t.trouble = Trouble{Since: since, Last: now, Error: said, Cause: cause, Fix: fix}
-	quiet := now.Before(t.next)
-	if !quiet {
-		t.next, t.down = now.Add(time.Minute), true
-	}
-	t.mu.Unlock()
-	if !quiet {
+	if t.record.Failed(began, said, cause, fix) && t.record.Tell(reason) {
 		p.logger.Warn("a server behind passthrough cannot be reached, so connections for its name are closed", zap.String("name", t.Name), zap.String("target", t.Target),
 			zap.String("cause", cause), zap.String("fix", fix), zap.String("error", said))
 	}
@@ -140,11 +108,7 @@ func (p *Passthrough) report(t *Target, began time.Time, err error) {
 
 // recovered notes that t was reached.
 func (p *Passthrough) recovered(t *Target) {
-	t.mu.Lock()
-	was := t.down
-	t.down, t.next, t.trouble, t.reached = false, time.Time{}, Trouble{}, time.Now()
-	t.mu.Unlock()
-	if was {
+	if t.record.Answered() {
 		p.logger.Info("a server behind passthrough can be reached again", zap.String("name", t.Name), zap.String("target", t.Target))
 	}
 }

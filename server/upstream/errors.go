@@ -12,7 +12,6 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
-	"sync"
 	"syscall"
 	"time"
 
@@ -21,49 +20,49 @@ import (
 	"wellkey/internal/phrase"
 )
 
-// A trouble is one way in which an application fails.
-type trouble struct {
+// A failure is one way in which an application fails.
+type failure struct {
 	reason     string // label
 	cause, fix string // for the log
 	code       int    // for the visitor
 }
 
 var (
-	refused = trouble{"refused", "nothing listens there: the application does not run, listens on another port, or only on the loopback of its own container",
+	refused = failure{"refused", "nothing listens there: the application does not run, listens on another port, or only on the loopback of its own container",
 		"Start it, or correct upstream. Inside a container localhost is that container alone: name the other by its service, and let it listen on 0.0.0.0", 502}
-	noSocket = trouble{"refused", "there is no such socket: the application does not run, or its directory is not mounted here",
+	noSocket = failure{"refused", "there is no such socket: the application does not run, or its directory is not mounted here",
 		"Start it, or correct upstream; both containers must have the directory of the socket", 502}
-	forbidden = trouble{"forbidden", "this user may not open the socket",
+	forbidden = failure{"forbidden", "this user may not open the socket",
 		"Let the group or everybody write to the socket, or run both as one user", 502}
-	unknownName = trouble{"unknown_name", "nobody knows this name here",
+	unknownName = failure{"unknown_name", "nobody knows this name here",
 		"Write the name of the application's service, and put both containers into one network; or write its IP address", 502}
-	unreachable = trouble{"unreachable", "the address does not answer at all",
+	unreachable = failure{"unreachable", "the address does not answer at all",
 		"Check the address of upstream, and firewalls between the two", 504}
-	untrusted = trouble{"untrusted", "its certificate is not signed by an authority that is trusted here",
+	untrusted = failure{"untrusted", "its certificate is not signed by an authority that is trusted here",
 		"Set upstream_roots to the authority's certificate; for a self-signed one, as tesla-http-proxy has, to that, or set upstream_skip_verify", 502}
-	expired = trouble{"expired", "its certificate is out of date, or the clock of one of the two is wrong",
+	expired = failure{"expired", "its certificate is out of date, or the clock of one of the two is wrong",
 		"Renew it; on a network that you trust upstream_skip_verify takes it all the same", 502}
-	wrongName = trouble{"wrong_name", "its certificate is for another name",
+	wrongName = failure{"wrong_name", "its certificate is for another name",
 		"Write upstream with a name that the certificate has, or set upstream_skip_verify", 502}
-	badTLS = trouble{"tls", "the TLS handshake failed",
+	badTLS = failure{"tls", "the TLS handshake failed",
 		"Look into the application's log: it may be too old for TLS 1.2, or want a client certificate", 502}
-	notTLS = trouble{"not_tls", "it speaks plain HTTP there",
+	notTLS = failure{"not_tls", "it speaks plain HTTP there",
 		"Write upstream with http instead of https", 502}
-	notHTTP = trouble{"not_http", "it answers with something else than HTTP",
+	notHTTP = failure{"not_http", "it answers with something else than HTTP",
 		"Correct the port of upstream; write https instead of http if it is one of TLS", 502}
-	timedOut = trouble{"timeout", "it took the request, but began no answer within 5 minutes",
+	timedOut = failure{"timeout", "it took the request, but began no answer within 5 minutes",
 		"Look into the application's log", 504}
-	unread = trouble{"unread", "it read nothing of a request for a minute",
+	unread = failure{"unread", "it read nothing of a request for a minute",
 		"Look into the application's log: it hangs, or is stopped", 504}
-	brokenOff = trouble{"broken_off", "it closed the connection before the answer was complete",
+	brokenOff = failure{"broken_off", "it closed the connection before the answer was complete",
 		"Look into the application's log: it may have crashed, or be restarting", 502}
-	loop = trouble{"loop", "the address leads back to wellkey itself",
+	loop = failure{"loop", "the address leads back to wellkey itself",
 		"Write the address at which the application itself listens", 508}
-	other = trouble{"other", "see error", "Look into the application's log", 502}
+	other = failure{"other", "see error", "Look into the application's log", 502}
 )
 
 // Why a request is not passed on though the application may be well, by reason.
-var turnedAway = map[string]trouble{
+var turnedAway = map[string]failure{
 	overTotal: {overTotal, "as many requests are with it as may be, three quarters of the connections that are held: it hangs, or is slower than its visitors",
 		"Look into the application's log. If it is well, raise max_connections, and what memory and files allow", http.StatusServiceUnavailable},
 	overClient: {overClient, "one client has as many requests with it as it may have connections: many share its address, or it asks too much",
@@ -75,7 +74,7 @@ var reasons = []string{refused.reason, forbidden.reason, unknownName.reason, unr
 	badTLS.reason, notTLS.reason, notHTTP.reason, timedOut.reason, unread.reason, brokenOff.reason, loop.reason, other.reason}
 
 // diagnose finds out what err means.
-func diagnose(err error) trouble {
+func diagnose(err error) failure {
 	var (
 		dns       *net.DNSError
 		op        *net.OpError
@@ -135,8 +134,7 @@ func (p *Proxy) fail(w http.ResponseWriter, r *http.Request, err error) {
 		answer(w, r, statusGone)
 	default:
 		t := diagnose(err)
-		p.metrics.errors.WithLabelValues(t.reason).Inc()
-		p.report(t, err)
+		p.report(t, v.began, err)
 		answer(w, r, t.code)
 	}
 }
@@ -146,56 +144,29 @@ func (p *Proxy) brokeOff(r *http.Request, v *visit) {
 	if r.Context().Err() != nil || v.body.failed.Load() || p.visits.ctx.Err() != nil {
 		return
 	}
-	p.metrics.errors.WithLabelValues(brokenOff.reason).Inc()
-	p.report(brokenOff, errors.New("the answer broke off"))
+	p.report(brokenOff, time.Now(), errors.New("the answer broke off")) // whatever it answered meanwhile, and to this one, too
 }
 
-// troubles remember what was logged, so that a busy application that is down does
-// not fill the log: a line for each reason a minute.
-type troubles struct {
-	mu   sync.Mutex
-	next map[string]time.Time // guarded by mu; by reason
-	down bool                 // guarded by mu; the last that was said
-}
-
-// tell reports whether t is to be logged now.
-func (all *troubles) tell(t trouble) bool {
-	all.mu.Lock()
-	defer all.mu.Unlock()
-	now := time.Now()
-	if now.Before(all.next[t.reason]) {
-		return false
-	}
-	if all.next == nil {
-		all.next = map[string]time.Time{}
-	}
-	all.next[t.reason] = now.Add(time.Minute)
-	all.down = true
-	return true
-}
-
-func (p *Proxy) report(t trouble, err error) {
-	if !p.troubles.tell(t) {
-		return
-	}
+// report notes a failure of a request that began at began. One that took long while the
+// application answered others is logged all the same.
+func (p *Proxy) report(t failure, began time.Time, err error) {
+	p.metrics.errors.WithLabelValues(t.reason).Inc()
 	var wrapped *url.Error
 	if errors.As(err, &wrapped) {
 		err = wrapped.Err // without the URL, which may hold a token of the visitor
 	}
+	said := phrase.Quote(err.Error(), 200)
+	p.record.Failed(began, said, t.cause, t.fix)
+	if !p.record.Tell(t.reason) {
+		return
+	}
 	p.logger.Warn("the application behind upstream fails; the key is served all the same", zap.String("upstream", p.name), zap.String("reason", t.reason),
-		zap.String("cause", t.cause), zap.String("fix", t.fix), zap.String("error", phrase.Quote(err.Error(), 200)))
+		zap.String("cause", t.cause), zap.String("fix", t.fix), zap.String("error", said))
 }
 
-// recovered notes that the application answered.
-func (p *Proxy) recovered() {
-	p.troubles.mu.Lock()
-	was := p.troubles.down
-	if was {
-		p.troubles.down = false
-		clear(p.troubles.next)
-	}
-	p.troubles.mu.Unlock()
-	if was {
+// answered notes that the application began an answer.
+func (p *Proxy) answered() {
+	if p.record.Answered() {
 		p.logger.Info("the application behind upstream answers again", zap.String("upstream", p.name))
 	}
 }
@@ -206,7 +177,7 @@ func (p *Proxy) recovered() {
 func (p *Proxy) turnAway(w http.ResponseWriter, r *http.Request, reason string) int {
 	p.metrics.rejected.WithLabelValues(reason).Inc()
 	t := turnedAway[reason]
-	if p.crowded.tell(t) {
+	if p.crowded.Tell(t.reason) {
 		p.logger.Warn("requests are not passed on to the application behind upstream, since too many are with it; the key is served all the same",
 			zap.String("upstream", p.name), zap.String("reason", t.reason), zap.String("cause", t.cause), zap.String("fix", t.fix))
 	}

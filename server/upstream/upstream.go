@@ -33,6 +33,7 @@ import (
 	"go.uber.org/zap"
 
 	"wellkey/server/peer"
+	"wellkey/server/trouble"
 )
 
 // The patience with an application.
@@ -104,8 +105,8 @@ type Proxy struct {
 	buffers   sync.Pool // of *[]byte
 	logger    *zap.Logger
 	metrics   *metrics
-	troubles  troubles // of the application
-	crowded   troubles // see turnAway; it answers others meanwhile
+	record    trouble.Record // how the application is
+	crowded   trouble.Record // what was logged by turnAway; it answers others meanwhile
 	visits    visits
 }
 
@@ -164,6 +165,9 @@ func New(c Config) (*Proxy, error) {
 		ErrorHandler:  p.fail,
 		ModifyResponse: func(r *http.Response) error {
 			p.metrics.duration.Observe(time.Since(r.Request.Context().Value(visitKey{}).(*visit).began).Seconds())
+			if r.StatusCode != http.StatusLoopDetected {
+				p.answered()
+			}
 			return nil
 		},
 		ErrorLog: zap.NewStdLog(p.logger.WithOptions(zap.IncreaseLevel(zap.ErrorLevel))), // it repeats what fail logs
@@ -190,8 +194,7 @@ func (p *Proxy) Serve(w http.ResponseWriter, r *http.Request, from peer.Origin, 
 	defer leave()
 	if refused := refuse(r, p.token); refused != 0 {
 		if refused == http.StatusLoopDetected {
-			p.metrics.errors.WithLabelValues(loop.reason).Inc()
-			p.report(loop, errors.New("a request came back"))
+			p.report(loop, time.Now(), errors.New("a request came back"))
 		}
 		return answer(writer, r, refused)
 	}
@@ -220,9 +223,6 @@ func (p *Proxy) Serve(w http.ResponseWriter, r *http.Request, from peer.Origin, 
 		}
 	}()
 	p.proxy.ServeHTTP(writer, passed)
-	if writer.code < http.StatusInternalServerError && writer.code != 0 {
-		p.recovered()
-	}
 	return writer.code
 }
 
@@ -251,12 +251,21 @@ func refuse(r *http.Request, token string) int {
 	switch {
 	case r.Method == http.MethodConnect || r.Method == http.MethodTrace:
 		return http.StatusMethodNotAllowed // CONNECT is for tunnels, TRACE shows cookies to scripts
-	case !strings.HasPrefix(r.URL.Path, "/"):
-		return http.StatusBadRequest
+	case !strings.HasPrefix(r.URL.Path, "/"), strings.Trim(r.Host, hostBytes) != "", !isPrintable(r.Header.Get("Upgrade")):
+		return http.StatusBadRequest // else the transport would refuse them, and it would look as if the application had failed
 	case r.Header.Get(loopField) == token:
 		return http.StatusLoopDetected
 	}
 	return 0
+}
+
+// hostBytes may stand in the field Host. net/http lets others pass where the host comes
+// with the path (GET http://%c3%a9/) or in HTTP/2.
+const hostBytes = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ" + "-._~" + "!$&'()*+,;=" + "%:[]"
+
+// isPrintable reports whether text is of printable ASCII.
+func isPrintable(text string) bool {
+	return !strings.ContainsFunc(text, func(r rune) bool { return r < ' ' || r > '~' })
 }
 
 type visitKey struct{}

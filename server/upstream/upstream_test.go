@@ -2,6 +2,7 @@ package upstream_test
 
 import (
 	"bytes"
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -13,6 +14,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -173,6 +175,78 @@ func TestLogIsQuiet(t *testing.T) {
 		if strings.Contains(fmt.Sprint(line.ContextMap()), "canary") {
 			t.Errorf("the log has what the visitor asked for: %v", line)
 		}
+	}
+}
+
+// An application that fails and answers in turns fills no log, whoever makes it do so.
+func TestLogIsQuietInTurns(t *testing.T) {
+	app := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/half" {
+			w.Header().Set("Content-Length", "2")
+			_, _ = io.WriteString(w, "h")
+		}
+	}))
+	defer app.Close()
+	core, logs := observer.New(zap.DebugLevel)
+	p, err := upstream.New(upstream.Config{Scheme: "http", Addr: app.Listener.Addr().String(), Logger: zap.New(core)})
+	must(t, err)
+	defer p.Close()
+	for range 50 {
+		for path, want := range map[string]int{"/half": -200, "/whole": 200} {
+			ctx := context.WithValue(t.Context(), http.ServerContextKey, &http.Server{}) // else httputil does not tell that an answer broke off
+			if code := p.Serve(httptest.NewRecorder(), httptest.NewRequestWithContext(ctx, "GET", path, nil), peer.Origin{}, "http"); code != want {
+				t.Fatalf("%s: got %d", path, code)
+			}
+		}
+	}
+	if n := logs.Len(); n != 2 {
+		t.Errorf("%d lines, want one that it fails, and one that it answers: %v", n, logs.All())
+	}
+}
+
+// What the transport would not send is answered here, and the application is not blamed:
+// else anybody could have it look broken, and close the connections to it.
+func TestMalformed(t *testing.T) {
+	var conns atomic.Int32
+	app := httptest.NewUnstartedServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	app.Config.ConnState = func(_ net.Conn, state http.ConnState) {
+		if state == http.StateNew {
+			conns.Add(1)
+		}
+	}
+	app.Start()
+	defer app.Close()
+	core, logs := observer.New(zap.DebugLevel)
+	p, err := upstream.New(upstream.Config{Scheme: "http", Addr: app.Listener.Addr().String(), Logger: zap.New(core)})
+	must(t, err)
+	defer p.Close()
+	visit := func(what string, change func(*http.Request)) int {
+		r := httptest.NewRequest("GET", "/", nil)
+		change(r)
+		code := p.Serve(httptest.NewRecorder(), r, peer.Origin{}, "http")
+		if code != 200 && code != 400 {
+			t.Errorf("%s: got %d", what, code)
+		}
+		return code
+	}
+	good := 0
+	for c := range 256 {
+		text := "a" + string([]byte{byte(c)}) + "b"
+		if visit(fmt.Sprintf("host %q", text), func(r *http.Request) { r.Host = text }) == 200 {
+			good++
+		}
+		visit(fmt.Sprintf("upgrade %q", text), func(r *http.Request) { r.Header = http.Header{"Connection": {"Upgrade"}, "Upgrade": {text}} })
+	}
+	if want := 62 + len("-._~!$&'()*+,;=%:[]"); good != want {
+		t.Errorf("%d bytes may stand in a host, want %d", good, want)
+	}
+	for host, want := range map[string]int{"": 200, "app.example.com:8443": 200, "[2001:db8::1]:443": 200, "xn--bcher-kva.example": 200, "xn--\u00e9": 400, "b\u00fccher.example": 400} {
+		if got := visit(host, func(r *http.Request) { r.Host = host }); got != want {
+			t.Errorf("host %q: got %d, want %d", host, got, want)
+		}
+	}
+	if logs.Len() > 0 || conns.Load() != 1 {
+		t.Errorf("%d connections were made, and the log has %v", conns.Load(), logs.All())
 	}
 }
 
