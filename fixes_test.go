@@ -15,7 +15,7 @@ import (
 // selfExplaining are the messages at warn and error that need no field "fix", and why.
 var selfExplaining = map[string]string{
 	// The error, or the warning, is a text with a fix of its own, which has its tests.
-	"address not to be had yet, trying on":      "error",
+	"address not available yet, retrying":      "error",
 	"setting to look at":                        "warning",
 	"key needs attention":                       "warning",
 	"site is bad; the others are not concerned": "error",
@@ -24,7 +24,7 @@ var selfExplaining = map[string]string{
 	"local copy not written": "error",
 	"local copy not deleted": "error",
 	"storage does not take what is written; what is in use goes on from memory": "error",
-	"key is that of two sites": "error",
+	"two sites use the same key": "error",
 	"credentials not usable, so nothing is registered until they are mended; the key is served all the same": "error",
 	"credentials not usable; the last good ones stay in use":                                                 "error",
 	"reload left the last good state in use":                                                                 "error",

@@ -38,11 +38,11 @@ func noteOf(reason string) Note {
 	case ReasonNoCredentials:
 		n.Seen = "There are no credentials of an application yet."
 		n.Cause = "The application was not made in Tesla's portal yet, or its client id and secret were not given to wellkey."
-		n.Fix = "Make the application at developer.tesla.com and put its client id and secret into the credentials file; they are picked up without a restart, but where systemd hands the file over (LoadCredential=), which it does at the start. If the portal refuses the domain, run \"wellkey doctor\": it names what the portal is known to dislike."
+		n.Fix = "Make the application at developer.tesla.com and put its client id and secret into the credentials file; they are picked up without a restart (with systemd's LoadCredential=, restart the service). If the portal refuses the domain, run \"wellkey doctor\": it names what the portal is known to dislike."
 	case ReasonBadCredentials:
 		n.Seen = "The credentials that were given cannot be used."
 		n.Cause = "The file that holds them is malformed, incomplete, or cannot be read by wellkey."
-		n.Fix = "Correct the file; it is picked up without a restart, but where systemd hands it over (LoadCredential=), which it does at the start. \"wellkey serve --check-config\" checks it beforehand."
+		n.Fix = "Correct the file; it is picked up without a restart (with systemd's LoadCredential=, restart the service). \"wellkey serve --check-config\" checks it beforehand."
 	case ReasonStarting:
 		n.Seen = "Nothing was done for this region yet."
 	case ReasonRegistering:

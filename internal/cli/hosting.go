@@ -40,7 +40,7 @@ func (d *daemon) openSite(site config.Site, former *hosted) (*hosted, error) {
 		Allow:        func(key keystore.Key) error { return d.claims.key(site.Domain, key) },
 		OnChange: func(key keystore.Key) {
 			if err := d.claims.key(site.Domain, key); err != nil { // one that was restored: it is what Tesla has
-				log.Error("key is that of two sites", zap.Error(err))
+				log.Error("two sites use the same key", zap.Error(err))
 			}
 			wake()
 		},

@@ -30,17 +30,16 @@ func renewCommand(p Process) *cobra.Command {
 		Long: `Order a certificate now, whatever the schedule and the issuance budget say.
 
 wellkey renews certificates by itself, and waits after failures so that the
-certificate authority does not shut the domain out. After you have mended what
-was wrong, or if you know why the budget of 2 certificates in 24 hours and 3 in
+certificate authority does not shut the domain out. Once you have fixed what was
+wrong, or if you know why the budget of 2 certificates in 24 hours and 3 in
 7 days was used up, this does not wait. Let's Encrypt gives 5 certificates in 7
 days for the same name, and no way to get more.
 
-It leaves word in the storage, so it goes with the settings of the
-wellkey that serves, which takes it up within seconds; "wellkey status" shows
-what came of it.
+Run it with the running server's settings; the server picks the request up
+within seconds. "wellkey status" shows the result.
 
-Exit status: 0 taken up, 1 it failed, 2 wrong usage or settings, 3 left for a
-wellkey that does not run, or is busy.`,
+Exit status: 0 picked up, 1 it failed, 2 wrong usage or settings, 3 stored for a
+server that is not running, or is busy.`,
 		Example: `  wellkey renew --now
   wellkey renew --now --data-dir /data --domain example.com`,
 		Args: noArguments,

@@ -174,7 +174,7 @@ func TestSecondInstance(t *testing.T) {
 	served := w.fetch()
 	second := w.run()
 	for _, name := range []string{"http", "https", "admin"} {
-		e := w.awaitLine(second.Log, "address not to be had yet, trying on", "level", "warn", "listener", name)
+		e := w.awaitLine(second.Log, "address not available yet, retrying", "level", "warn", "listener", name)
 		if !strings.Contains(e.Text("error"), name+"_addr") {
 			t.Errorf("the error does not name the setting: %s", e.Text("error"))
 		}
@@ -207,8 +207,8 @@ func TestPortsTakenAtFirstStart(t *testing.T) {
 		squatters = append(squatters, l)
 	}
 	r := w.run()
-	w.awaitLine(r.Log, "address not to be had yet, trying on", "listener", "http")
-	w.awaitLine(r.Log, "address not to be had yet, trying on", "listener", "https")
+	w.awaitLine(r.Log, "address not available yet, retrying", "listener", "http")
+	w.awaitLine(r.Log, "address not available yet, retrying", "listener", "https")
 	w.await("not ready", func(s admin.Status) bool { return !s.Ready })
 	for _, l := range squatters {
 		_ = l.Close()

@@ -60,7 +60,7 @@ func (c Config) notAsked() Group {
 		return Group{Name: NameTesla, Findings: []finding.Finding{{ID: idToken, Status: finding.Fail,
 			Seen:  "The credentials cannot be used: " + phrase.Sentence(c.Fault.Error()),
 			Cause: "The file that holds them is malformed, incomplete, or cannot be read.",
-			Fix:   "Correct it; a wellkey that serves picks it up without a restart, but where systemd hands it over (LoadCredential=), which it does at the start."}}}
+			Fix:   "Correct it; a wellkey that serves picks it up without a restart (with systemd's LoadCredential=, restart the service)."}}}
 	}
 	return Group{Name: NameTesla, Findings: []finding.Finding{{ID: idToken, Status: finding.Skipped,
 		Seen: "There are no credentials for this domain, so Tesla was not asked."}}}

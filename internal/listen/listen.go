@@ -192,9 +192,9 @@ func (s *Socket) bind(ctx context.Context) error {
 	case err == nil:
 		s.log.Info("listening", zap.Stringer("address", listener.Addr()))
 	case again:
-		s.log.Debug("address still not to be had", zap.String("address", s.addr), zap.Error(err))
+		s.log.Debug("address still not available", zap.String("address", s.addr), zap.Error(err))
 	case passes(err):
-		s.log.Warn("address not to be had yet, trying on", zap.String("address", s.addr), zap.Error(err))
+		s.log.Warn("address not available yet, retrying", zap.String("address", s.addr), zap.Error(err))
 	}
 	return err
 }

@@ -98,7 +98,7 @@ func TestTakenPortIsTriedUntilItIsFree(t *testing.T) {
 		t.Errorf("state after: %+v", state)
 	}
 	must(t, stop())
-	if n := logs.FilterMessage("address not to be had yet, trying on").Len(); n != 1 {
+	if n := logs.FilterMessage("address not available yet, retrying").Len(); n != 1 {
 		t.Errorf("got %d warnings in 7 attempts, want 1", n)
 	}
 	if n := logs.FilterMessage("listening").Len(); n != 1 {

@@ -152,7 +152,7 @@ var catalogue = []Refusal{
 	{
 		Code: InvalidRequest, Operations: forToken, Statuses: []int{400}, Pattern: pattern.New(`invalid_request`),
 		Actor: ActorOperator, Retry: RetrySlow,
-		Summary: "Tesla misses something in the request for a token",
+		Summary: "Tesla says that the request for a token lacks something",
 		Cause:   "Something between wellkey and Tesla changed the request, or Tesla wants more than it documents.",
 		Fix: "See that no proxy rewrites requests to {auth_url}. If there is none, report Tesla's text " +
 			"to wellkey's issues.",
@@ -351,7 +351,7 @@ var catalogue = []Refusal{
 	{
 		Code: InternalError, Operations: all, Statuses: []int{500}, Pattern: pattern.New(`upstream internal error`),
 		Actor: ActorTesla, Retry: RetrySoon,
-		Summary: "Tesla failed inside",
+		Summary: "Internal error at Tesla",
 		Cause:   "A service of Tesla failed. New applications met this for hours or days.",
 		Fix:     waits + " " + openTicket,
 		Source:  vc + " #17, #20", Examples: []Example{{Status: 500, Body: envelope("upstream internal error")}},

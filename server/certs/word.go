@@ -41,12 +41,12 @@ func (m *subject) wordLeft(ctx context.Context) bool {
 		return true // who has the lock takes it up
 	}
 	if err := m.cfg.Storage.Delete(ctx, wordKey(m.domain)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		m.log.Warn("a renewal was asked for, but the word cannot be taken up", zap.Error(err),
-			zap.String("fix", "Mend what the error names, restart wellkey, and ask again: wellkey renew --now."))
+		m.log.Warn("a renewal was requested, but the request cannot be read", zap.Error(err),
+			zap.String("fix", "Fix what the error names, restart wellkey, and request it again: wellkey renew --now."))
 		m.deaf.Store(true)
 		return false
 	}
-	m.log.Info("a renewal was asked for: the schedule and the issuance budget do not count this time")
+	m.log.Info("a renewal was requested: schedule and issuance budget are ignored this time")
 	return true
 }
 
