@@ -15,7 +15,7 @@ import (
 // selfExplaining are the messages at warn and error that need no field "fix", and why.
 var selfExplaining = map[string]string{
 	// The error, or the warning, is a text with a fix of its own, which has its tests.
-	"address not available yet, retrying":      "error",
+	"address not available yet, retrying":       "error",
 	"setting to look at":                        "warning",
 	"key needs attention":                       "warning",
 	"site is bad; the others are not concerned": "error",
