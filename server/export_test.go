@@ -159,6 +159,9 @@ func (c Connections) Hold(conn net.Conn) net.Conn {
 	return h
 }
 
+// PerConnection is how much memory is reckoned for a connection.
+const PerConnection = perConnection
+
 // HoldMany is Hold for a connection over which HTTP/2 is spoken. asks notes a request.
 func (c Connections) HoldMany(conn net.Conn) (held net.Conn, asks func()) {
 	h := hold(conn)

@@ -6,6 +6,7 @@ import (
 	"sync"
 
 	"wellkey/internal/contain"
+	"wellkey/server/framing"
 )
 
 // A front is what the connections of a listener come through where nothing but HTTP
@@ -30,7 +31,7 @@ func (f *front) Accept() (net.Conn, error) {
 	for ; err == nil; conn, err = f.Listener.Accept() {
 		one := hold(conn)
 		if f.open.take(one, f.panics) {
-			return one, nil
+			return framing.Few(one), nil
 		}
 		_ = conn.Close() // the client finds out by itself
 	}

@@ -262,7 +262,7 @@ func (g *gate) secure(conn net.Conn) net.Conn {
 		if reads {
 			return framing.New(conn)
 		}
-		return conn
+		return framing.Few(conn)
 	}
 	secured := tls.Server(conn, g.listener.tls)
 	base := heldOf(conn)

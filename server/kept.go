@@ -9,6 +9,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"wellkey/server/framing"
 )
 
 // A kept is an HTTPS connection as net/http has it, where HTTP/1 is spoken and all
@@ -21,7 +23,8 @@ import (
 // for the look of Read.
 type kept struct {
 	*tls.Conn
-	gate *gate
+	gate   *gate
+	fields framing.Fields
 
 	looked bool // the last read was a look
 	begins bool // first is to be read yet
@@ -106,7 +109,7 @@ func (k *kept) Read(b []byte) (int, error) {
 				return 0, err
 			}
 		}
-		n, err := k.Conn.Read(b)
+		n, err := k.fields.Read(k.Conn, b)
 		if n == 0 && errors.Is(err, os.ErrDeadlineExceeded) {
 			switch {
 			case by.IsZero() || time.Now().Before(by):
@@ -154,7 +157,7 @@ func (g *gate) await(k *kept) {
 	first := make([]byte, 1)
 	err := next.Conn.SetReadDeadline(next.readAt)
 	if err == nil {
-		_, err = next.Conn.Read(first)
+		_, err = next.fields.Read(next.Conn, first)
 	}
 	next.first = first[0]
 	g.listener.resting.remove(next.Conn)

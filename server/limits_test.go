@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"wellkey/server"
+	"wellkey/server/framing"
 )
 
 // The table of limits in docs/shapes.md is that of the code.
@@ -21,6 +22,7 @@ func TestLimitsAreDocumented(t *testing.T) {
 		fmt.Sprintf("| new ones from one address a second, after five times as many at once | %d | %d |", key.Rate(), upstream.Rate()),
 		fmt.Sprintf("| idle connections are kept for | %v | %v |", key.IdleTimeout(), upstream.IdleTimeout()),
 		fmt.Sprintf("| header of a request | %d KiB | %d KiB |", key.HeaderBytes()>>10, upstream.HeaderBytes()>>10),
+		fmt.Sprintf("| fields in it | %d | %[1]d |", framing.MostFields),
 		fmt.Sprintf("| requests at a time in one HTTP/2 connection | %d | %d |", key.Streams(), upstream.Streams()),
 		fmt.Sprintf("| requests and websockets that are with the application at a time | | %d |", upstream.Requests()),
 		fmt.Sprintf("| of them from one address | | %d |", upstream.PerAddress()),

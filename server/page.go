@@ -34,6 +34,7 @@ var (
 var (
 	pageNotFound    = newText(http.StatusNotFound, "Not found.")
 	pageBadRequest  = newText(http.StatusBadRequest, "This server takes no request bodies.")
+	pageManyFields  = newText(http.StatusBadRequest, "This request has too many header fields.")
 	pageNotAllowed  = newText(http.StatusMethodNotAllowed, "Only GET and HEAD are allowed here.", field{"Allow", []string{"GET, HEAD"}})
 	pageMisdirected = newText(http.StatusMisdirectedRequest, "This host is not served here.")
 	pageTooMany     = newText(http.StatusTooManyRequests, "Too many requests at once from your address. Please try again in a minute.",

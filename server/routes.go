@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"go.uber.org/zap"
+
+	"wellkey/server/framing"
 )
 
 // challengePrefix is where a CA looks for the answer to an HTTP-01 challenge
@@ -118,6 +120,9 @@ func (l *listener) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			zap.Duration("duration", took),
 		)
 	}
+	if r.ProtoMajor == 2 {
+		r.Header = nil // net/http keeps r until the answer has been read
+	}
 	if code < 0 {
 		panic(http.ErrAbortHandler) // net/http cuts the connection, so that the answer does not look whole
 	}
@@ -154,6 +159,9 @@ func (l *listener) contain(chosen choice, w http.ResponseWriter, r *http.Request
 }
 
 func (l *listener) answer(chosen choice, w http.ResponseWriter, r *http.Request) (code int) {
+	if len(r.Header) > framing.MostFields {
+		return pageManyFields.answer(w, r) // of HTTP/2: else it never comes so far
+	}
 	if len(r.TransferEncoding) > 0 && chosen.route != routeUpstream {
 		// A chunked body where none belongs is how requests are smuggled past a
 		// proxy in front of us; net/http lets it pass even with a length beside it.

@@ -8,6 +8,10 @@
 // two lengths, or one that is not of digits alone; any transfer encoding but one
 // "chunked", or in HTTP/1.0; and chunks that are not exactly as RFC 9112, section
 // 7.1, writes them. What is left has one meaning.
+//
+// A header of more fields than any client sends is refused as well, since it takes many
+// times its size in memory; see MostFields. Fields is for connections of which nothing
+// else is to be known.
 package framing
 
 import (
@@ -16,7 +20,7 @@ import (
 	"sync"
 )
 
-// An Error says what about a request is ambiguous. It is what Read returns, so
+// An Error says what about a request is ambiguous, or too much. It is what Read returns, so
 // that net/http answers 400 and closes the connection.
 type Error struct{ What string }
 
@@ -105,6 +109,7 @@ type stream struct {
 	cr     bool       // the last byte was a carriage return
 
 	old       bool // HTTP/1.0
+	fields    int  // of this header, or trailer
 	lengths   int  // how many Content-Length there were
 	size      int64
 	encodings int // how many Transfer-Encoding there were
@@ -169,13 +174,18 @@ func (s *stream) take(c byte) (wrong string) {
 
 // endLine takes the end of a line.
 func (s *stream) endLine() (wrong string) {
+	if s.length > 0 && (s.state == stateField || s.state == stateTrailer) {
+		if s.fields++; s.fields > MostFields {
+			return errManyFields.What
+		}
+	}
 	switch s.state {
 	case stateRequestLine:
 		if s.length == 0 {
 			return "an empty line in front of a request"
 		}
 		const http11 = 'H'<<56 | 'T'<<48 | 'T'<<40 | 'P'<<32 | '/'<<24 | '1'<<16 | '.'<<8 | '1'
-		s.old, s.lengths, s.encodings, s.size = s.tail != http11, 0, 0, 0
+		s.old, s.fields, s.lengths, s.encodings, s.size = s.tail != http11, 0, 0, 0, 0
 		s.state = stateField
 	case stateField:
 		if s.length == 0 {
@@ -265,7 +275,7 @@ func (s *stream) chunkSize() (wrong string) {
 	}
 	s.state, s.left = stateChunkData, size
 	if size == 0 {
-		s.state = stateTrailer
+		s.state, s.fields = stateTrailer, 0
 	}
 	return ""
 }
