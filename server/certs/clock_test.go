@@ -142,6 +142,62 @@ func TestLongSleep(t *testing.T) {
 	}
 }
 
+// TestClockThatJumps: whoever waits is woken within a poll when the clock was set, or
+// the machine has slept; what it waited for was to come by another clock.
+func TestClockThatJumps(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		left     time.Duration // of the certificate that is stored; 0 = there is none
+		wrong    time.Duration // by which our clock is ahead of the CA's at first
+		passes   time.Duration // for us and for the CA, while we sleep
+		attempts int           // in the end
+	}{
+		"asleep for 60 days": {left: 40 * 24 * time.Hour, passes: 60 * 24 * time.Hour, attempts: 1},
+		"asleep for a night": {left: 40 * 24 * time.Hour, passes: 8 * time.Hour},
+		"back by an hour":    {wrong: time.Hour, attempts: 1},
+		"on by ten years":    {wrong: -3650 * 24 * time.Hour, attempts: 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var wrong atomic.Int64
+			wrong.Store(int64(test.wrong))
+			c := newCrowd(t, "jumps-"+strings.ReplaceAll(name, " ", "-"), 1, func(cfg *certs.Config) {
+				byHTTP(cfg)
+				now := cfg.Now
+				cfg.Now = func() time.Time { return now().Add(time.Duration(wrong.Load())) }
+			})
+			c.domain = c.domains[0]
+			if test.left > 0 {
+				end := time.Now().Add(test.left)
+				leaf := issue(t, testca.LeafOptions{NotBefore: end.AddDate(0, 0, -90), NotAfter: end}, c.domain)
+				c.put(t, keys.SiteCert, leaf.CertPEM)
+				c.put(t, keys.SitePrivateKey, leaf.KeyPEM)
+			}
+			var polls, jumps atomic.Int32
+			c.Jumped(func(_, _ time.Time) bool { polls.Add(1); return jumps.Swap(0) > 0 })
+			c.serve(t)
+			await(t, "rest", func() bool { return !c.Status(c.domain).NextAttempt.IsZero() })
+			before := c.Status(c.domain)
+			if before.Have == (test.wrong != 0) || before.Attempts != 0 ||
+				test.wrong != 0 && (before.LastError == nil || before.LastError.Reason != certs.ReasonClock) {
+				t.Fatalf("before it jumps: got %+v", before)
+			}
+			wrong.Store(0)
+			c.ahead.Add(int64(test.passes))
+			seen := polls.Load()
+			await(t, "three polls", func() bool { return polls.Load() >= seen+3 })
+			if got := c.Status(c.domain); got.Serial != before.Serial || !got.NextAttempt.Equal(before.NextAttempt) {
+				t.Errorf("it does not rest: got %+v", got)
+			}
+			jumps.Store(1)
+			await(t, "another step", func() bool { return !c.Status(c.domain).NextAttempt.Equal(before.NextAttempt) })
+			if got := c.Status(c.domain); !got.Have || got.LastError != nil || got.Attempts != test.attempts || !got.NotAfter.After(c.now()) {
+				t.Errorf("after it jumped: got %+v, want %d attempts", got, test.attempts)
+			}
+		})
+	}
+}
+
 // TestCAWhoseOwnCertificateExpired is not taken for a wrong clock where somebody
 // agrees with ours, or where it is a matter of days.
 func TestCAWhoseOwnCertificateExpired(t *testing.T) {

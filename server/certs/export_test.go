@@ -108,6 +108,10 @@ func (m *Manager) FirstLook(ctx context.Context, domain string) (held int) {
 	return held
 }
 
+// Jumped makes jumped tell whether the clock was set or the machine slept between
+// two moments. It is called before Run.
+func (m *Manager) Jumped(jumped func(then, now time.Time) bool) { m.jumped = jumped }
+
 // NoticeLoss looks at the mark of a shared storage, as a Manager that runs does.
 func (m *Manager) NoticeLoss(ctx context.Context, before string) string {
 	return m.noticeLoss(ctx, before)

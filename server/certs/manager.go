@@ -9,12 +9,14 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/caddyserver/certmagic"
 	"go.uber.org/zap"
 
 	"wellkey/internal/contain"
 	"wellkey/internal/schedule"
+	"wellkey/internal/skew"
 )
 
 // attemptsAtATime bounds how many domains are worked on at a time. Those that are
@@ -31,6 +33,7 @@ type Manager struct {
 	panics  *contain.Part
 	cas     []*ca // the preferred one first; fixed
 	queue   *schedule.Queue
+	jumped  func(then, now time.Time) bool
 	magic   *certmagic.Cache         // empty; nil unless Run runs
 	acme    atomic.Pointer[answerer] // likewise
 
@@ -49,7 +52,7 @@ type Manager struct {
 func New(cfg Config) (*Manager, error) {
 	cfg.setDefaults()
 	m := &Manager{cfg: cfg, log: cfg.Logger.Named("certs"), former: map[string]*subject{},
-		certs: &cache{most: cfg.Cached}}
+		certs: &cache{most: cfg.Cached}, jumped: skew.Jumped}
 	m.panics = contain.New("certificates", m.log)
 	m.queue = schedule.New(attemptsAtATime, m.panics)
 	err := cfg.check()

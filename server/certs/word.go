@@ -11,7 +11,6 @@ import (
 	"go.uber.org/zap"
 
 	"wellkey/internal/pause"
-	"wellkey/internal/skew"
 )
 
 // words is where word is left, by domain: there is nothing else, so that looking
@@ -56,7 +55,7 @@ func (m *subject) wordLeft(ctx context.Context) bool {
 func (m *Manager) watch(ctx context.Context) {
 	begin, seen := time.Now(), ""
 	for pause.For(ctx, m.cfg.Poll) == nil {
-		if now := time.Now(); skew.Jumped(begin, now) {
+		if now := time.Now(); m.jumped(begin, now) {
 			begin = now
 			for s := range m.all {
 				s.wake()
