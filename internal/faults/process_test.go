@@ -98,8 +98,8 @@ func TestBadReload(t *testing.T) {
 }
 
 // TestKilledWhileRotating kills "wellkey rotate" at 100 random moments. The key
-// file has the old key or the new one after each, whole, and what is served is one
-// of them.
+// file has the key that it had or, where that is to be published, the staged one
+// after each, whole, and what is served is one of those that it had.
 func TestKilledWhileRotating(t *testing.T) {
 	t.Parallel()
 	seed := uint64(time.Now().UnixNano())
@@ -110,34 +110,39 @@ func TestKilledWhileRotating(t *testing.T) {
 	w.start()
 	w.await("both regions", registered)
 	w.watcher.served()
-	known := map[string]bool{w.fingerprint(w.keyFile()): true}
-	// How long it takes when nobody kills it.
-	w.rotate(nil, -1)
-	longest := w.rotate([]string{"--confirm", w.stagedKey(known)}, -1)
-	changed := 0
-	for n := range 100 {
-		delay := time.Duration(random.Int64N(int64(longest)))
-		if fingerprint := w.stagedKey(known); fingerprint == "" {
-			w.rotate(nil, delay)
+	var staging, publishing moments
+	const want, most = 100, 500 // a kill may come late
+	kills, runs, changed := 0, 0, 0
+	for ; kills < want && runs < most; runs++ {
+		before, staged := w.fingerprint(w.keyFile()), w.stagedKey()
+		var killed bool
+		if staged == "" {
+			killed = w.killRotate(&staging, random)
 		} else {
-			before := w.fingerprint(w.keyFile())
-			w.rotate([]string{"--confirm", fingerprint}, delay)
-			if w.fingerprint(w.keyFile()) != before {
-				changed++
-			}
+			killed = w.killRotate(&publishing, random, "--confirm", staged)
 		}
-		if now := w.fingerprint(w.keyFile()); !known[now] {
-			t.Fatalf("kill %d: the key file has the key %s, which nobody made", n, now)
+		if killed {
+			kills++
+		}
+		switch now := w.fingerprint(w.keyFile()); now {
+		case before:
+		case staged:
+			changed++
+		default:
+			t.Fatalf("run %d: the key file has the key %s, want %s or the staged %q", runs, now, before, staged)
 		}
 	}
+	if kills < want || changed == 0 {
+		t.Errorf("of %d runs %d were killed, want %d, and the key file got another key %d times", runs, kills, want, changed)
+	}
 	w.watcher.served()
-	t.Logf("the key file got another key %d times", changed)
+	t.Logf("of %d runs %d were killed, and the key file got another key %d times", runs, kills, changed)
 	if found := quarantined(w.state()); len(found) > 0 {
 		t.Errorf("in quarantine: %q", found)
 	}
 	// What was cut off goes on: the key that is there now is registered in the end.
-	if fingerprint := w.stagedKey(known); fingerprint != "" {
-		w.rotate([]string{"--confirm", fingerprint}, -1)
+	if fingerprint := w.stagedKey(); fingerprint != "" {
+		w.rotate(0, "--confirm", fingerprint)
 	}
 	text, err := os.ReadFile(w.keyFile())
 	must(t, err)
@@ -150,7 +155,7 @@ func TestKilledWhileRotating(t *testing.T) {
 
 // stagedKey returns the fingerprint of the key that a rotation put beside the one in
 // use, "" if there is none. From now on that key may be served.
-func (w *world) stagedKey(known map[string]bool) string {
+func (w *world) stagedKey() string {
 	w.t.Helper()
 	text, err := os.ReadFile(filepath.Join(w.DataDir, "staged-key.pem"))
 	if err != nil {
@@ -160,7 +165,6 @@ func (w *world) stagedKey(known map[string]bool) string {
 	if err != nil {
 		w.t.Fatalf("the staged key: %v", err)
 	}
-	known[parsed.Key.Fingerprint()] = true
 	w.watcher.allow(parsed.Key.PEM())
 	return parsed.Key.Fingerprint()
 }
@@ -186,21 +190,41 @@ func (w *world) fingerprint(file string) string {
 	return parsed.Key.Fingerprint()
 }
 
-// rotate runs "wellkey rotate" and kills it after a while; a negative one lets it
-// end. It returns how long it took.
-func (w *world) rotate(args []string, after time.Duration) time.Duration {
+// moments are those at which a command may be killed: as long as it takes, which is
+// looked at again whenever it was not killed, and longer each time that it was, since
+// the machine may be busier than it was.
+type moments struct{ length time.Duration }
+
+// killRotate runs "wellkey rotate" and kills it at one of the moments, none at first.
+// It reports whether that found it alive.
+func (w *world) killRotate(of *moments, random *rand.Rand, args ...string) (killed bool) {
+	w.t.Helper()
+	var after time.Duration
+	if of.length > 0 {
+		after = 1 + time.Duration(random.Int64N(int64(of.length)))
+	}
+	took, killed := w.rotate(after, args...)
+	if killed {
+		took = of.length + of.length/8
+	}
+	of.length = took
+	return killed
+}
+
+// rotate runs "wellkey rotate" and kills it after a while; 0 lets it end. It returns
+// how long it took, and whether the kill is what ended it.
+func (w *world) rotate(after time.Duration, args ...string) (took time.Duration, killed bool) {
 	w.t.Helper()
 	command := exec.CommandContext(w.ctx, testprogram.Path(w.t), append([]string{"rotate"}, args...)...)
 	command.Env = append(w.Environ(), "PATH="+os.Getenv("PATH"))
 	began := time.Now()
 	must(w.t, command.Start())
-	if after >= 0 {
-		timer := time.NewTimer(after) // the moment is to be a random one
-		<-timer.C
-		_ = command.Process.Kill()
+	if after > 0 {
+		defer time.AfterFunc(after, func() { _ = command.Process.Kill() }).Stop() // at a random moment
 	}
 	_ = command.Wait() // killed, or with a code that says that something is open
-	return time.Since(began)
+	status := command.ProcessState.Sys().(syscall.WaitStatus)
+	return time.Since(began), status.Signaled() && status.Signal() == syscall.SIGKILL
 }
 
 // TestFewDescriptors: with 64 file descriptors and 200 connections that want to be
