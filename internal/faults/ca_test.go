@@ -59,6 +59,7 @@ func TestRateLimited(t *testing.T) {
 			s.ca.breaks(test.fault, test.at...)
 			i := s.start()
 			d := i.settle()
+			i.wantFailures(map[certs.Reason]int{i.reason(): 1})
 			requests := s.ca.count()
 			for range 3 {
 				if want := time.Until(until) - time.Second; d < want && name != "everything, no type" { // dates are of whole seconds
@@ -66,6 +67,9 @@ func TestRateLimited(t *testing.T) {
 				}
 				i = i.restart()
 				d = i.settle()
+			}
+			if name != "everything, no type" {
+				i.wantFailures(map[certs.Reason]int{}) // none since that start
 			}
 			if n := s.ca.count() - requests; n != 0 && name != "everything, no type" {
 				t.Errorf("%d requests before the date, want none", n)
@@ -235,11 +239,13 @@ func TestRefusals(t *testing.T) {
 			if last == nil || last.Reason != test.reason || !strings.Contains(last.Text, test.text) || last.Fix == "" {
 				t.Errorf("got %+v, want %s and %q", last, test.reason, test.text)
 			}
+			i.wantFailures(map[certs.Reason]int{test.reason: 1})
 			d = i.until(d, time.Hour, never)
 			if n := i.Status().Attempts; n > 5 {
 				t.Errorf("%d attempts in an hour, want 5 at most", n)
 			}
 			d = i.until(d, 19*24*time.Hour, never)
+			i.wantFailures(map[certs.Reason]int{test.reason: i.Status().Attempts})
 			s.ca.mends()
 			i.renewed(d, 9*24*time.Hour+12*time.Hour)
 		})
@@ -260,6 +266,7 @@ func TestUnreachableForTheCA(t *testing.T) {
 	if last == nil || last.Reason != certs.ReasonConnection && last.Reason != certs.ReasonUnauthorized || !strings.Contains(last.Fix, "A and AAAA records") {
 		t.Errorf("got %+v, want words about the records", last)
 	}
+	i.wantFailures(map[certs.Reason]int{i.reason(): 1})
 	d = i.until(d, time.Hour, never)
 	if n := i.Status().Attempts; n > 5 {
 		t.Errorf("%d attempts in the first hour, want 5 at most", n)

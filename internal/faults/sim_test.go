@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -260,6 +261,29 @@ func (i *instance) reason() certs.Reason {
 		return last.Reason
 	}
 	return ""
+}
+
+// wantFailures checks what is counted as failed attempts since the start.
+func (i *instance) wantFailures(want map[certs.Reason]int) {
+	i.s.t.Helper()
+	families, err := i.registry.Gather()
+	must(i.s.t, err)
+	got := map[certs.Reason]int{}
+	for _, family := range families {
+		if family.GetName() != "wellkey_acme_issuance_failures_total" {
+			continue
+		}
+		for _, series := range family.GetMetric() {
+			for _, label := range series.GetLabel() {
+				if n := int(series.GetCounter().GetValue()); n > 0 && label.GetName() == "reason" {
+					got[certs.Reason(label.GetValue())] += n
+				}
+			}
+		}
+	}
+	if !maps.Equal(got, want) {
+		i.s.t.Errorf("wellkey_acme_issuance_failures_total has %v, want %v", got, want)
+	}
 }
 
 // logged returns the entries with this message.
