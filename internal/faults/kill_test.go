@@ -25,9 +25,15 @@ const (
 	budgetOfAWeek = 3
 )
 
-// startPatience is how long a start may take to serve what is stored. A start
-// needs a tenth of a second; machines may be busy.
-const startPatience = time.Minute
+const (
+	// startPromise is how long a start after a kill takes at most to serve what is
+	// stored, by docs/reliability.md. It needs a tenth of a second.
+	startPromise = 15 * time.Second
+
+	// startPatience is how long any other may take, beside faults that last:
+	// machines may be busy.
+	startPatience = time.Minute
+)
 
 // TestKilledWhileIssuing kills wellkey at 100 random moments of issuance, two or
 // three to a data directory. Whatever the CA issued and nobody got, the orders stay
@@ -78,7 +84,7 @@ func killWhileIssuing(t *testing.T, random *rand.Rand, kills *atomic.Int32) {
 	began := time.Now()
 	w.start()
 	if stored {
-		w.served(began, startPatience)
+		w.served(began)
 		return
 	}
 	rest := func(s admin.Status) bool {
@@ -104,9 +110,7 @@ func killWhileIssuing(t *testing.T, random *rand.Rand, kills *atomic.Int32) {
 	}
 	since := w.kill()
 	w.start()
-	if gap := w.watcher.up(since); gap > startPatience {
-		t.Errorf("nobody was served for %v", gap)
-	}
+	w.served(since)
 	if found := quarantined(w.state()); len(found) > 0 {
 		t.Errorf("a kill left what had to go into quarantine: %q", found)
 	}
@@ -176,12 +180,20 @@ func (w *world) stored() bool {
 	return false
 }
 
-// served waits for the key from a process that began at a time.
-func (w *world) served(began time.Time, most time.Duration) {
+// served waits for the key from a process that was started after since, and checks
+// what is promised of that. Where it took longer, it is killed and started once more: on
+// a busy machine it may be we who got no processor.
+func (w *world) served(since time.Time, settings ...string) (took time.Duration) {
 	w.t.Helper()
-	if took := w.watcher.up(began); took > most {
-		w.t.Errorf("the key came %v after the start, want %v at most", took, most)
+	if took = w.watcher.up(since); took > startPromise {
+		since = w.kill()
+		w.start(settings...)
+		took = min(took, w.watcher.up(since))
 	}
+	if took > startPromise {
+		w.t.Errorf("nobody was served for %v after a kill, twice in a row; want %v at most", took, startPromise)
+	}
+	return took
 }
 
 var timestamp = regexp.MustCompile(`"\d{4}-\d\d-\d\dT[^"]*"`)
@@ -212,12 +224,9 @@ func TestKilledOnAVolume(t *testing.T) {
 	for range 30 {
 		since := w.kill()
 		w.start(w.production())
-		longest = max(longest, w.watcher.up(since))
+		longest = max(longest, w.served(since, w.production()))
 	}
 	t.Logf("after a kill, nobody was served for %v at most", longest.Round(time.Millisecond))
-	if longest > startPatience {
-		t.Errorf("nobody was served for %v", longest)
-	}
 	if n := w.ca.count(testca.NewOrderPath); n != 1 {
 		t.Errorf("%d orders, want 1", n)
 	}

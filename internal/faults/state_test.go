@@ -96,7 +96,7 @@ func killWhileStoringState(t *testing.T, random *rand.Rand, kills int) {
 	answers.Store(nil)
 	began := time.Now()
 	w.start()
-	w.served(began, startPatience)
+	w.served(began)
 	w.await("both regions", registered)
 	if found := quarantined(w.state()); len(found) > 0 {
 		t.Errorf("in quarantine: %q", found)
