@@ -1,6 +1,9 @@
 package registrar_test
 
 import (
+	"fmt"
+	"os"
+	"strings"
 	"testing"
 	"time"
 
@@ -245,6 +248,37 @@ func TestDecideKey(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestRhythms: docs/errors.md says how long is waited, class by class.
+func TestRhythms(t *testing.T) {
+	doc, err := os.ReadFile("../docs/errors.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, class := range []fleetapi.Retry{fleetapi.RetrySoon, fleetapi.RetryLag, fleetapi.RetryCheck, fleetapi.RetrySlow, fleetapi.RetryDaily} {
+		row := Waits(class)
+		if want := "*" + string(class) + "*: after " + rhythm(row); !strings.Contains(string(doc), want) {
+			t.Errorf("docs/errors.md does not say %q", want)
+		}
+	}
+}
+
+// rhythm puts a row of waits into words.
+func rhythm(row []time.Duration) string {
+	var all []string
+	for _, d := range row {
+		switch {
+		case d >= time.Hour:
+			all = append(all, fmt.Sprint(d.Hours(), " h"))
+		case d >= time.Minute:
+			all = append(all, fmt.Sprint(d.Minutes(), " min"))
+		default:
+			all = append(all, fmt.Sprint(d.Seconds(), " s"))
+		}
+	}
+	last := len(all) - 1
+	return strings.Join(all[:last], ", ") + ", then every " + all[last]
 }
 
 func TestBackoff(t *testing.T) {

@@ -33,8 +33,9 @@ type Answer struct {
 // show: Tesla's own words are quoted and cut.
 type Failure struct {
 	At          time.Time      `json:"at"`
-	Next        time.Time      `json:"next"`  // not before then, by the backoff table or Tesla's own word
-	Count       int            `json:"count"` // failures of this retry class in a row
+	Next        time.Time      `json:"next"`                // not before then, by the backoff table or Tesla's own word
+	NotBefore   time.Time      `json:"not_before,omitzero"` // by Tesla's own word; zero = it gave none
+	Count       int            `json:"count"`               // failures of this retry class in a row
 	Operation   string         `json:"operation"`
 	Reason      string         `json:"reason"`
 	Actor       fleetapi.Actor `json:"actor"`

@@ -19,6 +19,8 @@ type region struct {
 	record record    // guarded by site.mu
 	shown  decision  // guarded by site.mu; the last decision
 	since  time.Time // guarded by site.mu; when its state and reason began
+
+	hurried bool // guarded by site.mu; somebody asked for another attempt now
 }
 
 func newRegion(name fleetapi.Region) *region {
@@ -33,6 +35,7 @@ func (s *site) reconcile(ctx context.Context, r *region) time.Time {
 	if s.shared {
 		s.refresh(ctx, r)
 	}
+	s.hurry(ctx, r)
 	for ctx.Err() == nil {
 		if d := s.step(ctx, r); d.Action == wait {
 			_, settles := s.certificate(time.Now())
@@ -208,6 +211,7 @@ func (s *site) fail(ctx context.Context, r *region, app Application, key keystor
 			f.Count = was.Count + 1
 		}
 		f.Next = f.At.Add(backoff(waits(f.Retry), f.Count))
+		f.NotBefore = notBefore
 		if f.Next.Before(notBefore) {
 			f.Next = notBefore.Add(jitter(time.Minute))
 		}

@@ -111,7 +111,11 @@ func (s *site) note(d decision, key, registered keystore.Key, f *Failure) Note {
 		found := s.report.whole().Deciding()
 		return Note{Reason: d.Reason, Seen: found.Seen, Cause: found.Cause, Fix: found.Fix}
 	case f != nil && f.Reason == d.Reason:
-		return Note{Reason: d.Reason, Seen: f.What, Cause: f.Cause, Fix: f.Fix}
+		n := Note{Reason: d.Reason, Seen: f.What, Cause: f.Cause, Fix: f.Fix}
+		if d.State == Refused && f.Retry != fleetapi.RetryDaily && s.host != nil { // other credentials are tried at once; a single attempt has nobody to hurry
+			n.Fix += orHurry
+		}
+		return n
 	case d.State == Mismatch:
 		n := noteOf(d.Reason)
 		n.Seen = "Tesla has key " + registered.Fingerprint() + " on record; this host serves " + key.Fingerprint() + "."

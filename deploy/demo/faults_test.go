@@ -45,7 +45,7 @@ func TestEveryRefusal(t *testing.T) {
 					what += `: ".+"` // what failed on the way
 				}
 				inOrder(t, out, `  (fail|warn)     `+string(region)+`: (refused|unavailable), `+string(row.Code)+`$`, what,
-					`^       cause    `+says(row.Cause)+`$`, `^       fix      `+says(row.Fix)+`$`, `^       next try in \d+ \w+, by itself$`,
+					`^       cause    `+says(row.Cause)+`$`, `^       fix      `+says(row.Fix)+`( Once that is done, SIGHUP .*)?$`, `^       next try in \d+ \w+, by itself$`,
 					`^The outcome$`, `  fail     `+string(region)+`: not registered: (refused|unavailable), `+string(row.Code)+`$`)
 			}
 		})

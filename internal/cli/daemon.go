@@ -238,8 +238,9 @@ func (d *daemon) lookAfterStorage(ctx context.Context) error {
 	return d.watchStorage(ctx)
 }
 
-// reloadOnHangup reads key, credentials and certificate files anew at each
-// SIGHUP. They are followed anyway; this is for those who do not want to wait.
+// reloadOnHangup reads key, credentials and certificate files anew at each SIGHUP,
+// and asks Tesla again where that failed. The files are followed anyway; this is for
+// those who do not want to wait.
 func (d *daemon) reloadOnHangup(ctx context.Context) error {
 	hangup := make(chan os.Signal, 1)
 	signal.Notify(hangup, syscall.SIGHUP)
@@ -252,6 +253,9 @@ func (d *daemon) reloadOnHangup(ctx context.Context) error {
 		}
 		_ = systemd.Reloading() // see tellManager, which complains
 		err := d.reloadSites(ctx)
+		for domain := range d.all {
+			d.registrar.Hurry(domain)
+		}
 		if files, ok := d.certificates.(interface{ Reload() error }); ok {
 			err = errors.Join(err, files.Reload())
 		}

@@ -143,10 +143,14 @@ func (c refusalTest) wantTold(s admin.Status, log *testworld.Log) {
 	if c.op == fleetapi.OpToken {
 		subject.Domain = ""
 	}
+	fix := subject.Fill(c.row.Fix)
+	if na.State == registrar.Refused && c.row.Retry != fleetapi.RetryDaily {
+		fix += " Once that is done, SIGHUP makes wellkey ask Tesla again at once (docs/operating.md); by itself it asks at the next attempt, which may be hours away."
+	}
 	for name, pair := range map[string][2]string{
 		"reason": {na.Reason, string(c.row.Code)},
 		"cause":  {na.Cause, subject.Fill(c.row.Cause)},
-		"fix":    {na.Fix, subject.Fill(c.row.Fix)},
+		"fix":    {na.Fix, fix},
 	} {
 		if pair[0] != pair[1] || pair[0] == "" {
 			c.t.Errorf("the status gives the %s %q, want %q", name, pair[0], pair[1])

@@ -1,14 +1,19 @@
 package cli_test
 
 import (
+	"encoding/json"
 	"net/http"
 	"net/http/httputil"
 	"net/url"
+	"os"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"wellkey/internal/admin"
+	"wellkey/internal/fleetsim"
 	"wellkey/internal/testca"
 	"wellkey/internal/testnet"
 	"wellkey/internal/testworld"
@@ -201,4 +206,50 @@ func TestCertificateFiles(t *testing.T) {
 		t.Error("the old certificate is served")
 	}
 	w.wantPosts(2)
+}
+
+// TestHangupAsksTeslaAgain: who has mended in Tesla's portal what was refused does not
+// wait for hours, which a restart does not shorten.
+func TestHangupAsksTeslaAgain(t *testing.T) {
+	t.Parallel()
+	w := newRegistrable(t, withFiles)
+	w.inject(fleetapi.RootDomainMismatch, fleetsim.Limit{Operations: []fleetapi.Operation{fleetapi.OpRegister}})
+	first := w.run()
+	s := w.awaitStates(registrar.Refused, registrar.Refused)
+	if fix := s.Sites[0].Registrations[0].Fix; !strings.Contains(fix, "SIGHUP makes wellkey ask Tesla again at once") {
+		t.Errorf("the fix is %q", fix)
+	}
+	first.Stop()
+	w.backdateFailures(time.Hour)
+
+	p := w.exec()
+	w.awaitStates(registrar.Refused, registrar.Refused)
+	w.Tesla.Clear()
+	w.signal(p, syscall.SIGHUP)
+	w.awaitLine(p.Log, "Tesla is asked again at once, as requested", "reason", "root_domain_mismatch")
+	w.awaitRegistered()
+}
+
+// backdateFailures makes what Tesla refused older, and the next attempt a day away.
+func (w *world) backdateFailures(by time.Duration) {
+	w.t.Helper()
+	for _, region := range []fleetapi.Region{fleetapi.NA, fleetapi.EU} {
+		path := filepath.Join(w.DataDir, "state", "registrations", w.Domain, string(region)+".json")
+		data, err := os.ReadFile(path)
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		var rec struct {
+			Answer  json.RawMessage `json:"answer"`
+			Failure map[string]any  `json:"failure"`
+		}
+		if err := json.Unmarshal(data, &rec); err != nil {
+			w.t.Fatal(err)
+		}
+		rec.Failure["at"], rec.Failure["next"] = time.Now().Add(-by), time.Now().Add(23*time.Hour)
+		if data, err = json.Marshal(rec); err != nil {
+			w.t.Fatal(err)
+		}
+		w.replace(path, data)
+	}
 }

@@ -23,9 +23,14 @@ This page is made from the table in ` + "`registrar/fleetapi/catalogue.go`" + `:
 		"`go test ./registrar/fleetapi -run TestDocs -update`" + `.
 
 **Who acts**: the operator (whoever runs wellkey), Tesla, or nobody, since it passes or wellkey deals with it.
-**Tried again**: *soon*: after seconds, growing; *lag*: every 10 to 15 minutes, for hours; *check*: after 1, 5 and 15
-minutes, then every hour, each time after a look at the key from outside; *slow*: after an hour, then every 6 hours;
-*daily*: after an hour, then once a day. Credentials or a key that change are tried at once, whatever was waited for. A time that Tesla names is waited for in any case.
+**Tried again**: 
+*soon*: after 15 s, 30 s, 1 min, 2 min, 5 min, 10 min, 15 min, 30 min, 1 h, 2 h, 4 h, then every 6 h;
+*lag*: after 2 min, 5 min, 10 min, 15 min, 15 min, 15 min, 30 min, 1 h, 1 h, then every 6 h;
+*check*: after 1 min, 5 min, 15 min, then every 1 h, each time after a look at the key from outside;
+*slow*: after 1 h, then every 6 h;
+*daily*: after 1 h, then every 24 h.
+Credentials or a key that change are tried at once, whatever was waited for; and so is everything at SIGHUP, unless Tesla was asked
+less than 5 minutes ago: [operating.md](operating.md#ask-tesla-again). A time that Tesla names is waited for in any case.
 
 | code | what happened | who acts | tried again |
 |---|---|---|---|

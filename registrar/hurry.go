@@ -1,0 +1,72 @@
+package registrar
+
+import (
+	"context"
+	"time"
+
+	"go.uber.org/zap"
+
+	"wellkey/registrar/fleetapi"
+)
+
+// hurryAgain is how old a failure must be before somebody may have Tesla asked again
+// at once: whatever sends word, and however often, each region is asked at most
+// twelve times an hour for it.
+const hurryAgain = 5 * time.Minute
+
+// orHurry ends the fix of what Tesla refuses, where a running wellkey shows it, and
+// other credentials are not the fix.
+const orHurry = " Once that is done, SIGHUP makes wellkey ask Tesla again at once (docs/operating.md); by itself it asks at the next attempt, which may be hours away."
+
+// Hurry tells that somebody may have mended what Tesla refused or what kept us from
+// it: what failed is tried again at once, where that was not a moment ago and Tesla
+// named no time. It does not block.
+func (r *Registrar) Hurry(domain string) {
+	r.mu.Lock()
+	s := r.sites[domain]
+	r.mu.Unlock()
+	if s == nil {
+		return
+	}
+	s.mu.Lock()
+	for _, region := range s.regions {
+		region.hurried = true
+	}
+	s.mu.Unlock()
+	r.Wake(domain)
+}
+
+// hurry makes the next attempt due, if somebody has asked for it.
+func (s *site) hurry(ctx context.Context, r *region) {
+	app, key, now := s.Application(), s.Keys.Key(), time.Now()
+	s.mu.Lock()
+	asked, failure := r.hurried, r.record.failureFor(app.Digest, key)
+	r.hurried = false
+	s.mu.Unlock()
+	if !asked || failure == nil || !failure.Next.After(now) {
+		return
+	}
+	again, whyNot := failure.hurried(now)
+	if whyNot != "" {
+		s.regionLog(r).Info("not asking Tesla again yet", zap.String("cause", whyNot), zap.Time("next", failure.Next))
+		return
+	}
+	s.regionLog(r).Info("Tesla is asked again at once, as requested", zap.String("reason", failure.Reason))
+	s.update(ctx, r, func(rec *record) { rec.Failure = again })
+}
+
+// hurried returns f as one that puts nothing off; else why it goes on doing so.
+func (f *Failure) hurried(now time.Time) (again *Failure, whyNot string) {
+	if now.Before(f.NotBefore) {
+		return nil, "Tesla has named the time"
+	}
+	if age := now.Sub(f.At); 0 <= age && age < hurryAgain {
+		return nil, "it was asked less than five minutes ago"
+	}
+	due := *f
+	due.Next = now
+	if f.Retry == fleetapi.RetryLag {
+		due.Count = 1 // what was just edited in the portal takes minutes to arrive everywhere
+	}
+	return &due, ""
+}
