@@ -318,6 +318,15 @@ func (s *Server) Passthrough() []passthrough.Status {
 	return s.passthrough.Status()
 }
 
+// Upstream returns how the application behind stands, nil where there is none.
+func (s *Server) Upstream() *upstream.Status {
+	if s.upstream == nil {
+		return nil
+	}
+	status := s.upstream.Status()
+	return &status
+}
+
 // Listeners returns the state of the listeners that are switched on.
 func (s *Server) Listeners() []listen.State {
 	var states []listen.State

@@ -22,6 +22,7 @@ import (
 
 	"wellkey/internal/testhost"
 	"wellkey/server"
+	"wellkey/server/trouble"
 	"wellkey/server/upstream"
 )
 
@@ -132,6 +133,9 @@ func TestUpstreamAndRedirect(t *testing.T) {
 	config, certs := configure(t)
 	config.Upstream = a.config()
 	s := start(t, config)
+	if status := s.Upstream(); *status != (upstream.Status{Target: a.URL}) {
+		t.Errorf("before anybody came the status is %+v", status)
+	}
 	got := ask(t, client(t, s.HTTPAddr(), certs, false), "GET", "http://"+domain, "/app", nil)
 	if got.Status != 308 || got.Header["Location"] != "https://"+domain+"/app" || len(a.requests()) > 0 {
 		t.Errorf("got %+v", got)
@@ -234,6 +238,11 @@ func TestUpstreamDown(t *testing.T) {
 		t.Errorf("counted %v errors, %v answers", got["wellkey_upstream_errors_total{reason=refused}"], got["wellkey_http_requests_total{code=5xx,listener=https,method=other,route=upstream}"])
 	}
 
+	if status := s.Upstream(); status.Target != "http://"+addr || status.Total != 6 || status.Open != 0 || !strings.HasPrefix(status.Trouble.Cause, "nothing listens there") ||
+		!strings.HasPrefix(status.Trouble.Fix, "Start it") || !strings.Contains(status.Trouble.Error, "connection refused") || !status.Trouble.Last.After(status.Trouble.Since) {
+		t.Errorf("the status is %+v", status)
+	}
+
 	back, err := net.Listen("tcp", addr)
 	must(t, err)
 	srv := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(204) })}
@@ -244,6 +253,9 @@ func TestUpstreamDown(t *testing.T) {
 	}
 	if n := logs.FilterMessage("the application behind upstream answers again").Len(); n != 1 {
 		t.Errorf("%d lines about the recovery, want 1", n)
+	}
+	if status := s.Upstream(); status.Total != 7 || status.Trouble != (trouble.Trouble{}) {
+		t.Errorf("afterwards the status is %+v", status)
 	}
 }
 
@@ -336,6 +348,9 @@ func TestUpstreamLoop(t *testing.T) {
 	got := ask(t, client(t, s.HTTPAddr(), certs, false), "GET", "http://"+domain, "/", nil)
 	if got.Status != 508 || series(t, registryOf(config))["wellkey_upstream_errors_total{reason=loop}"] != 1 {
 		t.Errorf("got %+v", got)
+	}
+	if known := s.Upstream().Trouble; !strings.HasPrefix(known.Cause, "the address leads back to wellkey") {
+		t.Errorf("the trouble is %+v", known)
 	}
 }
 

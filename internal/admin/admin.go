@@ -32,6 +32,7 @@ import (
 	"wellkey/server"
 	"wellkey/server/certs"
 	"wellkey/server/passthrough"
+	"wellkey/server/upstream"
 )
 
 // Config is what the admin listener shows.
@@ -52,6 +53,7 @@ type Config struct {
 		Listeners() []listen.State
 		KeyFetches() []server.Fetch
 		Passthrough() []passthrough.Status
+		Upstream() *upstream.Status // nil: there is none
 	}
 	// Storage tells how the storage is; nil = that is not told.
 	Storage func() Storage

@@ -111,6 +111,7 @@ func TestStatusJSON(t *testing.T) {
 	w.listeners[0].Bound, w.listeners[0].Error = false, "listening on :80: address already in use"
 	w.sites[0].Look.Findings = w.sites[0].Look.Findings[:6]
 	passedDown(t, w)
+	applicationDown(t, w)
 	compareGolden(t, w, "testdata/status.json")
 
 	w = newWorld(t, domain)

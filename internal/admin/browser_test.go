@@ -91,7 +91,7 @@ func TestManySitesInBrowser(t *testing.T) {
 		b.look(t, width, false)
 		b.open(t, server.URL+"/status")
 		b.wellMade(t, width)
-		b.says(t, "its key file has two keys", "Connections for other servers", "connection refused", "Start it, or correct passthrough.", "2 of 240 domains need you.", "site017.example.net", "1 to 100 of 240")
+		b.says(t, "its key file has two keys", "Servers behind wellkey", "connection refused", "Start it, or correct passthrough.", "2 of 240 domains need you.", "site017.example.net", "1 to 100 of 240")
 		if rows := b.rows(t); len(rows) != 100 || rows[0] != "site017.example.net" || rows[1] != "site230.example.net" || rows[2] != "site101.example.net" {
 			t.Errorf("at width %d: %d rows that begin with %q", width, len(rows), rows[:min(3, len(rows))])
 		}

@@ -39,7 +39,7 @@ func (c Condition) rank() int {
 
 // A Check is one line of the checklist of a site. ID is stable: "listeners",
 // "storage", "key", "certificate", "reachability", "registration_" and the region, or,
-// where there is one site, "passthrough_" and the name.
+// where there is one site, "upstream", or "passthrough_" and the name.
 type Check struct {
 	ID    string    `json:"id"`
 	State Condition `json:"state"`
@@ -51,8 +51,8 @@ type Check struct {
 }
 
 // A Summary answers the one question: is all well, and if not, what do I do? It
-// is the worst check, or the first of several that are equally bad; one of passthrough
-// only where nothing else is to be told.
+// is the worst check, or the first of several that are equally bad; one of a server
+// behind only where nothing else is to be told.
 type Summary struct {
 	State Condition `json:"state"` // never "unsure"
 	Text  string    `json:"text"`
@@ -61,14 +61,14 @@ type Summary struct {
 	More  int       `json:"more"`            // how many other checks ask for a person, too
 }
 
-// summarize draws the summary out of a checklist. What is passed on decides only where
+// summarize draws the summary out of a checklist. What is behind decides only where
 // nothing else does: a site that is not registered yet waits for that, whatever becomes
 // of other servers.
 func summarize(checks []Check) Summary {
 	worst := Check{State: OK}
-	for _, passed := range []bool{false, true} {
+	for _, behind := range []bool{false, true} {
 		for _, c := range checks {
-			if isPassed(c.ID) == passed && c.State.rank() > max(worst.State.rank(), Unsure.rank()) {
+			if isBehind(c.ID) == behind && c.State.rank() > max(worst.State.rank(), Unsure.rank()) {
 				worst = c
 			}
 		}

@@ -54,7 +54,7 @@ func header(v pageView) g.Node {
 
 // common draws what concerns the process, and none of its sites.
 func common(v pageView) g.Node {
-	return g.Group{when(len(v.Bad) > 0, badSites(v.Bad)), when(len(v.Passed) > 0, passedTroubles(v.Passed))}
+	return g.Group{when(len(v.Bad) > 0, badSites(v.Bad)), when(len(v.Behind) > 0, troublesBehind(v.Behind))}
 }
 
 func badSites(bad []BadSite) g.Node {
@@ -66,9 +66,9 @@ func badSites(bad []BadSite) g.Node {
 	)
 }
 
-func passedTroubles(troubles []Check) g.Node {
-	return h.Section(h.Class("passed"), h.Aria("labelledby", "passed"),
-		h.H2(h.ID("passed"), g.Text("Connections for other servers")),
+func troublesBehind(troubles []Check) g.Node {
+	return h.Section(h.Class("behind"), h.Aria("labelledby", "behind"),
+		h.H2(h.ID("behind"), g.Text("Servers behind wellkey")),
 		h.Ol(h.Role("list"), h.Class("checks"), g.Map(troubles, func(c Check) g.Node {
 			return drawCheck(checkView{Check: c, Word: conditionWord(c.State)})
 		})),

@@ -123,7 +123,7 @@ func TestPassedOfMany(t *testing.T) {
 	passedDown(t, w)
 	a := w.admin(t)
 	status := a.Status()
-	if troubles := status.PassedTroubles(); len(troubles) != 1 || troubles[0].ID != "passthrough_telemetry.example.com" {
+	if troubles := status.TroublesBehind(); len(troubles) != 1 || troubles[0].ID != "passthrough_telemetry.example.com" {
 		t.Errorf("the troubles are %+v", troubles)
 	}
 	for _, c := range status.Sites[0].Checklist {
@@ -138,7 +138,7 @@ func TestPassedOfMany(t *testing.T) {
 		}
 	}
 	w.passed[0].Trouble = trouble.Trouble{}
-	if _, page := ask(t, a.Handler(), "/status?format=html"); strings.Contains(page, "Connections for other servers") {
+	if _, page := ask(t, a.Handler(), "/status?format=html"); strings.Contains(page, "Servers behind wellkey") {
 		t.Error("the page tells of what is over")
 	}
 }

@@ -15,6 +15,7 @@ import (
 	"wellkey/server/certs"
 	"wellkey/server/passthrough"
 	"wellkey/server/trouble"
+	"wellkey/server/upstream"
 )
 
 const domain = "keys.example.com"
@@ -94,6 +95,24 @@ func scenes() []scene {
 			change: func(t testing.TB, w *world) {
 				passedDown(t, w)
 				w.passed[0].Trouble.Since, w.passed[0].Trouble.Last = noon.Add(-26*time.Hour), noon.Add(-25*time.Hour)
+			}},
+		{name: "application", state: "ok", says: "All is well", pairing: true,
+			change: func(_ testing.TB, w *world) {
+				w.app = &upstream.Status{Target: "http://app:8080", Open: 7, Total: 4711}
+			}},
+		{name: "application down", state: "attention", check: "upstream", pairing: true,
+			says: "http://app:8080 failed, so visitors of your application got an error", fix: "Look into the application's log",
+			seen: `First failed 12 minutes ago, last 1 minute ago: "net/http: timeout awaiting response headers".`, change: applicationDown},
+		{name: "application was down, and nobody came again", state: "ok", says: "All is well", pairing: true,
+			change: func(t testing.TB, w *world) {
+				applicationDown(t, w)
+				w.app.Trouble.Since, w.app.Trouble.Last = noon.Add(-26*time.Hour), noon.Add(-25*time.Hour)
+			}},
+		{name: "certificate refused, and the application down", state: "action", check: "certificate", says: "There is no certificate, so neither Tesla nor owners", more: 1,
+			change: func(t testing.TB, w *world) {
+				w.certs[domain] = certs.Status{Source: "acme", Directory: "https://ca.example/directory", NextAttempt: noon.Add(4 * time.Minute), LastError: failed(certs.ReasonConnection)}
+				waitAll(t, w, registrar.ReasonNoCertificate)
+				applicationDown(t, w)
 			}},
 		{name: "inconclusive", state: "ok", says: "All is well", pairing: true,
 			change: func(_ testing.TB, w *world) {
@@ -186,6 +205,14 @@ func passedDown(_ testing.TB, w *world) {
 		}},
 		{Name: "*.example.com", Target: "proxy:443"},
 	}
+}
+
+// applicationDown is that the application hangs.
+func applicationDown(_ testing.TB, w *world) {
+	w.app = &upstream.Status{Target: "http://app:8080", Open: 3, Total: 4711, Trouble: trouble.Trouble{
+		Since: noon.Add(-12 * time.Minute), Last: noon.Add(-time.Minute), Error: `"net/http: timeout awaiting response headers"`,
+		Cause: "it took the request, but began no answer within 5 minutes", Fix: "Look into the application's log",
+	}}
 }
 
 func withoutCredentials(_ testing.TB, w *world) {
@@ -296,5 +323,7 @@ func hostile(_ testing.TB, w *world) {
 		c.LastError = &certs.Failure{At: noon, Reason: certs.ReasonOther, Text: long, Cause: long, Fix: long}
 	})(nil, w)
 	w.listeners[1] = listen.State{Name: "https", Addr: nasty, Error: long}
-	w.passed = []passthrough.Status{{Name: nasty, Target: long, Trouble: trouble.Trouble{Since: noon, Last: noon, Error: long, Cause: long, Fix: long}}}
+	down := trouble.Trouble{Since: noon, Last: noon, Error: long, Cause: long, Fix: long}
+	w.passed = []passthrough.Status{{Name: nasty, Target: long, Trouble: down}}
+	w.app = &upstream.Status{Target: long, Trouble: down}
 }

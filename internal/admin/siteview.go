@@ -139,8 +139,8 @@ func viewOfCheck(c Check, s SiteView, all Status) checkView {
 			v.Facts = registrationFacts(r, s.Key, now)
 		}
 	}
-	if isPassed(c.ID) {
-		v.Facts = passedFacts(c.ID, all)
+	if isBehind(c.ID) {
+		v.Facts = factsBehind(c.ID, all)
 	}
 	for i := range v.Facts {
 		v.Facts[i].Text = brief(v.Facts[i].Text)

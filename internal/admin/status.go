@@ -31,6 +31,7 @@ type Status struct {
 	Sites      []SiteView `json:"sites"`
 	KeyFetches []Fetch    `json:"key_fetches"` // of all sites together
 
+	Upstream    *Behind   `json:"upstream,omitempty"`    // the application behind, where there is one
 	Passthrough []Passed  `json:"passthrough,omitempty"` // what goes to other servers, in the order in which the names are tried
 	BadSites    []BadSite `json:"bad_sites,omitempty"`   // what the settings list and cannot be hosted as it stands there
 }
@@ -155,9 +156,7 @@ func (a *Admin) Status() Status {
 		site := &out.Sites[i]
 		site.Checklist = checklist(*site, out.Listeners, out.Storage, out.At)
 		if len(out.Sites) == 1 { // else they would stand in each, and hide what it asks for
-			for _, p := range out.Passthrough {
-				site.Checklist = append(site.Checklist, checkPassed(p, out.At))
-			}
+			site.Checklist = append(site.Checklist, out.behind()...)
 		}
 		site.Summary = summarize(site.Checklist)
 	}
@@ -185,7 +184,7 @@ func (a *Admin) unjudged() Status {
 	for _, f := range a.config.Server.KeyFetches() {
 		out.KeyFetches = append(out.KeyFetches, Fetch{f.Client, f.Count, f.Last})
 	}
-	out.Passthrough = viewPassed(a.config.Server.Passthrough())
+	out.Upstream, out.Passthrough = viewUpstream(a.config.Server.Upstream()), viewPassed(a.config.Server.Passthrough())
 	for _, s := range sites {
 		known, ok := a.config.Site(s.Domain)
 		if !ok { // it went since the snapshot

@@ -31,7 +31,7 @@ type pageView struct {
 	List    *listView
 	Missing string // the domain that nobody knows
 	Bad     []BadSite
-	Passed  []Check // troubles of passthrough that stand in no checklist
+	Behind  []Check // troubles of servers behind that stand in no checklist
 }
 
 // A moment is a time as it is shown: from now, and on the clock.
@@ -52,7 +52,7 @@ func view(s Status, wanted choice, all int) pageView {
 		Version: s.Version,
 		Several: all > 1,
 		Bad:     s.BadSites,
-		Passed:  s.PassedTroubles(),
+		Behind:  s.TroublesBehind(),
 	}
 	switch {
 	case wanted.Domain != "" && len(s.Sites) == 0:

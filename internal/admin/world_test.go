@@ -19,6 +19,7 @@ import (
 	"wellkey/server"
 	"wellkey/server/certs"
 	"wellkey/server/passthrough"
+	"wellkey/server/upstream"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -51,6 +52,7 @@ type world struct {
 	reloads   []admin.Reload
 	bad       map[string]error
 	passed    []passthrough.Status
+	app       *upstream.Status
 	stopping  bool
 }
 
@@ -61,6 +63,7 @@ func (w *world) Listeners() []listen.State  { return w.listeners }
 func (w *world) KeyFetches() []server.Fetch { return w.fetches }
 
 func (w *world) Passthrough() []passthrough.Status { return w.passed }
+func (w *world) Upstream() *upstream.Status        { return w.app }
 
 // newWorld returns a world in which all is well with the domains.
 func newWorld(t testing.TB, domains ...string) *world {

@@ -84,7 +84,7 @@ not run, 2 wrong usage or settings, 3 nothing is wrong, but it is not there yet.
 				return cmp.Or(out.Err(), ended(cmp.Or(statusExit(status), exitUndecided)))
 			}
 			printBadSites(out, status)
-			printPassed(out, status)
+			printBehind(out, status)
 			return cmp.Or(out.Err(), ended(statusExit(status)))
 		},
 	}
@@ -112,7 +112,7 @@ func printOnlyTroubled(out *tty.Printer, s admin.Status) {
 	if len(s.BadSites) > 0 {
 		printBadSites(out, s)
 	}
-	printPassed(out, s)
+	printBehind(out, s)
 	what := "Shown above are those where somebody must act"
 	if len(s.Sites) == 0 {
 		what = "There is none where somebody must act"
@@ -262,12 +262,11 @@ func printBadSites(out *tty.Printer, s admin.Status) {
 	}
 }
 
-// printPassed says which servers behind passthrough cannot be reached, where that
-// stands in no checklist.
-func printPassed(out *tty.Printer, s admin.Status) {
-	for i, c := range s.PassedTroubles() {
+// printBehind says which servers behind wellkey fail, where that stands in no checklist.
+func printBehind(out *tty.Printer, s admin.Status) {
+	for i, c := range s.TroublesBehind() {
 		if i == 0 {
-			out.Print("\n" + out.Bold("Connections for other servers") + "\n")
+			out.Print("\n" + out.Bold("Servers behind wellkey") + "\n")
 		}
 		printCheck(out, c, len(shortTitle(c)))
 	}

@@ -177,6 +177,9 @@ func (p *Proxy) answered() {
 func (p *Proxy) turnAway(w http.ResponseWriter, r *http.Request, reason string) int {
 	p.metrics.rejected.WithLabelValues(reason).Inc()
 	t := turnedAway[reason]
+	if reason == overTotal { // of one that hangs it is seen long before it times out
+		p.record.Failed(time.Now(), `"all places are taken"`, t.cause, t.fix)
+	}
 	if p.crowded.Tell(t.reason) {
 		p.logger.Warn("requests are not passed on to the application behind upstream, since too many are with it; the key is served all the same",
 			zap.String("upstream", p.name), zap.String("reason", t.reason), zap.String("cause", t.cause), zap.String("fix", t.fix))

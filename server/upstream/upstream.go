@@ -105,6 +105,7 @@ type Proxy struct {
 	buffers   sync.Pool // of *[]byte
 	logger    *zap.Logger
 	metrics   *metrics
+	total     atomic.Uint64  // requests that were passed on
 	record    trouble.Record // how the application is
 	crowded   trouble.Record // what was logged by turnAway; it answers others meanwhile
 	visits    visits
@@ -198,6 +199,7 @@ func (p *Proxy) Serve(w http.ResponseWriter, r *http.Request, from peer.Origin, 
 		}
 		return answer(writer, r, refused)
 	}
+	p.total.Add(1)
 	body := writer.body
 	visit := &visit{from: from, proto: proto, body: body, began: time.Now()}
 	passed := r.WithContext(context.WithValue(ctx, visitKey{}, visit))
@@ -239,6 +241,19 @@ func (p *Proxy) leave(r *http.Request, b *body) {
 func (p *Proxy) Close() {
 	p.visits.close()
 	p.transport.CloseIdleConnections()
+}
+
+// A Status is how the application stands.
+type Status struct {
+	Target  string
+	Open    int64           // requests that are with it
+	Total   uint64          // since the start
+	Trouble trouble.Trouble // zero while it answers, as far as known
+}
+
+// Status returns how the application stands.
+func (p *Proxy) Status() Status {
+	return Status{p.name, int64(p.visits.count()), p.total.Load(), p.record.Now()}
 }
 
 // Goroutines returns about how many of them pass requests on.

@@ -96,6 +96,9 @@ func TestTooManyRequests(t *testing.T) {
 	if code := p.Serve(w, second, origin("198.51.100.1"), "https"); code != -503 || w.Flushed || len(w.Header()) > 0 {
 		t.Errorf("HTTP/2: got %d, %v", code, w.Header())
 	}
+	if status := p.Status(); status.Open != 1 || !strings.HasPrefix(status.Trouble.Cause, "as many requests are with it as may be") {
+		t.Errorf("the status is %+v", status)
+	}
 	leave()
 	if code := p.Serve(httptest.NewRecorder(), httptest.NewRequest("GET", "/", nil), origin("198.51.100.1"), "http"); code != 502 {
 		t.Errorf("when there is room again: got %d, want 502, since there is no application", code)
