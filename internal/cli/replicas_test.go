@@ -1,6 +1,8 @@
 package cli_test
 
 import (
+	"context"
+	"crypto/tls"
 	"fmt"
 	"io"
 	"net"
@@ -63,10 +65,11 @@ func (r *replicas) execAll() []*testworld.Process {
 }
 
 // challengeElsewhere points the domain at a replica that does not make the order,
-// once it is known which one does. It returns that one.
+// once it is known which one does, and where strangers ask for the challenge as fast
+// as they can. It returns the one that orders.
 func (r *replicas) challengeElsewhere() (orderedBy func() int) {
 	var mu sync.Mutex
-	by := -1
+	by, flooded := -1, false
 	r.CA.Intercept(func(_ http.ResponseWriter, req *http.Request) bool {
 		if req.URL.Path != testca.NewOrderPath {
 			return false
@@ -78,12 +81,47 @@ func (r *replicas) challengeElsewhere() (orderedBy func() int) {
 				by = i
 			}
 		}
-		if by >= 0 {
-			r.places[(by+1)%len(r.places)].Lead(r.Domain)
+		if by >= 0 && !flooded {
+			flooded = true
+			elsewhere := r.places[(by+1)%len(r.places)]
+			elsewhere.Lead(r.Domain)
+			elsewhere.floodWithChallenges()
 		}
 		return false
 	})
 	return func() int { mu.Lock(); defer mu.Unlock(); return by }
+}
+
+// floodWithChallenges asks for a challenge of the domain, on both listeners, until the
+// test ends.
+func (w *world) floodWithChallenges() {
+	ctx, cancel := context.WithCancel(w.ctx)
+	var all sync.WaitGroup
+	w.t.Cleanup(func() { cancel(); all.Wait() })
+	for range 8 {
+		all.Go(func() {
+			for ctx.Err() == nil {
+				conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", w.HTTPAddr)
+				if err != nil {
+					return
+				}
+				for err == nil && ctx.Err() == nil {
+					_, _ = fmt.Fprintf(conn, "GET /.well-known/acme-challenge/x HTTP/1.1\r\nHost: %s\r\n\r\n", w.Domain)
+					_, err = conn.Read(make([]byte, 4096))
+				}
+				_ = conn.Close()
+			}
+		})
+		all.Go(func() {
+			dialer := tls.Dialer{Config: &tls.Config{ServerName: w.Domain, NextProtos: []string{"acme-tls/1"}, InsecureSkipVerify: true}}
+			for ctx.Err() == nil {
+				conn, err := dialer.DialContext(ctx, "tcp", w.HTTPSAddr)
+				if err == nil {
+					_ = conn.Close()
+				}
+			}
+		})
+	}
 }
 
 func sharedStores() map[string]func(*testing.T) []string {

@@ -60,7 +60,7 @@ func (cfg *Config) addresses() (a addresses) {
 // would else be filled from its globals; nothing global is changed.
 func (m *Manager) newAnswerer(solves addresses) *answerer {
 	ans := &answerer{solves: solves}
-	ans.cfg = m.cfg.certmagic(m.magic, m.cfg.Storage, quiet(m.log))
+	ans.cfg = m.cfg.certmagic(m.magic, m.lookups, quiet(m.log))
 	for _, ca := range m.cas {
 		// An answerer answers by every challenge that a listener of ours can have,
 		// whichever one this attempt, or a replica's, is made by.

@@ -177,3 +177,13 @@ var Roles = roles
 
 // ResolveDirectory returns the CA that a name stands for.
 var ResolveDirectory = resolveDirectory
+
+// NewLookups is newLookups.
+var NewLookups = newLookups
+
+// Items returns of how many items there was a look lately.
+func (l *lookups) Items() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.items)
+}

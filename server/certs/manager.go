@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"strings"
 	"sync"
@@ -34,6 +35,7 @@ type Manager struct {
 	cas     []*ca // the preferred one first; fixed
 	queue   *schedule.Queue
 	jumped  func(then, now time.Time) bool
+	lookups *lookups                 // in which acme looks
 	magic   *certmagic.Cache         // empty; nil unless Run runs
 	acme    atomic.Pointer[answerer] // likewise
 
@@ -52,7 +54,7 @@ type Manager struct {
 func New(cfg Config) (*Manager, error) {
 	cfg.setDefaults()
 	m := &Manager{cfg: cfg, log: cfg.Logger.Named("certs"), former: map[string]*subject{},
-		certs: &cache{most: cfg.Cached}, jumped: skew.Jumped}
+		certs: &cache{most: cfg.Cached}, jumped: skew.Jumped, lookups: newLookups(cfg.Storage)}
 	m.panics = contain.New("certificates", m.log)
 	m.queue = schedule.New(attemptsAtATime, m.panics)
 	err := cfg.check()
@@ -137,6 +139,19 @@ func (m *Manager) get(domain string) *subject {
 	return s.(*subject)
 }
 
+// find is get for a name that a visitor says, in whatever case.
+func (m *Manager) find(name string) *subject {
+	s := m.get(name)
+	if s == nil { // names are compared without their case, and mostly come in lower case
+		name = strings.ToLower(name)
+		if s = m.get(name); s == nil && m.cfg.Missing != nil {
+			m.cfg.Missing(name)
+			s = m.get(name)
+		}
+	}
+	return s
+}
+
 // crowded reports whether there are more domains than certificates in memory.
 func (m *Manager) crowded() bool { return m.count.Load() > int64(m.cfg.Cached) }
 
@@ -214,7 +229,7 @@ func (m *Manager) TLSConfig() *tls.Config {
 	cfg.NextProtos = append(cfg.NextProtos, alpnChallenge)
 	cfg.GetCertificate = func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
 		if len(hello.SupportedProtos) == 1 && hello.SupportedProtos[0] == alpnChallenge {
-			if c := m.acme.Load(); c != nil {
+			if c := m.acme.Load(); c != nil && m.challenged(hello.ServerName) {
 				return c.cfg.GetCertificate(hello)
 			}
 			return nil, errors.New("no challenge is being solved")
@@ -234,14 +249,7 @@ func (m *Manager) certificate(hello *tls.ClientHelloInfo) (*tls.Certificate, err
 		}
 		return nil, errors.New("the client names no domain, and there are several")
 	}
-	s := m.get(hello.ServerName)
-	if s == nil { // names are compared without their case, and mostly come in lower case
-		name := strings.ToLower(hello.ServerName)
-		if s = m.get(name); s == nil && m.cfg.Missing != nil {
-			m.cfg.Missing(name)
-			s = m.get(name)
-		}
-	}
+	s := m.find(hello.ServerName)
 	if s == nil {
 		return nil, fmt.Errorf("no certificate for %q", hello.ServerName)
 	}
@@ -252,9 +260,24 @@ func (m *Manager) certificate(hello *tls.ClientHelloInfo) (*tls.Certificate, err
 // fallback.
 func (m *Manager) HTTPHandler(fallback http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if c := m.acme.Load(); c != nil && c.iss.HandleHTTPChallenge(w, r) {
+		host := r.Host
+		if name, _, err := net.SplitHostPort(host); err == nil {
+			host = name
+		}
+		if c := m.acme.Load(); c != nil && m.challenged(host) && c.iss.HandleHTTPChallenge(w, r) {
 			return
 		}
 		fallback.ServeHTTP(w, r)
 	})
+}
+
+// challenged reports whether a challenge for a name may be under way: one that this
+// process began, which it has in memory, or one of another replica, for which the
+// storage is asked, see lookups. For names that are not ours strangers alone ask, and
+// where a record of the zone is the proof there is nothing to look up.
+func (m *Manager) challenged(name string) bool {
+	if _, begun := certmagic.GetACMEChallenge(name); begun {
+		return true
+	}
+	return name != "" && m.cfg.DNS == nil && m.find(name) != nil
 }
