@@ -84,18 +84,17 @@ func (c *connections) relieve() (crowded bool) {
 	if over < 0 || !c.stalls { // an application may take long over an answer
 		return over >= 0
 	}
-	slices.SortFunc(stalled, func(a, b *held) int { return cmp.Compare(a.goes(), b.goes()) })
+	slices.SortFunc(stalled, func(a, b *held) int { return cmp.Compare(a.goes(a.since.Load()), b.goes(b.since.Load())) })
 	for _, one := range stalled[:min(over/32+1, 8, len(stalled))] {
 		c.evict(one, lostStalled, now)
 	}
 	return true
 }
 
-// goes returns when h is to go in a crowd, of those that are to go: the earlier the sooner.
-// One that counts for nobody may stand for many who read, and then is never idle; it goes
-// last. mu of those that count it is held.
-func (h *held) goes() int64 {
-	since := h.since.Load()
+// goes returns when h is to go in a crowd, of those that are to go, where its client has let
+// us wait since then: the earlier the sooner. One that counts for nobody may stand for many
+// who read, and then is never idle; it goes last. mu of those that count it is held.
+func (h *held) goes(since int64) int64 {
 	if h.of == nil {
 		since += int64(time.Hour)
 	}

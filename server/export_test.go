@@ -154,7 +154,7 @@ func (s *Server) HeldUp() (n int) {
 func (c Connections) Hold(conn net.Conn) net.Conn {
 	h := hold(conn)
 	h.many.Store(true)
-	c.connections.admit(h, netip.Prefix{}, 0)
+	c.connections.admit(h, c.client(conn.RemoteAddr()), 0)
 	c.held[conn] = h
 	return h
 }

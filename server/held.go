@@ -165,8 +165,9 @@ func (h *held) room() (int, error) {
 
 // A pause is that of a Read that waits for the end of a write.
 type pause struct {
-	of   *connections // which count it
-	over chan struct{}
+	of    *connections // which count it
+	began int64        // by their clock
+	over  chan struct{}
 }
 
 // wait returns when that of the writes has ended, which it does by its deadline at the
@@ -176,7 +177,7 @@ func (h *held) wait(writes uint32) error {
 	if c == nil {
 		return net.ErrClosed // or about to be
 	}
-	p := &pause{c, make(chan struct{})}
+	p := &pause{of: c, began: c.now(), over: make(chan struct{})}
 	unread := c.unread.Add(1)
 	h.waits.Store(p)
 	if h.writes.Load() != writes {
@@ -200,16 +201,21 @@ func (h *held) resume() *connections {
 	return p.of
 }
 
-// relent closes the connection of those that wait for their clients to read whose client
-// began to ask, or was idle, first. newcomer, which is one too many, has its place: who has
-// only just begun most likely reads.
+// relent closes the connection that has waited for longest, of those that wait for their
+// clients to read. newcomer, which is one too many, has its place: who has only just begun
+// most likely reads.
 func (c *connections) relent(newcomer *held) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	var longest *held
+	var first int64
 	for _, one := range c.open {
-		if one != newcomer && one.waits.Load() != nil && (longest == nil || one.since.Load() < longest.since.Load()) {
-			longest = one
+		p := one.waits.Load()
+		if p == nil || one == newcomer {
+			continue
+		}
+		if goes := one.goes(p.began); longest == nil || goes < first {
+			longest, first = one, goes
 		}
 	}
 	if longest != nil { // else they read on just now
