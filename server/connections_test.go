@@ -192,6 +192,29 @@ func TestDisplaced(t *testing.T) {
 	}
 }
 
+// The one that waits is found among as many as a listener holds unless it is set to hold
+// more; then those who come look on where the last one stopped.
+func TestLooksOn(t *testing.T) {
+	for turns := 1; turns <= 3; turns++ {
+		c := server.NewConnections(turns*server.LookedInVain, 1, 0)
+		var last *closing
+		for n := range turns * server.LookedInVain {
+			last = &closing{stub: from(fmt.Sprintf("11.0.%d.%d", n>>8, n&255))}
+			if reason := c.Admit(last, 0); reason != "" {
+				t.Fatal(reason)
+			}
+			c.Set(last, http.StateActive, 0)
+		}
+		c.Set(last, http.StateIdle, 0)
+		for n := 1; n <= turns; n++ {
+			reason := c.Admit(from(fmt.Sprintf("12.0.0.%d", n)), time.Second)
+			if found := reason == ""; found != (n == turns) || found != last.closed {
+				t.Errorf("of %d connections, newcomer %d: %q, and that the last one is closed is %v", turns*server.LookedInVain, n, reason, last.closed)
+			}
+		}
+	}
+}
+
 // A listener that is full serves newcomers all the same, in the place of those that
 // let it wait.
 func TestFullListener(t *testing.T) {

@@ -23,8 +23,10 @@ const (
 	// answered to.
 	stalledAfter = 2 * time.Second
 	// looked is how many are compared, so that a place is found in the same time
-	// however many there are. The next search begins where this one ended.
-	looked = 128
+	// however many there are, and lookedInVain where nobody of those is to lose it:
+	// all of a listener as we set it. The next search begins where this one ended.
+	looked       = 128
+	lookedInVain = 8 * looked
 )
 
 // The states of those who lost their place, as they are counted.
@@ -121,7 +123,7 @@ func oneOfMany(r *http.Request) bool {
 func (c *connections) longest(now int64, least time.Duration, multiple bool) *held {
 	var waiting, stalled *held
 	var longestWait, longestStall int64
-	for n := 0; n < len(c.open) && (n < looked || waiting == nil); n++ {
+	for n := 0; n < len(c.open) && (n < looked || waiting == nil && n < lookedInVain); n++ {
 		if c.hand++; c.hand >= len(c.open) {
 			c.hand = 0
 		}

@@ -182,6 +182,7 @@ func (s *Server) From(ctx context.Context, conn net.Conn) context.Context {
 }
 
 const (
+	LookedInVain  = lookedInVain
 	MostAhead     = mostAhead
 	MostEarly     = mostEarly
 	MostUnread    = mostUnread
