@@ -71,7 +71,7 @@ func (c *connections) state(conn net.Conn, state http.ConnState) {
 		h.since.Store(c.now())
 		h.active.Store(true)
 	case http.StateIdle:
-		h.begun.Store(0)
+		h.inCrowd.Store(0)
 		h.answered.Store(h.asked.Load())
 		c.served(h)
 	case http.StateClosed:

@@ -114,7 +114,7 @@ const mostWhileCrowded = 2
 func oneOfMany(r *http.Request) bool {
 	conn, _ := r.Context().Value(connKey{}).(net.Conn)
 	h := heldOf(conn)
-	return h != nil && h.begun.Add(1) > mostWhileCrowded
+	return h != nil && h.inCrowd.Add(1) > mostWhileCrowded
 }
 
 // longest returns whose place a newcomer may have, nil if nobody's; mu is held. Its client

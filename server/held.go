@@ -26,7 +26,7 @@ type held struct {
 	stands   atomic.Pointer[waiter]      // in the line; nil: it does not
 	evicted  atomic.Bool                 // another has its place
 	by       atomic.Pointer[connections] // which count it; nil: none do
-	begun    atomic.Int32                // requests since all were answered, see oneOfMany
+	inCrowd  atomic.Int32                // requests begun in a crowd since all were answered, see oneOfMany
 	reset    atomic.Int32                // requests that were taken back, see wanted
 	asked    atomic.Uint32               // requests of HTTP/2 that were begun
 	answered atomic.Uint32               // what asked was when all were answered
@@ -39,7 +39,7 @@ type held struct {
 	ahead int    // what was read beyond what was written, since there was nothing to write
 	idle  int    // what was read beyond what requests need
 	noted uint32 // what asked was
-	rest  int64  // when idle was more than enough
+	tired int64  // when idle was more than enough
 	early int    // what may still be read before the handshake is done; negative: any
 
 	// These are guarded by the mu of those.
@@ -132,10 +132,10 @@ func (h *held) tire(c *connections, n int) {
 		return
 	}
 	h.idle = 0
-	if early := idleTalk - time.Duration(c.now()-h.rest); h.rest > 0 && early > 0 {
+	if early := idleTalk - time.Duration(c.now()-h.tired); h.tired > 0 && early > 0 {
 		time.Sleep(early)
 	}
-	h.rest = c.now()
+	h.tired = c.now()
 }
 
 // room returns how much may be read, once that is more than nothing.
@@ -165,7 +165,7 @@ func (h *held) room() (int, error) {
 
 // A pause is that of a Read that waits for the end of a write.
 type pause struct {
-	of    *connections // which count it
+	by    *connections // which count it
 	began int64        // by their clock
 	over  chan struct{}
 }
@@ -177,7 +177,7 @@ func (h *held) wait(writes uint32) error {
 	if c == nil {
 		return net.ErrClosed // or about to be
 	}
-	p := &pause{of: c, began: c.now(), over: make(chan struct{})}
+	p := &pause{by: c, began: c.now(), over: make(chan struct{})}
 	unread := c.unread.Add(1)
 	h.waits.Store(p)
 	if h.writes.Load() != writes {
@@ -196,9 +196,9 @@ func (h *held) resume() *connections {
 	if p == nil {
 		return nil
 	}
-	p.of.unread.Add(-1)
+	p.by.unread.Add(-1)
 	close(p.over)
-	return p.of
+	return p.by
 }
 
 // relent closes the connection that has waited for longest, of those that wait for their
