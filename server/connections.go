@@ -137,6 +137,15 @@ func (c *connections) admit(h *held, from netip.Prefix, now int64) (reason strin
 	return ""
 }
 
+// advance notes that a handshake over conn has begun, or is done: then its client is waited
+// for anew. That is twice for each connection, so nobody gains more.
+func (c *connections) advance(conn net.Conn) {
+	if h := heldOf(conn); h != nil {
+		h.since.Store(c.now())
+		h.greeted.Store(true)
+	}
+}
+
 // served notes that a request of h was answered.
 func (c *connections) served(h *held) {
 	h.since.Store(c.now())

@@ -130,7 +130,10 @@ func TestVisitorsAreForgotten(t *testing.T) {
 
 // A newcomer to a full listener takes the place of whoever lets it wait longest.
 func TestDisplaced(t *testing.T) {
-	const s = time.Second
+	const (
+		s, ms   = time.Second, time.Millisecond
+		greeted = http.ConnState(-1) // a ClientHello came, and nothing else
+	)
 	type one struct {
 		address string
 		state   http.ConnState
@@ -152,7 +155,13 @@ func TestDisplaced(t *testing.T) {
 		"two of one client have just come":  {[]one{{"192.0.2.2", http.StateNew, 4*s - 80*time.Millisecond}, {"192.0.2.2", http.StateNew, 4*s - 90*time.Millisecond}}, 4 * s, -1, ""},
 		"all are being answered":            {[]one{{"192.0.2.1", http.StateActive, 3 * s}, {"192.0.2.2", http.StateActive, 3 * s}}, 4 * s, -1, ""},
 		"one who came again takes its own":  {[]one{{"192.0.2.9", http.StateNew, 1 * s}, {"192.0.2.9", http.StateNew, 2 * s}, {"192.0.2.2", http.StateNew, 1 * s}}, 4 * s, 0, "unserved"},
-		"a cap of one":                      {[]one{{"192.0.2.9", http.StateIdle, 1 * s}}, 4 * s, 0, "idle"},
+		"silence before one who greeted":    {[]one{{"192.0.2.1", greeted, 4*s - 500*ms}, {"192.0.2.2", http.StateNew, 4*s - 200*ms}}, 4 * s, 1, "unserved"},
+		"one who greeted, and was silent":   {[]one{{"192.0.2.1", greeted, 1 * s}, {"192.0.2.2", http.StateNew, 2 * s}}, 4 * s, 0, "unserved"},
+		"one of four who greeted": {[]one{{"192.0.2.1", greeted, 4*s - 500*ms}, {"192.0.2.2", http.StateNew, 4*s - 50*ms},
+			{"192.0.2.3", http.StateNew, 4*s - 50*ms}, {"192.0.2.4", http.StateActive, 3 * s}}, 4 * s, -1, ""},
+		"two of four who greeted": {[]one{{"192.0.2.1", greeted, 4*s - 500*ms}, {"192.0.2.2", greeted, 4*s - 600*ms},
+			{"192.0.2.3", http.StateNew, 4*s - 50*ms}, {"192.0.2.4", http.StateActive, 3 * s}}, 4 * s, 1, "unserved"},
+		"a cap of one": {[]one{{"192.0.2.9", http.StateIdle, 1 * s}}, 4 * s, 0, "idle"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := server.NewConnections(len(tc.open), 10, 100)
@@ -164,10 +173,15 @@ func TestDisplaced(t *testing.T) {
 				if got := c.Admit(conn, 0); got != "" {
 					t.Fatal(got)
 				}
-				if o.state != http.StateNew {
+				switch o.state {
+				case greeted:
+					c.Advance(conn, o.since)
+				case http.StateNew:
+					c.Set(conn, o.state, o.since)
+				default:
 					c.Set(conn, http.StateActive, o.since)
+					c.Set(conn, o.state, o.since)
 				}
-				c.Set(conn, o.state, o.since)
 				conns = append(conns, conn)
 			}
 			want := ""

@@ -14,10 +14,17 @@ import (
 // let them lie take each other's places and nobody else's. The wait counts as often
 // as its client has connections open, so that one with many loses its own first.
 const (
-	// Nobody loses a place sooner: it takes a visitor that long to say what it
-	// wants, and a flood that fills a listener within that time is one in which
-	// newcomers are turned away.
+	// Nobody loses a place sooner: what a visitor says first comes with what opens
+	// the connection, or right after it, and a flood that fills a listener within
+	// that time is one in which newcomers are turned away.
 	leastWait = 100 * time.Millisecond
+	// Who has begun a handshake, or just finished one, goes on after a round trip (RFC
+	// 8446, section 2; RFC 5246, section 7.3), which takes a phone far away 300 ms. So
+	// until then it loses its place only where those who said nothing have theirs for
+	// less than leastWait, and more than one in mostGreeted have begun: they are a
+	// flood, too, and of visitors there never are so many at a time.
+	leastGreeted = time.Second
+	mostGreeted  = 4
 	// An answer of ours is out of memory, so one that takes longer waits for a
 	// client that does not read. It goes after all of those that nothing is being
 	// answered to.
@@ -121,9 +128,16 @@ func oneOfMany(r *http.Request) bool {
 // has been waited for longer than least. Where multiple is set, it is one over which HTTP/2
 // is spoken.
 func (c *connections) longest(now int64, least time.Duration, multiple bool) *held {
-	var waiting, stalled *held
-	var longestWait, longestStall int64
-	for n := 0; n < len(c.open) && (n < looked || waiting == nil && n < lookedInVain); n++ {
+	var waiting, greeted, stalled *held
+	var longestWait, longestGreeted, longestStall int64
+	n, greets := 0, 0
+	found := func() *held {
+		if waiting == nil && greets > n/mostGreeted {
+			return greeted
+		}
+		return waiting
+	}
+	for ; n < len(c.open) && (n < looked || n < lookedInVain && found() == nil); n++ {
 		if c.hand++; c.hand >= len(c.open) {
 			c.hand = 0
 		}
@@ -138,16 +152,22 @@ func (c *connections) longest(now int64, least time.Duration, multiple bool) *he
 			counts *= int64(one.of.open)
 		}
 		switch {
-		case active && c.stalls && wait > int64(stalledAfter) && counts > longestStall:
-			stalled, longestStall = one, counts
-		case !active && wait > int64(least) && counts > longestWait:
+		case active:
+			if c.stalls && wait > int64(stalledAfter) && counts > longestStall {
+				stalled, longestStall = one, counts
+			}
+		case wait < int64(leastGreeted) && one.greeted.Load() && one.fresh.Load():
+			if greets++; wait > int64(least) && counts > longestGreeted {
+				greeted, longestGreeted = one, counts
+			}
+		case wait > int64(least) && counts > longestWait:
 			waiting, longestWait = one, counts
 		}
 	}
-	if waiting == nil {
-		return stalled
+	if one := found(); one != nil {
+		return one
 	}
-	return waiting
+	return stalled
 }
 
 // evict takes the place of h from it, which is counted as what; mu is held. Whoever works

@@ -129,6 +129,21 @@ func (s *Server) WaitUntil(later time.Duration) {
 	}
 }
 
+// Greeted returns how many clients of the HTTPS listener began a handshake and were answered
+// nothing yet, and for how long one of them was waited for at most.
+func (s *Server) Greeted() (clients int, longest time.Duration) {
+	c := s.https.open
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, h := range c.open {
+		if h.greeted.Load() && h.fresh.Load() {
+			clients++
+			longest = max(longest, time.Duration(c.now()-h.since.Load()))
+		}
+	}
+	return clients, longest
+}
+
 // Multiplex sets how many those may be.
 func (s *Server) Multiplex(most int) { s.https.open.mostMultiplexed = most }
 
@@ -247,6 +262,12 @@ func (c Connections) Relieve() (crowded bool) {
 func (c Connections) Set(conn net.Conn, state http.ConnState, since time.Duration) {
 	c.state(c.held[conn], state)
 	c.held[conn].since.Store(int64(since))
+}
+
+// Advance says that the handshake over conn goes on; at is the time.
+func (c Connections) Advance(conn net.Conn, at time.Duration) {
+	c.advance(c.held[conn])
+	c.held[conn].since.Store(int64(at))
 }
 
 // Forget counts conn no more.

@@ -279,6 +279,7 @@ func (g *gate) secure(conn net.Conn) net.Conn {
 		return nil
 	}
 	base.early = -1
+	g.listener.open.advance(base)
 	protocol := secured.ConnectionState().NegotiatedProtocol
 	http1 := protocol == "" || protocol == alpnHTTP1
 	if http1 && !reads {

@@ -17,6 +17,7 @@ type held struct {
 	net.Conn
 
 	fresh    atomic.Bool   // nothing was answered on it yet
+	greeted  atomic.Bool   // its client began a handshake; see advance
 	many     atomic.Bool   // HTTP/2 is spoken: it may have many requests
 	active   atomic.Bool   // a request is being answered; else its client is waited for
 	since    atomic.Int64  // when that began, by the clock of connections

@@ -47,6 +47,7 @@ func (l *listener) secure(config *tls.Config) {
 	fewer := config.Clone() // without HTTP/2
 	fewer.NextProtos = slices.DeleteFunc(slices.Clone(config.NextProtos), func(p string) bool { return p == alpnHTTP2 })
 	config.GetConfigForClient = func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
+		l.open.advance(hello.Conn)
 		multiplexes, err := l.open.multiplexes(hello)
 		if err == nil {
 			err = wait.enter(hello)
