@@ -23,7 +23,6 @@ var accepted = []finding{
 	{"h2spec", "http2/8.1.2.6/1", earlyAnswer},
 	{"h2spec", "http2/8.1.2.6/2", "The same"},
 	{"testssl.sh", "TLS_session_ticket", "`crypto/tls` lets the ticket of a session live for seven days, and has a new key for them every day"},
-	{"testssl.sh", "cert_revocation", "The authority of the test publishes no list of what it revoked"},
 }
 
 // accepts reports whether a finding is one of those.
