@@ -78,21 +78,6 @@ func until(ctx context.Context, patience time.Duration, what string, look func()
 	return nil
 }
 
-// memory returns how much memory the process has, in bytes.
-func (p *process) memory() (float64, error) {
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
-	if err != nil {
-		return 0, err
-	}
-	for line := range bytes.Lines(text) {
-		if words := strings.Fields(string(line)); len(words) == 3 && words[0] == "VmRSS:" {
-			kib, err := strconv.ParseFloat(words[1], 64)
-			return kib * 1024, err
-		}
-	}
-	return 0, errors.New("the kernel does not say how much memory it is")
-}
-
 // share returns how much memory of the process is its own, in bytes, with its part of
 // what it shares with others: its PSS.
 func (p *process) share() (float64, error) {
@@ -159,20 +144,14 @@ func (p *process) scrape(ctx context.Context, patience time.Duration) (s scrape,
 		return s, err
 	}
 	s.took, s.bytes = time.Since(began), len(body)
-	for line := range bytes.Lines(body) {
-		name, value, _ := strings.Cut(strings.TrimSpace(string(line)), " ")
-		for _, want := range []struct {
-			name string
-			into *float64
-		}{
-			{"go_goroutines", &s.goroutines}, {"go_memstats_alloc_bytes_total", &s.allocated}, {"go_memstats_heap_inuse_bytes", &s.heap},
-		} {
-			if name == want.name {
-				if *want.into, err = strconv.ParseFloat(value, 64); err != nil {
-					return s, err
-				}
-			}
+	into := map[string]*float64{"go_goroutines": &s.goroutines, "go_memstats_alloc_bytes_total": &s.allocated, "go_memstats_heap_inuse_bytes": &s.heap}
+	err = testworld.EachSeries(body, func(name string, value float64) {
+		if into[name] != nil {
+			*into[name] = value
 		}
+	})
+	if err != nil {
+		return s, err
 	}
 	if s.goroutines == 0 || s.allocated == 0 {
 		return s, errors.New("the metrics do not say how many goroutines there are")

@@ -108,9 +108,11 @@ func measureCount(ctx context.Context, o options, w *testworld.World, l *testsit
 	}
 	c.looks = int(p.log.seen.Load())
 	say("%d sites: %d looked at from outside after %v", n, c.looks, time.Since(p.began).Round(time.Millisecond))
-	if c.memory, err = p.memory(); err != nil {
+	resident, err := testworld.Memory(p.cmd.Process.Pid, testworld.Resident)
+	if err != nil {
 		return c, err
 	}
+	c.memory = float64(resident)
 	if c.share, err = p.share(); err != nil {
 		return c, err
 	}

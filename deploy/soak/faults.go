@@ -27,11 +27,11 @@ var teslaFaults = []fleetsim.Kind{fleetsim.Reset, fleetsim.Drip, fleetsim.Cut, f
 // faults make one answer in twenty of Tesla and the CA a fault, and let the names
 // of sites not resolve for one second in twenty.
 type faults struct {
-	active            atomic.Bool
-	tesla, ca, failed atomic.Int64 // how many there were; failed = of names
-	asked             atomic.Int64 // requests to Tesla and the CA meanwhile, good and bad
-	heldUp            atomic.Int64 // new sites that waited for the CA
-	mu                sync.Mutex   // held while the name of a site fails
+	active              atomic.Bool
+	tesla, ca, nameless atomic.Int64 // how many there were; nameless = seconds in which no name resolved
+	asked               atomic.Int64 // requests to Tesla and the CA meanwhile, good and bad
+	heldUp              atomic.Int64 // new sites that waited for the CA
+	mu                  sync.Mutex   // held while the names of the sites fail
 }
 
 func newFaults() *faults { return new(faults) }
@@ -104,7 +104,7 @@ func (f *faults) names(ctx context.Context, w *testworld.World, sites []*site) {
 		for _, of := range sites {
 			w.DNS.Rcode(of.domain, dns.RcodeServerFailure)
 		}
-		f.failed.Add(1)
+		f.nameless.Add(1)
 		_ = pause.For(ctx, time.Second) // it ends at once when ctx does
 		for _, of := range sites {
 			w.DNS.Set(of.domain, "A "+w.Host())

@@ -5,11 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"strconv"
-	"strings"
 	"time"
 
 	"wellkey/internal/pause"
+	"wellkey/internal/testworld"
 )
 
 // A sample is what the process holds at one moment.
@@ -51,15 +50,17 @@ func (s *soak) measure(ctx context.Context) (all []sample, err error) {
 
 // sample takes one.
 func (s *soak) sample(ctx context.Context) (one sample, err error) {
-	if one.resident, err = resident(s.p.Pid()); err != nil {
+	bytes, err := testworld.Memory(s.p.Pid(), testworld.Resident)
+	if err != nil {
 		return one, err
 	}
+	one.resident = float64(bytes)
 	entries, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", s.p.Pid()))
 	if err != nil {
 		return one, err
 	}
 	one.descriptors = len(entries)
-	values, err := s.metrics(ctx)
+	values, err := s.w.Metrics(ctx)
 	if err != nil {
 		return one, err
 	}
@@ -72,41 +73,6 @@ func (s *soak) sample(ctx context.Context) (one sample, err error) {
 		return one, errors.New("the metrics do not say how many goroutines there are")
 	}
 	return one, nil
-}
-
-// metrics returns the value of each series, by its name with labels.
-func (s *soak) metrics(ctx context.Context) (map[string]float64, error) {
-	visit, err := s.w.Admin(ctx, "/metrics")
-	if err != nil {
-		return nil, err
-	}
-	values := map[string]float64{}
-	for line := range strings.Lines(string(visit.Body)) {
-		line = strings.TrimSpace(line)
-		at := strings.LastIndexByte(line, ' ')
-		if strings.HasPrefix(line, "#") || at < 0 {
-			continue
-		}
-		if values[line[:at]], err = strconv.ParseFloat(line[at+1:], 64); err != nil {
-			return nil, fmt.Errorf("reading the metrics: %w", err)
-		}
-	}
-	return values, nil
-}
-
-// resident returns how much memory a process has, in bytes.
-func resident(pid int) (float64, error) {
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
-	if err != nil {
-		return 0, err
-	}
-	for line := range strings.Lines(string(text)) {
-		if words := strings.Fields(line); len(words) == 3 && words[0] == "VmRSS:" {
-			kib, err := strconv.ParseFloat(words[1], 64)
-			return kib * 1024, err
-		}
-	}
-	return 0, errors.New("the kernel does not say how much memory the process has")
 }
 
 // quietFor is how long nothing may have changed for the process to be at rest.

@@ -28,7 +28,7 @@ func (r *result) markdown() string {
 	line("%v, %s operations, of which %d failed that should not have, and %d had a wrong byte. Of %s requests to Tesla and the CA %s got a",
 		r.s.o.long, number(done), failed, wrong, number(int(faults.asked.Load())), number(int(faults.tesla.Load()+faults.ca.Load())))
 	line("fault, which held up %d new sites, and the names of the sites did not resolve %d times for a second. %d panics; %s lines in the log,",
-		faults.heldUp.Load(), faults.failed.Load(), int(r.panics), number(r.lines))
+		faults.heldUp.Load(), faults.nameless.Load(), int(r.panics), number(r.lines))
 	line("%d in the fullest minute.", r.mostInMinute)
 	line("")
 	line("| | before | under load | after |")

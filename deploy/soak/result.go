@@ -40,7 +40,7 @@ func newResult(s *soak) *result { return &result{s: s, load: loadAverage(), word
 
 // counters reads what wellkey itself counted.
 func (r *result) counters(ctx context.Context) error {
-	values, err := r.s.metrics(ctx)
+	values, err := r.s.w.Metrics(ctx)
 	if err != nil {
 		return err
 	}

@@ -40,8 +40,8 @@ func (s *soak) kinds() []kind {
 	}
 }
 
-// client returns a client that trusts the CA alone and follows no redirect. It
-// renews what it keeps once a minute, as clients come and go.
+// client returns a client that trusts the CA alone and follows no redirect. What it
+// keeps is closed now and then, as clients come and go; see renewed.
 func (s *soak) client(change func(*http.Transport)) *http.Client {
 	t := &http.Transport{
 		DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {

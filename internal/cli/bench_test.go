@@ -1,13 +1,10 @@
 package cli_test
 
 import (
-	"bytes"
 	"context"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
-	"strings"
 	"testing"
 	"time"
 
@@ -79,21 +76,12 @@ func benchRun(b *testing.B, w *testworld.World, program string) (first time.Dura
 	return first, residentMemory(b, p.Pid())
 }
 
+// residentMemory returns how much memory a process has, in kB.
 func residentMemory(b *testing.B, pid int) float64 {
 	b.Helper()
-	text, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "status"))
+	bytes, err := testworld.Memory(pid, testworld.Resident)
 	if err != nil {
 		b.Fatal(err)
 	}
-	for line := range bytes.Lines(text) {
-		if value, ok := bytes.CutPrefix(line, []byte("VmRSS:")); ok {
-			kib, err := strconv.ParseFloat(strings.TrimSpace(strings.TrimSuffix(strings.TrimSpace(string(value)), "kB")), 64)
-			if err != nil {
-				b.Fatal(err)
-			}
-			return kib
-		}
-	}
-	b.Fatal("the kernel does not say how much memory it is")
-	return 0
+	return float64(bytes) / 1024
 }

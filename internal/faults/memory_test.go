@@ -6,8 +6,6 @@ import (
 	"net"
 	"os"
 	"path/filepath"
-	"regexp"
-	"strconv"
 	"strings"
 	"testing"
 
@@ -65,15 +63,13 @@ func TestSmallContainer(t *testing.T) {
 // held returns how many connections the HTTPS listener holds.
 func (w *world) held() int {
 	w.t.Helper()
-	visit, err := w.Admin(w.ctx, "/metrics")
+	all, err := w.Metrics(w.ctx)
 	must(w.t, err)
-	found := regexp.MustCompile(`(?m)^wellkey_connections\{listener="https"\} (\d+)$`).FindSubmatch(visit.Body)
-	if found == nil {
+	n, told := all[`wellkey_connections{listener="https"}`]
+	if !told {
 		w.t.Fatal("the metrics do not say how many connections there are")
 	}
-	n, err := strconv.Atoi(string(found[1]))
-	must(w.t, err)
-	return n
+	return int(n)
 }
 
 // controlGroup makes a control group with so many bytes of memory, and returns what

@@ -10,7 +10,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -344,15 +343,11 @@ func (w *world) turned() float64 {
 // sum returns the sum of all series of some metrics.
 func (w *world) sum(metrics ...string) (sum float64) {
 	w.t.Helper()
-	visit, err := w.Admin(w.ctx, "/metrics")
+	all, err := w.Metrics(w.ctx)
 	must(w.t, err)
-	for line := range strings.Lines(string(visit.Body)) {
-		name, value, _ := strings.Cut(strings.TrimSpace(line), " ")
-		name, _, _ = strings.Cut(name, "{")
-		if slices.Contains(metrics, name) {
-			n, err := strconv.ParseFloat(value, 64)
-			must(w.t, err)
-			sum += n
+	for series, value := range all {
+		if name, _, _ := strings.Cut(series, "{"); slices.Contains(metrics, name) {
+			sum += value
 		}
 	}
 	return sum
@@ -387,23 +382,11 @@ func TestManyConnections(t *testing.T) {
 	if secured.Load() < many/2 {
 		t.Errorf("%d handshakes of %d, so that not many connections were held", secured.Load(), many)
 	}
-	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", w.running.Pid()))
+	most, err := testworld.Memory(w.running.Pid(), testworld.Peak)
 	must(t, err)
-	found := false
-	for line := range strings.Lines(string(status)) {
-		if fields := strings.Fields(line); len(fields) > 1 && fields[0] == "VmHWM:" {
-			found = true
-			kB, err := strconv.Atoi(fields[1])
-			must(t, err)
-			bytes := kB << 10 // the kernel's kB are of 1024
-			t.Logf("%d MB at most", bytes/1_000_000)
-			if bytes > 96_000_000 {
-				t.Errorf("%d bytes of memory, want 96 MB at most", bytes)
-			}
-		}
-	}
-	if !found {
-		t.Errorf("the kernel does not say how much memory it is:\n%s", status)
+	t.Logf("%d MB at most", most/1_000_000)
+	if most > 96_000_000 {
+		t.Errorf("%d bytes of memory, want 96 MB at most", most)
 	}
 }
 

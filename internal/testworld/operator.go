@@ -12,8 +12,13 @@ import (
 
 // Admin gets a path of the admin listener, such as "/metrics".
 func (w *World) Admin(ctx context.Context, path string) (Visit, error) {
+	return ask(ctx, w.AdminAddr, path)
+}
+
+// ask gets a path of an admin listener.
+func ask(ctx context.Context, addr, path string) (Visit, error) {
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: visitPatience}
-	return visit(ctx, client, "http://"+w.AdminAddr+path, 4<<20)
+	return visit(ctx, client, "http://"+addr+path, 4<<20)
 }
 
 // Status returns what /status says.
