@@ -63,6 +63,7 @@ func parse(args []string, stderr io.Writer) (options, error) {
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	return trial.Run("soak", args, stderr, parse, func(o options) error {
 		var r *result
+		of := trial.Revision(ctx, o.binary)
 		err := trial.With(ctx, "soak", "", o.binary, func(dir, wellkey string) (err error) {
 			o.binary = wellkey
 			r, err = soaked(ctx, o, dir, stderr)
@@ -71,6 +72,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		if err != nil {
 			return err
 		}
+		r.of = of
 		if err := document.Tell(stdout, o.report, "soak", r.markdown()); err != nil {
 			return err
 		}

@@ -107,7 +107,12 @@ func TestWrong(t *testing.T) {
 
 func TestReport(t *testing.T) {
 	t.Parallel()
-	text := good().markdown()
+	r := good()
+	r.of = "wellkey of a test"
+	text := r.markdown()
+	if !strings.HasPrefix(text, "Taken on ") || !strings.Contains(text, " of wellkey of a test on ") {
+		t.Errorf("the report does not tell which wellkey it is of:\n%s", text)
+	}
 	for _, line := range []string{
 		"1h0m0s, 2 operations, of which 0 failed that should not have, and 0 had a wrong byte. Of 0 requests to Tesla and the CA 0 got a",
 		"| goroutines | 27 | 40 to 40 | 27 |",

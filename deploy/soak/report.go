@@ -23,7 +23,7 @@ func (r *result) markdown() string {
 		}
 	}
 	faults := r.s.faults
-	line("Taken on %s on %s/%s with %d processors (%s), Go %s; load of the machine before: %s.", r.s.start.UTC().Format(time.DateOnly),
+	line("Taken on %s of %s on %s/%s with %d processors (%s), Go %s; load of the machine before: %s.", r.s.start.UTC().Format(time.DateOnly), r.of,
 		runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), document.Processor(), strings.TrimPrefix(runtime.Version(), "go"), r.load)
 	line("%v, %s operations, of which %d failed that should not have, and %d had a wrong byte. Of %s requests to Tesla and the CA %s got a",
 		r.s.o.long, number(done), failed, wrong, number(int(faults.asked.Load())), number(int(faults.tesla.Load()+faults.ca.Load())))

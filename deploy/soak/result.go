@@ -24,6 +24,7 @@ const (
 // A result is what a run has shown.
 type result struct {
 	s             *soak
+	of            string // which wellkey
 	load          string // of the machine, before
 	before, after sample // at rest
 	under         []sample
