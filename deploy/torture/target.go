@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -10,11 +11,11 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"strconv"
 	"strings"
 	"syscall"
 	"time"
 
+	"wellkey/internal/pause"
 	"wellkey/internal/testworld"
 )
 
@@ -23,6 +24,12 @@ const (
 	public4 = "198.18.0.1"
 	public6 = "2001:db8::1"
 	private = "127.0.0.1"
+)
+
+// The addresses of who visits, from near by and from far away.
+const (
+	nearVisitor = "198.19.255.1"
+	farVisitor  = "198.19.255.2"
 )
 
 // domain is whose key is hosted.
@@ -43,8 +50,9 @@ type aim struct {
 	roots       *x509.CertPool
 }
 
-// start starts wellkey in a world of its own. The caller stops it.
-func start(ctx context.Context, o options, dir string, settings ...string) (*target, error) {
+// start starts wellkey in a world of its own, with more of an environment than it needs
+// and with settings. The caller stops it.
+func start(ctx context.Context, o options, dir string, environ []string, settings ...string) (*target, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
 	}
@@ -56,22 +64,19 @@ func start(ctx context.Context, o options, dir string, settings ...string) (*tar
 	_, t.Port, _ = net.SplitHostPort(w.HTTPSAddr)
 	_, t.Plain, _ = net.SplitHostPort(w.HTTPAddr)
 	settings = append(settings, "HTTPS_ADDR=:"+t.Port, "HTTP_ADDR=:"+t.Plain)
-	if t.process, err = w.Exec(o.binary, []string{"HOME=" + dir, "PATH=" + os.Getenv("PATH")}, settings...); err != nil {
+	if t.process, err = w.Exec(o.binary, append([]string{"HOME=" + dir, "PATH=" + os.Getenv("PATH")}, environ...), settings...); err != nil {
 		return nil, errors.Join(err, w.Close())
 	}
-	deadline := time.Now().Add(30 * time.Second)
+	limited, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
 	for {
-		key, fetchErr := t.fetch(ctx, "198.19.255.1")
-		if err = fetchErr; err == nil {
-			t.key = key
+		if t.key, err = t.fetch(limited, nearVisitor, 0); err == nil {
 			return t, nil
 		}
-		if time.Now().After(deadline) || ctx.Err() != nil {
-			break
+		if pause.For(limited, 20*time.Millisecond) != nil {
+			return nil, errors.Join(fmt.Errorf("wellkey does not serve: %w\n%s", err, t.process.Log), t.stop())
 		}
-		time.Sleep(20 * time.Millisecond)
 	}
-	return nil, errors.Join(fmt.Errorf("wellkey does not serve: %w\n%s", err, t.process.Log), t.stop())
 }
 
 // stop stops wellkey, and closes its world.
@@ -99,6 +104,11 @@ func (a *aim) secure(ctx context.Context, from, to string, protocols ...string) 
 	if err != nil {
 		return nil, err
 	}
+	return a.shake(ctx, conn, protocols...)
+}
+
+// shake makes the handshake of TLS over conn, which it closes where that fails.
+func (a *aim) shake(ctx context.Context, conn net.Conn, protocols ...string) (*tls.Conn, error) {
 	secured := tls.Client(conn, &tls.Config{ServerName: domain, RootCAs: a.roots, InsecureSkipVerify: a.roots == nil, NextProtos: protocols})
 	_ = conn.SetDeadline(time.Now().Add(10 * time.Second))
 	if err := secured.HandshakeContext(ctx); err != nil {
@@ -108,22 +118,37 @@ func (a *aim) secure(ctx context.Context, from, to string, protocols ...string) 
 	return secured, nil
 }
 
-// fetch gets the key over a connection of its own.
-func (t *target) fetch(ctx context.Context, from string) ([]byte, error) {
+// keyRequest is one for the key, over HTTP/1, and keyHeader is all but its end.
+const (
+	keyHeader  = "GET /.well-known/appspecific/com.tesla.3p.public-key.pem HTTP/1.1\r\nHost: " + domain + "\r\n"
+	keyRequest = keyHeader + "\r\n"
+)
+
+// fetch gets the key over a connection of its own, from an address that is a round trip
+// away, within ten seconds.
+func (t *target) fetch(ctx context.Context, from string, trip time.Duration) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
-	transport := &http.Transport{DisableKeepAlives: true, DialTLSContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-		return t.secure(ctx, from, public4)
-	}}
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "https://"+domain+"/.well-known/appspecific/com.tesla.3p.public-key.pem", nil)
+	conn, err := t.dial(ctx, from, public4, t.Port)
 	if err != nil {
 		return nil, err
 	}
-	response, err := transport.RoundTrip(request)
+	if trip > 0 {
+		conn = &far{Conn: conn, trip: trip}
+	}
+	secured, err := t.shake(ctx, conn)
 	if err != nil {
 		return nil, err
 	}
-	defer func() { _ = response.Body.Close() }() // nothing was written
+	defer func() { _ = conn.Close() }() // that of TLS would have something to say, and from far away
+	defer context.AfterFunc(ctx, func() { _ = conn.Close() })()
+	if _, err := io.WriteString(secured, keyHeader+"Connection: close\r\n\r\n"); err != nil {
+		return nil, err
+	}
+	response, err := http.ReadResponse(bufio.NewReader(secured), nil)
+	if err != nil {
+		return nil, err
+	}
 	body, err := io.ReadAll(response.Body)
 	if err == nil && (response.StatusCode != http.StatusOK || !strings.HasPrefix(string(body), "-----BEGIN PUBLIC KEY-----")) {
 		err = fmt.Errorf("status %d: %.80q", response.StatusCode, body)
@@ -132,19 +157,7 @@ func (t *target) fetch(ctx context.Context, from string) ([]byte, error) {
 }
 
 // memory returns the most that wellkey has had since calm, in bytes.
-func (t *target) memory() (int, error) {
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", t.process.Pid()))
-	if err != nil {
-		return 0, err
-	}
-	for line := range strings.Lines(string(text)) {
-		if words := strings.Fields(line); len(words) == 3 && words[0] == "VmHWM:" {
-			kib, err := strconv.Atoi(words[1])
-			return kib << 10, err
-		}
-	}
-	return 0, errors.New("the kernel does not say how much memory it is")
-}
+func (t *target) memory() (int, error) { return testworld.Memory(t.process.Pid(), testworld.Peak) }
 
 // calm has memory begin anew.
 func (t *target) calm() error {
@@ -153,25 +166,24 @@ func (t *target) calm() error {
 
 // series returns what is at /metrics, by name and labels.
 func (a *aim) series(ctx context.Context) (map[string]float64, error) {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+a.Admin+"/metrics", nil)
-	if err != nil {
-		return nil, err
-	}
-	response, err := (&http.Transport{DisableKeepAlives: true}).RoundTrip(request)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = response.Body.Close() }() // nothing was written
-	body, err := io.ReadAll(response.Body)
-	all := map[string]float64{}
-	for line := range strings.Lines(string(body)) {
-		name, value, ok := strings.Cut(strings.TrimSpace(line), " ")
-		if !ok || strings.HasPrefix(line, "#") {
-			continue
-		}
-		if all[name], err = strconv.ParseFloat(value, 64); err != nil {
-			return nil, err
+	return testworld.Metrics(ctx, a.Admin)
+}
+
+// sum adds up what is in some series of one metric: those with these words in their labels.
+func sum(series map[string]float64, metric string, words ...string) (n float64) {
+	for name, value := range series {
+		if name, labels, _ := strings.Cut(name, "{"); name == metric && all(words, func(word string) bool { return strings.Contains(labels, word) }) {
+			n += value
 		}
 	}
-	return all, err
+	return n
+}
+
+func all(words []string, is func(string) bool) bool {
+	for _, word := range words {
+		if !is(word) {
+			return false
+		}
+	}
+	return true
 }
