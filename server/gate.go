@@ -245,11 +245,8 @@ func (g *gate) identify(base *held) (conn net.Conn, carry func()) {
 	}
 	// What is no ClientHello is answered by crypto/tls, as it would be without us.
 	if target := s.passthrough.Match(name); err == nil && target != nil {
-		key := ""
-		if prefix := g.listener.open.client(client.RemoteAddr()); prefix.IsValid() {
-			key = prefix.String()
-		}
-		return nil, func() { s.passthrough.Carry(base.Conn, client.RemoteAddr(), client.LocalAddr(), read, target, key) }
+		who := g.listener.open.client(client.RemoteAddr())
+		return nil, func() { s.passthrough.Carry(base.Conn, client.RemoteAddr(), client.LocalAddr(), read, target, who) }
 	}
 	return client, nil
 }

@@ -3,6 +3,7 @@ package passthrough
 import (
 	"io"
 	"net"
+	"net/netip"
 	"sync/atomic"
 	"time"
 
@@ -11,22 +12,22 @@ import (
 
 // Carry passes conn on to t: first what was already read of it, then everything,
 // both ways, until both ends have finished or nothing moves any more. It closes
-// conn. from and to are the addresses between which the client sees itself; client
-// tells the clients apart that are counted, and "" is not limited.
-func (p *Passthrough) Carry(conn net.Conn, from, to net.Addr, read []byte, t *Target, client string) {
+// conn. from and to are the addresses between which the client sees itself; client is
+// what counts as one, see peer.Client.
+func (p *Passthrough) Carry(conn net.Conn, from, to net.Addr, read []byte, t *Target, client netip.Prefix) {
 	defer func() { _ = conn.Close() }()
-	if reason := p.admit(client); reason != "" {
-		t.failed(reason)
+	if refused := p.places.Enter(client); refused != "" {
+		t.failed(refused)
 		return
 	}
 	t.open.Add(1)
 	defer func() {
-		p.forget(client)
+		p.places.Leave(client)
 		t.open.Add(-1) // who sees that it is gone finds its place free
 	}()
 	t.total.Add(1)
 	began := time.Now()
-	there, err := p.dialer.DialContext(p.ctx, "tcp", t.Target)
+	there, err := p.dialer.DialContext(p.places.Context(), "tcp", t.Target)
 	if err != nil {
 		p.report(t, began, err)
 		return
@@ -70,7 +71,7 @@ func (p *Passthrough) join(here, there net.Conn, t *Target) {
 			select {
 			case <-stop:
 				return
-			case <-p.ctx.Done():
+			case <-p.places.Context().Done():
 				end()
 				return
 			case now := <-ticker.C:

@@ -1,12 +1,16 @@
 package passthrough
 
-import "time"
+import (
+	"time"
+
+	"wellkey/server/places"
+)
 
 // SetInterval sets how often it is looked whether anything moves.
 func (p *Passthrough) SetInterval(d time.Duration) { p.interval = d }
 
 // SetMax sets how many connections are passed on at a time.
-func (p *Passthrough) SetMax(n int) { p.bound(n) }
+func (p *Passthrough) SetMax(n int) { p.places = places.New(n, maxPerAddress) }
 
 // Diagnose says why a target could not be reached.
 var Diagnose = diagnose

@@ -10,27 +10,25 @@ package passthrough
 
 import (
 	"cmp"
-	"context"
 	"errors"
 	"net"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
 
 	"wellkey/internal/contain"
+	"wellkey/server/places"
 )
 
 // Limits of what is passed on.
 const (
 	// A connection that is passed on costs six file descriptors and some 20 kB.
 	MaxConnections = 8192
-	// A mobile network puts many cars behind one address. Where fewer are passed on, one
-	// has three quarters of them at most: those who lie still are cut after half an hour
-	// only, and meanwhile there is room for others.
+	// A mobile network puts many cars behind one address. But who lies still is cut after
+	// half an hour only, so see places.New for where there are places for fewer.
 	maxPerAddress = 1024
 	// The target is beside us, but may be on another continent.
 	dialTimeout = 5 * time.Second
@@ -71,16 +69,7 @@ type Passthrough struct {
 	logger   *zap.Logger
 	dialer   net.Dialer
 	interval time.Duration
-
-	ctx    context.Context // done when all connections shall end
-	cancel context.CancelFunc
-
-	mu        sync.Mutex
-	total     int            // guarded by mu
-	max, each int            // in total, and of one client
-	from      map[string]int // guarded by mu; by client
-	closed    bool           // guarded by mu
-	gone      *sync.Cond     // total has become 0
+	places   *places.Places
 }
 
 // New returns a Passthrough that does nothing yet.
@@ -90,11 +79,8 @@ func New(c Config) (*Passthrough, error) {
 	}
 	p := &Passthrough{
 		config: c, logger: c.Logger.Named("passthrough"), dialer: net.Dialer{Timeout: dialTimeout}, interval: idleInterval,
-		from: map[string]int{},
+		places: places.New(cmp.Or(c.Connections, MaxConnections), maxPerAddress),
 	}
-	p.bound(cmp.Or(c.Connections, MaxConnections))
-	p.ctx, p.cancel = context.WithCancel(context.Background())
-	p.gone = sync.NewCond(&p.mu)
 	for _, route := range c.Routes {
 		if c.Own(route.Name) {
 			return nil, errors.New("passthrough: the own name " + route.Name + " cannot be passed on")
@@ -117,9 +103,7 @@ func New(c Config) (*Passthrough, error) {
 
 // Goroutines returns about how many of them pass connections on.
 func (p *Passthrough) Goroutines() int {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return 3 * p.total // one a direction, and one that looks whether anything moves
+	return 3 * p.places.Count() // one a direction, and one that looks whether anything moves
 }
 
 // Match returns where connections for name go, nil where they are ours: those for
@@ -146,45 +130,4 @@ func (t *Target) matches(name string) bool {
 
 // Close cuts all connections and returns when they are gone. What comes after it
 // is closed.
-func (p *Passthrough) Close() {
-	p.cancel()
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.closed = true
-	for p.total > 0 {
-		p.gone.Wait()
-	}
-}
-
-// bound sets how many are passed on at a time.
-func (p *Passthrough) bound(most int) {
-	p.max, p.each = most, min(maxPerAddress, max(most*3/4, 1))
-}
-
-// admit counts a connection, or returns why it is one too many.
-func (p *Passthrough) admit(client string) (reason string) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	switch {
-	case p.closed:
-		return reasonStopping
-	case p.total >= p.max:
-		return reasonTotal
-	case client != "" && p.from[client] >= p.each:
-		return reasonAddress
-	}
-	p.total++
-	p.from[client]++
-	return ""
-}
-
-func (p *Passthrough) forget(client string) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.from[client]--; p.from[client] == 0 {
-		delete(p.from, client)
-	}
-	if p.total--; p.total == 0 {
-		p.gone.Broadcast()
-	}
-}
+func (p *Passthrough) Close() { p.places.Close() }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"net/netip"
 	"os"
 	"strings"
 	"sync"
@@ -75,7 +76,7 @@ func newRig(t testing.TB) *rig {
 }
 
 // carry passes a new connection on, and returns its client.
-func (r *rig) carry(first string, from string) *net.TCPConn {
+func (r *rig) carry(first string, from netip.Prefix) *net.TCPConn {
 	client, conn := pair(r.t)
 	r.carried.Go(func() {
 		r.Carry(conn, conn.RemoteAddr(), conn.LocalAddr(), []byte(first), r.Match("a.example"), from)
@@ -98,7 +99,7 @@ func (r *rig) accept() *net.TCPConn {
 // accepted may, for us, not have reached the target yet.
 func (r *rig) through() (client, target *net.TCPConn) {
 	r.t.Helper()
-	client = r.carry("x", "")
+	client = r.carry("x", netip.Prefix{})
 	target = r.accept()
 	_, err := io.ReadFull(target, make([]byte, 1))
 	must(r.t, err)
@@ -126,7 +127,7 @@ func TestHalfClose(t *testing.T) {
 	for _, first := range []string{"client", "target"} {
 		t.Run(first, func(t *testing.T) {
 			r := newRig(t)
-			client := r.carry("hel", "")
+			client := r.carry("hel", netip.Prefix{})
 			target := r.accept()
 			ends := map[string][2]*net.TCPConn{"client": {client, target}, "target": {target, client}}[first]
 			_, err := io.WriteString(client, "lo")
@@ -157,9 +158,9 @@ func TestHalfClose(t *testing.T) {
 func TestIdle(t *testing.T) {
 	r := newRig(t)
 	r.SetInterval(50 * time.Millisecond)
-	talking := r.carry("x", "")
+	talking := r.carry("x", netip.Prefix{})
 	heard := r.accept()
-	silent := r.carry("x", "")
+	silent := r.carry("x", netip.Prefix{})
 	r.accept()
 	done := make(chan struct{})
 	go func() {
@@ -193,7 +194,7 @@ func TestLimits(t *testing.T) {
 	r.SetMax(2)
 	first, target := r.through()
 	r.through()
-	over := r.carry("", "")
+	over := r.carry("", netip.Prefix{})
 	if got, err := io.ReadAll(over); len(got) > 0 || err != nil {
 		t.Errorf("got %q, %v", got, err)
 	}
@@ -208,24 +209,25 @@ func TestLimits(t *testing.T) {
 	}
 	r.through()
 	r.Close()
-	if got, err := io.ReadAll(r.carry("", "")); len(got) > 0 || err != nil || r.failures("stopping") != 1 {
+	if got, err := io.ReadAll(r.carry("", netip.Prefix{})); len(got) > 0 || err != nil || r.failures("stopping") != 1 {
 		t.Errorf("after the end: got %q, %v, and %v were refused for it", got, err, r.failures("stopping"))
 	}
 }
 
 // However few are passed on, one address leaves room for others.
 func TestLimitOfOneClient(t *testing.T) {
+	one, other := netip.MustParsePrefix("192.0.2.1/32"), netip.MustParsePrefix("192.0.2.2/32")
 	for most, each := range map[int]int{passthrough.MaxConnections: 1024, 9: 6, 2: 1} {
 		r := newRig(t)
 		r.SetMax(most)
 		for range each {
-			r.carry("", "192.0.2.1/32")
+			r.carry("", one)
 			_ = r.accept()
 		}
-		if got, err := io.ReadAll(r.carry("", "192.0.2.1/32")); len(got) > 0 || err != nil || r.failures("address") != 1 {
+		if got, err := io.ReadAll(r.carry("", one)); len(got) > 0 || err != nil || r.failures("address") != 1 {
 			t.Errorf("%d of %d: got %q, %v", each, most, got, err)
 		}
-		r.carry("", "192.0.2.2/32")
+		r.carry("", other)
 		r.accept()
 	}
 }
@@ -234,7 +236,7 @@ func TestLimitOfOneClient(t *testing.T) {
 func TestMuchPasses(t *testing.T) {
 	const size = 256 << 20
 	r := newRig(t)
-	client := r.carry("", "")
+	client := r.carry("", netip.Prefix{})
 	target := r.accept()
 	must(t, client.SetDeadline(time.Now().Add(patience)))
 	must(t, target.SetDeadline(time.Now().Add(patience)))

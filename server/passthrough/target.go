@@ -13,6 +13,7 @@ import (
 	"go.uber.org/zap"
 
 	"wellkey/internal/phrase"
+	"wellkey/server/places"
 	"wellkey/server/trouble"
 )
 
@@ -22,13 +23,11 @@ const (
 	reasonUnknownName = "unknown_name"
 	reasonUnreachable = "unreachable"
 	reasonOther       = "other"
-	reasonTotal       = "total"
-	reasonAddress     = "address"
 	reasonIdle        = "idle"
-	reasonStopping    = "stopping"
+	reasonAddress     = "address" // places.Client, as it was called first
 )
 
-var reasons = []string{reasonRefused, reasonUnknownName, reasonUnreachable, reasonOther, reasonTotal, reasonAddress, reasonIdle, reasonStopping}
+var reasons = []string{reasonRefused, reasonUnknownName, reasonUnreachable, reasonOther, reasonIdle, reasonAddress, places.Total, places.Stopping}
 
 // A Target is where the connections for one name go.
 type Target struct {
@@ -57,7 +56,12 @@ func (p *Passthrough) Status() []Status {
 	return all
 }
 
-func (t *Target) failed(reason string) { t.failures.WithLabelValues(t.Name, reason).Inc() }
+func (t *Target) failed(reason string) {
+	if reason == places.Client {
+		reason = reasonAddress
+	}
+	t.failures.WithLabelValues(t.Name, reason).Inc()
+}
 
 // diagnose says why a target could not be reached, and what to do.
 func diagnose(err error) (reason, cause, fix string) {
@@ -93,8 +97,8 @@ func Look(ctx context.Context, target string) (found trouble.Trouble, ok bool) {
 
 // report counts and logs that t could not be reached.
 func (p *Passthrough) report(t *Target, began time.Time, err error) {
-	if p.ctx.Err() != nil {
-		t.failed(reasonStopping)
+	if p.places.Context().Err() != nil {
+		t.failed(places.Stopping)
 		return
 	}
 	reason, cause, fix := diagnose(err)

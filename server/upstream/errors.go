@@ -18,6 +18,7 @@ import (
 	"go.uber.org/zap"
 
 	"wellkey/internal/phrase"
+	"wellkey/server/places"
 )
 
 // A failure is one way in which an application fails.
@@ -63,10 +64,10 @@ var (
 
 // Why a request is not passed on though the application may be well, by reason.
 var turnedAway = map[string]failure{
-	overTotal: {overTotal, "as many requests are with it as may be, three quarters of the connections that are held: it hangs, or is slower than its visitors",
+	places.Total: {places.Total, "as many requests are with it as may be, three quarters of the connections that are held: it hangs, or is slower than its visitors",
 		"Look into the application's log. If it is well, raise max_connections, and what memory and files allow", http.StatusServiceUnavailable},
-	overClient: {overClient, "one client has as many requests with it as it may have connections: many share its address, or it asks too much",
-		"If many share it, raise max_client_connections; if it is a proxy of yours, add it to trusted_proxies", http.StatusTooManyRequests},
+	places.Client: {places.Client, "one client has as many requests with it as it may have, three quarters of all at most: many share its address, or it asks too much",
+		"If many share it, raise max_client_connections and max_connections; if it is a proxy of yours, add it to trusted_proxies", http.StatusTooManyRequests},
 }
 
 // reasons are the values of the label reason.
@@ -126,7 +127,7 @@ func diagnose(err error) failure {
 func (p *Proxy) fail(w http.ResponseWriter, r *http.Request, err error) {
 	v := r.Context().Value(visitKey{}).(*visit)
 	switch {
-	case p.visits.ctx.Err() != nil:
+	case p.places.Context().Err() != nil:
 		answer(w, r, http.StatusServiceUnavailable) // we stop
 	case v.body.failed.Load():
 		answer(w, r, http.StatusBadRequest) // the visitor's body broke off, or was none
@@ -141,7 +142,7 @@ func (p *Proxy) fail(w http.ResponseWriter, r *http.Request, err error) {
 
 // brokeOff notes an answer that ended before its end, unless the visitor ended it.
 func (p *Proxy) brokeOff(r *http.Request, v *visit) {
-	if r.Context().Err() != nil || v.body.failed.Load() || p.visits.ctx.Err() != nil {
+	if r.Context().Err() != nil || v.body.failed.Load() || p.places.Context().Err() != nil {
 		return
 	}
 	p.report(brokenOff, time.Now(), errors.New("the answer broke off")) // whatever it answered meanwhile, and to this one, too
@@ -177,7 +178,7 @@ func (p *Proxy) answered() {
 func (p *Proxy) turnAway(w http.ResponseWriter, r *http.Request, reason string) int {
 	p.metrics.rejected.WithLabelValues(reason).Inc()
 	t := turnedAway[reason]
-	if reason == overTotal { // of one that hangs it is seen long before it times out
+	if reason == places.Total { // of one that hangs it is seen long before it times out
 		p.record.Failed(time.Now(), `"all places are taken"`, t.cause, t.fix)
 	}
 	if p.crowded.Tell(t.reason) {

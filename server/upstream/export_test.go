@@ -1,7 +1,6 @@
 package upstream
 
 import (
-	"context"
 	"net/netip"
 	"time"
 )
@@ -29,6 +28,6 @@ func (p *Proxy) SetLinger(d time.Duration) { p.linger = d }
 
 // Enter counts a request of a client, or returns why it is refused.
 func (p *Proxy) Enter(client netip.Prefix) (leave func(), refused string) {
-	_, leave, refused = p.visits.enter(context.Background(), client)
-	return leave, refused
+	refused = p.places.Enter(client)
+	return func() { p.places.Leave(client) }, refused
 }

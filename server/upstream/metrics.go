@@ -1,6 +1,10 @@
 package upstream
 
-import "github.com/prometheus/client_golang/prometheus"
+import (
+	"github.com/prometheus/client_golang/prometheus"
+
+	"wellkey/server/places"
+)
 
 type metrics struct {
 	errors   *prometheus.CounterVec
@@ -8,7 +12,7 @@ type metrics struct {
 	duration prometheus.Histogram
 }
 
-func newMetrics(registerer prometheus.Registerer, open *visits) (*metrics, error) {
+func newMetrics(registerer prometheus.Registerer, open *places.Places) (*metrics, error) {
 	m := &metrics{
 		errors: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "wellkey_upstream_errors_total",
@@ -27,7 +31,7 @@ func newMetrics(registerer prometheus.Registerer, open *visits) (*metrics, error
 	for _, reason := range reasons {
 		m.errors.WithLabelValues(reason)
 	}
-	for _, reason := range []string{overTotal, overClient} {
+	for _, reason := range []string{places.Total, places.Client} {
 		m.rejected.WithLabelValues(reason)
 	}
 	if registerer == nil {
@@ -36,7 +40,7 @@ func newMetrics(registerer prometheus.Registerer, open *visits) (*metrics, error
 	for _, c := range []prometheus.Collector{m.errors, m.rejected, m.duration, prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "wellkey_upstream_requests",
 		Help: "Requests and websockets that are with the application behind upstream now.",
-	}, func() float64 { return float64(open.count()) })} {
+	}, func() float64 { return float64(open.Count()) })} {
 		if err := registerer.Register(c); err != nil {
 			return nil, err
 		}

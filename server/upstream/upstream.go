@@ -33,6 +33,7 @@ import (
 	"go.uber.org/zap"
 
 	"wellkey/server/peer"
+	"wellkey/server/places"
 	"wellkey/server/trouble"
 )
 
@@ -82,7 +83,8 @@ type Config struct {
 	// Requests is how many are with the application at a time; 0 is any. Each takes some
 	// 50 kB here, and a connection to the application.
 	Requests int
-	// PerClient is how many of them are of one client, see peer.Origin.Who; 0 is any.
+	// PerClient is how many of them are of one client, see peer.Origin.Who, and three
+	// quarters at most; 0 is any.
 	PerClient int
 	// Registerer receives the metrics; nil keeps them unregistered.
 	Registerer prometheus.Registerer
@@ -108,7 +110,7 @@ type Proxy struct {
 	total     atomic.Uint64  // requests that were passed on
 	record    trouble.Record // how the application is
 	crowded   trouble.Record // what was logged by turnAway; it answers others meanwhile
-	visits    visits
+	places    *places.Places
 }
 
 // New returns a Proxy that does nothing yet.
@@ -131,7 +133,7 @@ func New(c Config) (*Proxy, error) {
 		linger:  lingerTimeout,
 	}
 	p.patience.Store(int64(bodyTimeout))
-	p.visits.init(c.Requests, c.PerClient)
+	p.places = places.New(c.Requests, c.PerClient)
 	dialer := &net.Dialer{Timeout: dialTimeout}
 	if c.Socket != "" {
 		p.name, p.target.Host = "unix:"+c.Socket, "localhost"
@@ -174,7 +176,7 @@ func New(c Config) (*Proxy, error) {
 		ErrorLog: zap.NewStdLog(p.logger.WithOptions(zap.IncreaseLevel(zap.ErrorLevel))), // it repeats what fail logs
 	}
 	var err error
-	p.metrics, err = newMetrics(c.Registerer, &p.visits)
+	p.metrics, err = newMetrics(c.Registerer, p.places)
 	return p, err
 }
 
@@ -185,14 +187,18 @@ func (p *Proxy) Serve(w http.ResponseWriter, r *http.Request, from peer.Origin, 
 	writer := newWriter(w, r, p.linger)
 	writer.hsts = p.hsts && proto == "https"
 	defer p.leave(r, writer.body)
-	ctx, leave, refused := p.visits.enter(r.Context(), from.Who())
-	switch {
-	case refused == stopping:
+	who := from.Who()
+	switch refused := p.places.Enter(who); refused {
+	case "":
+	case places.Stopping:
 		return answer(writer, r, http.StatusServiceUnavailable)
-	case refused != "":
+	default:
 		return p.turnAway(writer, r, refused)
 	}
-	defer leave()
+	defer p.places.Leave(who)
+	ctx, cancel := context.WithCancel(r.Context())
+	defer cancel()
+	defer context.AfterFunc(p.places.Context(), cancel)()
 	if refused := refuse(r, p.token); refused != 0 {
 		if refused == http.StatusLoopDetected {
 			p.report(loop, time.Now(), errors.New("a request came back"))
@@ -239,7 +245,7 @@ func (p *Proxy) leave(r *http.Request, b *body) {
 // Close cuts what still goes on, since websockets do not end by themselves, and
 // returns when nothing is left. What comes after it gets 503.
 func (p *Proxy) Close() {
-	p.visits.close()
+	p.places.Close()
 	p.transport.CloseIdleConnections()
 }
 
@@ -253,12 +259,12 @@ type Status struct {
 
 // Status returns how the application stands.
 func (p *Proxy) Status() Status {
-	return Status{p.name, int64(p.visits.count()), p.total.Load(), p.record.Now()}
+	return Status{p.name, int64(p.places.Count()), p.total.Load(), p.record.Now()}
 }
 
 // Goroutines returns about how many of them pass requests on.
 func (p *Proxy) Goroutines() int {
-	return 5*p.visits.count() + 2*maxIdle // one that answers, two that copy, and two of each connection to the application
+	return 5*p.places.Count() + 2*maxIdle // one that answers, two that copy, and two of each connection to the application
 }
 
 // refuse returns the status for what is not passed on, else 0.

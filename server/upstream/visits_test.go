@@ -263,8 +263,8 @@ func TestTooManyIsLogged(t *testing.T) {
 	want := map[string]string{
 		"total": "as many requests are with it as may be, three quarters of the connections that are held: it hangs, or is slower than its visitors; " +
 			"Look into the application's log. If it is well, raise max_connections, and what memory and files allow",
-		"client": "one client has as many requests with it as it may have connections: many share its address, or it asks too much; " +
-			"If many share it, raise max_client_connections; if it is a proxy of yours, add it to trusted_proxies",
+		"client": "one client has as many requests with it as it may have, three quarters of all at most: many share its address, or it asks too much; " +
+			"If many share it, raise max_client_connections and max_connections; if it is a proxy of yours, add it to trusted_proxies",
 	}
 	if !maps.Equal(got, want) || logs.Len() != len(want) {
 		t.Errorf("the log has %v, %v", got, logs.All())
