@@ -65,7 +65,7 @@ func TestParsePointErrorText(t *testing.T) {
 	for s, want := range map[string]string{
 		"words!": "is not a P-256 key: neither hexadecimal, nor base64, nor PEM; the point of a public key is expected, 130 hexadecimal characters that begin with 04",
 		string(testdata(t, "good-sec1.pem")): "holds a private key where a public key belongs;" +
-			" write the public key anew with `openssl ec -in private-key.pem -pubout -out public-key.pem`",
+			" write the public key again with `openssl ec -in private-key.pem -pubout -out public-key.pem`",
 	} {
 		if _, err := keystore.ParsePoint(s); err == nil || err.Error() != want {
 			t.Errorf("got %v, want %s", err, want)

@@ -49,7 +49,7 @@ const (
 	// Whoever has a key already must not be told to write another over it.
 	fixMake = "unless you have a P-256 key, make one with `openssl ecparam -name prime256v1 -genkey -noout -out private-key.pem`" +
 		"; write its public half with `openssl ec -in private-key.pem -pubout -out public-key.pem`"
-	fixExport = "write the public key anew with `openssl ec -in private-key.pem -pubout -out public-key.pem`"
+	fixExport = "write the public key again with `openssl ec -in private-key.pem -pubout -out public-key.pem`"
 	fixServer = "check what the server really delivers there: it must be the public key file itself, as it is"
 )
 

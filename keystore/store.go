@@ -238,7 +238,7 @@ func (s *Store) hold(key Key, status Status) {
 			zap.String("fingerprint", key.Fingerprint()), zap.String("former_fingerprint", last.key.Fingerprint()))
 		s.onChange(key)
 	case last.status.LastError != "":
-		s.log.Info("key file error is over", zap.String("path", s.path))
+		s.log.Info("key file is good again", zap.String("path", s.path))
 	}
 	for _, warning := range status.Warnings {
 		if !slices.Contains(last.status.Warnings, warning) {

@@ -163,13 +163,13 @@ func TestLookFollowsTheFile(t *testing.T) {
 		{"RSA", func() { write(t, s.key, testdata(t, "bad-rsa-public.pem"), 0o600) }, two, 2, "RSA",
 			"key file is bad, the last good key stays"},
 		{"still RSA", func() {}, two, 2, "RSA", ""},
-		{"fixed", func() { write(t, s.key, two.PEM(), 0o600) }, two, 2, "", "key file error is over"},
+		{"fixed", func() { write(t, s.key, two.PEM(), 0o600) }, two, 2, "", "key file is good again"},
 		{"vanished", func() { remove(t, s.key) }, two, 2, "has vanished", "key file is bad, the last good key stays"},
 		{"still vanished", func() {}, two, 2, "has vanished", ""},
 		{"back with another key", func() { write(t, s.key, testdata(t, "good-pkcs8.pem"), 0o600) }, one, 3, "", "key changed"},
 		{"opened to the group", func() { write(t, s.key, testdata(t, "good-pkcs8.pem"), 0o640) }, one, 3, "chmod 600",
 			"key file is bad, the last good key stays"},
-		{"closed again", func() { write(t, s.key, testdata(t, "good-pkcs8.pem"), 0o600) }, one, 3, "", "key file error is over"},
+		{"closed again", func() { write(t, s.key, testdata(t, "good-pkcs8.pem"), 0o600) }, one, 3, "", "key file is good again"},
 	}
 	for _, step := range steps {
 		step.do()

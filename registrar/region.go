@@ -221,7 +221,7 @@ func (s *site) fail(ctx context.Context, r *region, app Application, key keystor
 }
 
 // fixStorage is what to do where a record cannot be stored or read.
-var fixStorage = zap.String("fix", "Mend what the error names: room and rights in the data directory, or the store in storage. Nothing that is registered is lost.")
+var fixStorage = zap.String("fix", "Fix what the error names: room and rights in the data directory, or the store in storage. Nothing that is registered is lost.")
 
 // storeTimeout bounds a storage that hangs, as a network file system may.
 const storeTimeout = 10 * time.Second

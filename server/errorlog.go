@@ -43,7 +43,7 @@ func (e *errorLog) Write(line []byte) (int, error) {
 	case strings.HasPrefix(text, "http: Accept error: "):
 		// Out of file descriptors, most likely; net/http retries by itself.
 		if e.accept.allow(time.Minute) {
-			e.logger.Warn("cannot accept connections for now, trying on; too many open files? raise LimitNOFILE or ulimit -n", zap.String("line", quote(text)))
+			e.logger.Warn("cannot accept connections for now, retrying; too many open files? raise LimitNOFILE or ulimit -n", zap.String("line", quote(text)))
 		}
 	default:
 		if e.logger.Core().Enabled(zap.DebugLevel) && e.noise.allow(time.Second) {

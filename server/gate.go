@@ -224,7 +224,7 @@ func (g *gate) identify(base *held) (conn net.Conn, carry func()) {
 		if client, err = readProxyHeader(base); err != nil {
 			g.listener.refuse(badHeader)
 			if g.listener.headers.allow(time.Minute) && g.ctx.Err() == nil {
-				g.listener.logger.Warn("a trusted proxy sent no good PROXY header, so its connection was closed; make it send one, or set proxy_protocol off",
+				g.listener.logger.Warn("a trusted proxy sent no valid PROXY header, so its connection was closed; make it send one, or set proxy_protocol off",
 					zap.Stringer("remote", base.RemoteAddr()), zap.Error(err))
 			}
 			return nil, nil

@@ -84,7 +84,7 @@ func TestProxyHeader(t *testing.T) {
 					t.Errorf("%s: the client is %s, want %s", listener, remote, tc.want)
 				}
 			}
-			warned := logs.FilterMessage("a trusted proxy sent no good PROXY header, so its connection was closed; make it send one, or set proxy_protocol off").Len()
+			warned := logs.FilterMessage("a trusted proxy sent no valid PROXY header, so its connection was closed; make it send one, or set proxy_protocol off").Len()
 			if (warned > 0) != (tc.want == "") {
 				t.Errorf("%d warnings", warned)
 			}

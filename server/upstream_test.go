@@ -225,7 +225,7 @@ func TestUpstreamDown(t *testing.T) {
 			t.Errorf("the key: got %+v", got)
 		}
 	}
-	lines := logs.FilterMessage("the application behind upstream fails; the key is served all the same").All()
+	lines := logs.FilterMessage("the application behind upstream fails; the key is still served").All()
 	if len(lines) != 1 {
 		t.Fatalf("%d lines in the log, want 1", len(lines))
 	}

@@ -36,7 +36,7 @@ func checkCertificate(s certs.Status, now time.Time) Check {
 	case s.Warning != "":
 		c.State, c.Text = Attention, "The certificate is served, but asks for a look."
 		c.Seen = phrase.Sentence(s.Warning)
-		c.Fix = "Replace the certificate files; they are read anew by themselves."
+		c.Fix = "Replace the certificate files; they are read again automatically."
 	case float64(left) < shareToExpiry*float64(life):
 		c.State, c.Text = Attention, fmt.Sprintf("The certificate ends in %s and was not renewed yet.", span(left))
 		c.Fix = "Renew the certificate; if wellkey obtains it, look at its log."

@@ -171,7 +171,7 @@ func checkKey(k KeyView) Check {
 	case len(k.Warnings) > 0:
 		c.State, c.Text = Attention, "The key is served, but its file asks for a look."
 		c.Seen = phrase.Sentence(strings.Join(k.Warnings, " "))
-		c.Fix = "Follow the warning; " + k.Path + " is read anew by itself."
+		c.Fix = "Follow the warning; " + k.Path + " is read again automatically."
 	default:
 		c.Text = "The key is hosted."
 	}
@@ -246,7 +246,7 @@ func checkRegistration(r Registration, now time.Time) Check {
 	case registrar.WaitingForCredentials:
 		c.State, c.Text = Step, "One step is yours: give wellkey the client id and secret of your application."
 		if r.Reason == registrar.ReasonBadCredentials {
-			c.State, c.Text = Action, "The credentials cannot be used, so nothing is registered; the key is served all the same."
+			c.State, c.Text = Action, "The credentials cannot be used, so nothing is registered; the key is still served."
 		}
 	case registrar.Unreachable:
 		c.State, c.Text = Waiting, "The registration in "+where+" waits until the key can be fetched from outside."

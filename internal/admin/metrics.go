@@ -34,7 +34,7 @@ func newCollector(status func() Status, reloads func() []Reload, panics *contain
 	c.keyGood = gauge("key_file_good", "Whether the key file is as good as the key that is served: 0 after a bad change, and while there is no key.", "domain")
 	c.served = gauge("tls_certificate_served", "Whether there is a certificate to serve, in date or not: 1 or 0; absent where a proxy in front ends TLS.", "domain")
 	c.reloadGood = gauge("config_last_reload_successful", "Whether the files of a part are good as they are now: 1, or 0 while the last good state is in use instead.", "part")
-	c.reloadAt = gauge("config_last_reload_success_timestamp_seconds", "When the files of a part were last read anew and good: at the start, after a change, or on SIGHUP.", "part")
+	c.reloadAt = gauge("config_last_reload_success_timestamp_seconds", "When the files of a part were last read and good: at the start, after a change, or on SIGHUP.", "part")
 	c.probe = gauge("probe_success", "Whether the key could be fetched from outside, by who looked: 1 or 0; absent while not known, and of loop while its verdict is inconclusive, see wellkey_probe_verdict.", "domain", "vantage")
 	c.probeGood = gauge("probe_last_success_timestamp_seconds", "When we were last found from outside, by who looked: loop is wellkey itself, acme the validation of the certificate authority, tesla an accepted registration.", "domain", "vantage")
 	c.probeVerdict = gauge("probe_verdict", "Verdict of our own last look from outside: 1 for the one that holds, none before the first look.", "domain", "verdict")

@@ -7,7 +7,7 @@ import "time"
 type Reload struct {
 	Part string    // one of the Parts
 	Good bool      // the files are good as they are now; else the last good state is in use
-	At   time.Time // when they were last read anew and good: at the start, after a change, on SIGHUP
+	At   time.Time // when they were last read and good: at the start, after a change, on SIGHUP
 }
 
 // The parts, which are labels of metrics.

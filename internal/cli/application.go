@@ -41,7 +41,7 @@ func newApplication(site *config.Site, tesla *fleetapi.Service, claims *claims, 
 	a.current.Store(&registrar.Application{})
 	if err := a.reload(true); err != nil {
 		a.told = err.Error()
-		a.log.Error("credentials not usable, so nothing is registered until they are mended; the key is served all the same", zap.String("error", a.told))
+		a.log.Error("credentials not usable, so nothing is registered until they are fixed; the key is still served", zap.String("error", a.told))
 	} else if a.used.IsZero() {
 		where := "there; they are picked up without a restart."
 		if site.Application.PassedOn {

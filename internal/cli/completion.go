@@ -50,7 +50,7 @@ package bash-completion, zsh the line "autoload -U compinit; compinit" in its
 func oneShell(_ *cobra.Command, args []string) error {
 	switch {
 	case len(args) != 1:
-		return &usageError{errors.New("completion wants the name of one shell: " + strings.Join(shells, ", "))}
+		return &usageError{errors.New("completion needs the name of one shell: " + strings.Join(shells, ", "))}
 	case !slices.Contains(shells, args[0]):
 		return &usageError{fmt.Errorf("completion does not know the shell %q, but %s", args[0], strings.Join(shells, ", "))}
 	}

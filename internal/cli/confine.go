@@ -25,7 +25,7 @@ func (d *daemon) confine(environ []string) {
 		c := confinement(d.settings, d.web, environ)
 		status = sandbox.Apply(c)
 		if status.Writes {
-			d.log.Info("sandbox is in force: files elsewhere are out of reach, whatever the settings will say", zap.Int("landlock_abi", status.ABI),
+			d.log.Info("sandbox is active: files elsewhere are out of reach, also after a change of the settings", zap.Int("landlock_abi", status.ABI),
 				zap.Strings("writes", c.Write), zap.Bool("reads_bounded", status.Reads))
 			d.log.Debug("sandbox lets read", zap.Strings("reads", c.Read))
 		}
@@ -35,7 +35,7 @@ func (d *daemon) confine(environ []string) {
 		if status.Fix != "" { // else it was asked for
 			fields = append(fields, zap.String("fix", status.Fix))
 		}
-		d.log.Info("no landlock bounds what this process does with files", fields...)
+		d.log.Info("landlock does not restrict the file access of this process", fields...)
 	}
 	d.confined.Store(status.Writes)
 	d.sandbox.set(status)
@@ -68,7 +68,7 @@ func confinement(s *config.Settings, web *webconfig.Follower, environ []string) 
 func (d *daemon) warnOfSandbox(site config.Site, log *zap.Logger) {
 	within := strings.HasPrefix(filepath.Clean(site.KeyFile), filepath.Clean(d.settings.DataDir)+"/")
 	if d.confined.Load() && !within && writesBeside(site.KeyFile) {
-		log.Warn("key file is where the sandbox lets nothing be written: if there is no key, make it (wellkey keygen); let its owner alone read it (chmod 600); or set landlock to false",
+		log.Warn("the sandbox does not allow writing where the key file is: if there is no key, make one (wellkey keygen); if others can read it, run chmod 600 on it; or set landlock to false",
 			zap.String("path", site.KeyFile))
 	}
 }

@@ -22,7 +22,7 @@ func keygenCommand(p Process) *cobra.Command {
 		Use:   "keygen",
 		Short: "Make a P-256 key where there is none",
 		Long: `Make a P-256 key, exactly as "wellkey serve" does at its first start: private,
-readable by its owner only, and never in the place of anything that is there.
+readable by its owner only, and never over an existing file.
 
 Without --out it becomes the key that is hosted (key_file). Cars trust the key
 that is registered with Tesla, so where there are credentials Tesla is asked
@@ -122,7 +122,7 @@ func (k *keygen) mayMake(ctx context.Context, settings *config.Settings) error {
 	}
 	if len(silent) > 0 {
 		fmt.Fprintf(k.process.Stderr, "wellkey: Tesla did not say whether it has a key for %s, so none was made:\n%s\n"+
-			"Try again later; --even-if-registered makes one all the same\n", settings.Domain, strings.Join(silent, "\n"))
+			"Try again later; --even-if-registered makes one anyway\n", settings.Domain, strings.Join(silent, "\n"))
 		return exitCode(exitUndecided)
 	}
 	return nil

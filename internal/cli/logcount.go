@@ -15,7 +15,7 @@ type logCount struct {
 func newLogCount() *logCount {
 	c := &logCount{byLevel: map[zapcore.Level]prometheus.Counter{}, CounterVec: prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "wellkey_log_messages_total",
-		Help: "Messages logged, by level: warn heals by itself, error wants a person.",
+		Help: "Messages logged, by level: warn recovers by itself, error needs a person.",
 	}, []string{"level"})}
 	for _, level := range []zapcore.Level{zap.DebugLevel, zap.InfoLevel, zap.WarnLevel, zap.ErrorLevel} {
 		c.byLevel[level] = c.WithLabelValues(level.String())

@@ -34,7 +34,7 @@ func (d *daemon) inherit(settings *config.Settings) error {
 		}
 		if !taken {
 			_ = l.Close()
-			d.log.Warn("the service manager listens for a listener that the settings switch off, so that its visitors wait in vain",
+			d.log.Warn("systemd holds the socket of a listener that the settings switch off, so its visitors get no answer",
 				zap.String("listener", name), zap.String("fix", "systemctl mask --now wellkey-"+name+".socket, or set "+name+"_addr"))
 		}
 	}
@@ -62,8 +62,8 @@ func (d *daemon) tellManager(ctx context.Context) error {
 	ready, said, failed := false, "", false
 	tell := func(err error) {
 		if err != nil && !failed {
-			d.log.Warn("the service manager cannot be told how we stand", zap.Error(err),
-				zap.String("fix", "Keep Type=notify and NotifyAccess= of the unit as they came, and let wellkey reach the socket in NOTIFY_SOCKET; else systemd ends a start, or a watchdog, that hears nothing."))
+			d.log.Warn("the state cannot be reported to the service manager", zap.Error(err),
+				zap.String("fix", "Keep Type=notify and NotifyAccess= of the unit as shipped, and let wellkey reach the socket in NOTIFY_SOCKET; otherwise systemd ends the service when its start or its watchdog times out."))
 		}
 		failed = err != nil
 	}

@@ -139,7 +139,7 @@ func TestSocketsOfTheManager(t *testing.T) {
 	}
 	m.names = "http:https"
 	p = m.start("WELLKEY_HTTP_ADDR=")
-	w.awaitLine(p.Log, "the service manager listens for a listener that the settings switch off, so that its visitors wait in vain", "listener", "http",
+	w.awaitLine(p.Log, "systemd holds the socket of a listener that the settings switch off, so its visitors get no answer", "listener", "http",
 		"fix", "systemctl mask --now wellkey-http.socket, or set http_addr")
 	m.hear("READY=1")
 	if err := p.Signal(syscall.SIGTERM); err != nil {

@@ -23,7 +23,7 @@ func limitMemory(environ []string, log *zap.Logger) {
 	}
 	if limit := ceiling.Of("/") / 10 * 9; limit > 0 {
 		debug.SetMemoryLimit(int64(limit)) // #nosec G115 -- below 1 << 60: see ceiling
-		log.Info("memory is limited, as this container or service is", zap.Uint64("limit_bytes", limit))
+		log.Info("memory limit of the container or service applies", zap.Uint64("limit_bytes", limit))
 	}
 }
 

@@ -41,7 +41,7 @@ func belongsTo(dir string, uid int) error {
 func errOtherUser(dir string, owner, uid int) error {
 	if strings.HasPrefix(dir, "/var/lib/private/") {
 		return fmt.Errorf("wellkey runs as a service of systemd here (%s is its own), with a user that exists while it runs, and this is user %d, whose files it could not read;"+
-			" run the same command as that service, with wellkey-as-service in the place of wellkey", dir, uid)
+			" run the same command as that service, with wellkey-as-service instead of wellkey", dir, uid)
 	}
 	return fmt.Errorf("wellkey runs as user %d here (%s is theirs), and this is user %d, whose files it could not read;"+
 		" run the same command as that user, for example with sudo -u '#%d'", owner, dir, uid, owner)

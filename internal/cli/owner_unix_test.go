@@ -35,7 +35,7 @@ func TestSameUser(t *testing.T) {
 func TestOtherUser(t *testing.T) {
 	for dir, want := range map[string]string{
 		"/var/lib/private/wellkey/state": "wellkey runs as a service of systemd here (/var/lib/private/wellkey/state is its own), with a user that exists while it runs, " +
-			"and this is user 0, whose files it could not read; run the same command as that service, with wellkey-as-service in the place of wellkey",
+			"and this is user 0, whose files it could not read; run the same command as that service, with wellkey-as-service instead of wellkey",
 		"/var/lib/wellkey/state": "wellkey runs as user 61234 here (/var/lib/wellkey/state is theirs), and this is user 0, whose files it could not read; " +
 			"run the same command as that user, for example with sudo -u '#61234'",
 	} {

@@ -112,7 +112,7 @@ func (t target) application(log *zap.Logger) (registrar.Application, error) {
 	case c.IsZero() && !t.own() && t.settings.Several():
 		return registrar.Application{}, &usageError{fmt.Errorf("%s is none of the sites in the settings, so there are no credentials for it: add it (wellkey sites add %s), or give other settings", t.spelling.Domain, t.spelling.Domain)}
 	case c.IsZero() && !t.own():
-		return registrar.Application{}, &usageError{fmt.Errorf("the settings, and so the credentials, are for %s, not for %s: Tesla wants an application of its own for every domain", t.settings.Domain, t.spelling.Domain)}
+		return registrar.Application{}, &usageError{fmt.Errorf("the settings, and so the credentials, are for %s, not for %s: Tesla requires an application of its own for every domain", t.settings.Domain, t.spelling.Domain)}
 	case c.IsZero():
 		return registrar.Application{}, &usageError{errors.New("there are no credentials: give client_id and client_secret_file, or a credentials_file that is there")}
 	}

@@ -118,7 +118,7 @@ func (a *registration) conclude() {
 	}
 	switch {
 	case len(faulty) > 0 || a.Look.Status == finding.Fail: // owners' phones fetch the key, too
-		a.Outcome, a.Verdict = doctor.Fix, done+"; fix what is told above and run this again."
+		a.Outcome, a.Verdict = doctor.Fix, done+"; fix what is named above and run this again."
 	case len(open) > 0 || len(a.Regions) == 0:
 		a.Outcome, a.Verdict = doctor.Undecided, done+"; the rest is open. This command tries once: run it again in a few minutes."
 	default:

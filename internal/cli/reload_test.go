@@ -45,7 +45,7 @@ func TestBadKeyFile(t *testing.T) {
 
 	w.replace(w.keyFile(), text)
 	w.await("the good file", func(s admin.Status) bool { return s.Sites[0].Key.LastBadChange == "" })
-	w.awaitLine(r.Log, "key file error is over")
+	w.awaitLine(r.Log, "key file is good again")
 	if m := w.metrics(); m[good] != "1" {
 		t.Errorf("%s is %q", good, m[good])
 	}
@@ -135,7 +135,7 @@ func TestBadCredentialsAtStart(t *testing.T) {
 		t.Errorf("--check-config: exit code %d, want 2 and the file:\n%s", s.code, s.errors)
 	}
 	r := w.run()
-	w.awaitLine(r.Log, "credentials not usable, so nothing is registered until they are mended; the key is served all the same", "level", "error")
+	w.awaitLine(r.Log, "credentials not usable, so nothing is registered until they are fixed; the key is still served", "level", "error")
 	w.await("a key", func(s admin.Status) bool { return s.Ready })
 	w.awaitStates(registrar.WaitingForCredentials, registrar.WaitingForCredentials)
 	s := w.await("the fault", func(s admin.Status) bool {

@@ -78,11 +78,11 @@ func (r *rotation) unregistered(ctx context.Context) error {
 	}
 	if len(registered) > 0 {
 		return fmt.Errorf("the new key is registered in %s already, and owners may have paired with it, so it is not taken back.\n"+
-			"To use the old key all the same, rotate to it: %s --new-key %s", phrase.List(registered), r.command(), r.archivedPath(r.acceptance.Former))
+			"To use the old key anyway, rotate to it: %s --new-key %s", phrase.List(registered), r.command(), r.archivedPath(r.acceptance.Former))
 	}
 	if len(silent) > 0 {
 		fmt.Fprintf(r.process.Stderr, "wellkey: Tesla did not say whether the new key is registered already, so it was not taken back:\n%s\n"+
-			"Run the same command again when that is mended\n", strings.Join(silent, "\n"))
+			"Run the same command again once that is fixed\n", strings.Join(silent, "\n"))
 		return exitCode(exitUndecided)
 	}
 	return nil

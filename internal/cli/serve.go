@@ -101,7 +101,7 @@ func serve(ctx context.Context, p Process, settings *config.Settings, load func(
 
 	logStart(log, settings)
 	for _, w := range settings.Warnings {
-		log.Warn("setting to look at", zap.String("warning", w))
+		log.Warn("setting needs attention", zap.String("warning", w))
 	}
 	d, err := build(settings, load, log, more...)
 	if err != nil {

@@ -18,7 +18,7 @@ with its key, its application and its regions. Where they are written, and what
 becomes of a change: docs/sites.md.
 
 The commands read the settings of the wellkey that serves, which may be
-running: it takes up what is added, changed and removed within seconds.`,
+running: it picks up what is added, changed and removed within seconds.`,
 		Example: "  wellkey sites list\n  wellkey sites add example.com --client-id ID --client-secret-file FILE",
 		Args:    noSubcommand,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
@@ -43,7 +43,7 @@ func noSubcommand(cmd *cobra.Command, args []string) error {
 // oneSite wants one argument, the domain.
 func oneSite(cmd *cobra.Command, args []string) error {
 	if len(args) != 1 {
-		return &usageError{fmt.Errorf("%s wants one domain, but was given %d arguments; see %s --help", cmd.CommandPath(), len(args), cmd.CommandPath())}
+		return &usageError{fmt.Errorf("%s needs one domain, but was given %d arguments; see %s --help", cmd.CommandPath(), len(args), cmd.CommandPath())}
 	}
 	return nil
 }

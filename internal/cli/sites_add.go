@@ -23,13 +23,13 @@ func sitesAddCommand(p Process) *cobra.Command {
 		Use:   "add DOMAIN",
 		Short: "Write the file of a new site",
 		Long: `Write the file of a new site into sites_dir, from which the wellkey that serves
-takes it up within seconds. Flags become lines of the file; without them it is
-empty, and all is as it is for every site: a key is made, and credentials are
-awaited in the directory of the site.
+picks it up within seconds. Flags become lines of the file; without them it is
+empty, and the defaults apply: a key is made, and the credentials are expected
+in the directory of the site.
 
-Nothing is written over a file that is there, where the domain is not one that
-Tesla accepts, or where another site has the same key or application: Tesla
-takes each for one domain only.
+Nothing is written if the file exists, if Tesla would not accept the domain, or
+if another site has the same key or application: Tesla accepts each for one
+domain only.
 
 Exit status: 0 written, 1 refused, or it failed, 2 wrong usage or settings.`,
 		Example: `  wellkey sites add example.com

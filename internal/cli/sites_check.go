@@ -71,7 +71,7 @@ func checkSites(p Process, settings *config.Settings, domains []string, asJSON b
 	code, mark, verdict := exitOK, finding.OK, "All is well with "+countOf(len(checked))+"."
 	switch {
 	case bad > 0:
-		code, mark, verdict = exitRuntime, finding.Fail, fmt.Sprintf("Of %s, %d must be mended.", countOf(len(checked)), bad)
+		code, mark, verdict = exitRuntime, finding.Fail, fmt.Sprintf("Of %s, %d must be fixed.", countOf(len(checked)), bad)
 	case open > 0:
 		code, mark, verdict = exitUndecided, finding.Unknown, fmt.Sprintf("Nothing is wrong; of %s, %d wait for something.", countOf(len(checked)), open)
 	}

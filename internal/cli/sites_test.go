@@ -162,7 +162,7 @@ func TestBadSites(t *testing.T) {
 	s.write(b, "regions: moon\n")
 	r := s.serve()
 	s.awaitState(a, registrar.Registered)
-	s.awaitLine(r.Log, "site is bad; the others are not concerned", "site", b)
+	s.awaitLine(r.Log, "site is bad; the others are not affected", "site", b)
 	status := s.await("the bad site", func(status admin.Status) bool { return len(status.BadSites) == 1 })
 	if bad := status.BadSites[0]; bad.Name != b || !strings.Contains(bad.Error, `"moon" is no region`) {
 		t.Errorf("bad sites are %+v", status.BadSites)

@@ -36,13 +36,13 @@ func statusCommand(p Process) *cobra.Command {
 		Long: `Ask the wellkey that runs on this machine, on its admin listener, how it stands:
 key, certificate, reachability and every region as a checklist with cause and
 fix, and the link with which owners pair their cars, on a terminal also as a QR
-code. Of the settings only admin_addr is
-used, and admin_web_config where wellkey has one: it answers who can read that.
-Of several domains, --domain shows one. Of more than some ten thousand, only
-those are shown where somebody must act.
+code. Only two settings are used: admin_addr, and admin_web_config where the
+running wellkey has one; whoever can read that file is answered. Of several
+domains, --domain shows one. Of more than some ten thousand, only those are
+shown where somebody must act.
 
 Exit status: 0 registered in every region, 1 something is wrong, or wellkey does
-not run, 2 wrong usage or settings, 3 nothing is wrong, but it is not there yet.`,
+not run, 2 wrong usage or settings, 3 nothing is wrong, but it is not done yet.`,
 		Example: `  wellkey status
   wellkey status --admin-addr 127.0.0.1:9090 --json
   wellkey status --domain example.com

@@ -142,7 +142,7 @@ func (d *draft) finishBinding(prefix string, of func(*Settings) *Authority) {
 	}
 	directory := d.values[directoryName].text
 	if (directory == "zerossl" || directory == "google") && !id && !key && d.settings.TLS.Mode == TLSACME {
-		d.fault(directoryName, "is "+directory+", which wants an external account binding", "Set "+idName+" and "+fileName+", as the authority's console gives them")
+		d.fault(directoryName, "is "+directory+", which requires an external account binding", "Set "+idName+" and "+fileName+", as the authority's console gives them")
 	}
 }
 

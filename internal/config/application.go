@@ -75,7 +75,7 @@ func setRegions(s *Settings, text string) (what, fix string) {
 		return "names no region", "Write na,eu"
 	}
 	if len(regions) > 1 && slices.Contains(regions, fleetapi.CN) {
-		return "names cn beside another region, but China wants an application of its own", "Run a second wellkey, with its own domain, for cn"
+		return "names cn beside another region, but China needs an application of its own", "Run a second wellkey, with its own domain, for cn"
 	}
 	s.Regions = regions
 	return "", ""

@@ -164,7 +164,7 @@ func (a Application) loadBoth() (id string, key secret.Text, warnings []string, 
 		what, fix := check(e.text)
 		switch {
 		case e.list:
-			what, fix = "is a list, but one value is wanted", "Write one value behind the colon"
+			what, fix = "is a list, but must be one value", "Write one value behind the colon"
 		case e.text == "":
 			what, fix = "is missing", "Write the two lines client_id: ... and client_secret: ..."
 		}

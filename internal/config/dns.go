@@ -260,7 +260,7 @@ func (d *draft) finishDNS() {
 func (d *draft) finishProvider(p dnsProvider) {
 	for _, wanted := range p.wants {
 		if !slices.ContainsFunc(wanted, func(name string) bool { return d.given(name) || !d.sound(name) }) {
-			d.fault("dns_provider", "is "+p.name+", which wants "+strings.Join(wanted, " or "), "Set it too")
+			d.fault("dns_provider", "is "+p.name+", which needs "+strings.Join(wanted, " or "), "Set it too")
 		}
 	}
 	s := &d.settings.DNS

@@ -12,19 +12,19 @@ var dnsFaultRows = []struct {
 		`--dns-provider: "cloudflair" is not known here. Choose among rfc2136, acme-dns, cloudflare, httpreq and exec; did you mean cloudflare?`,
 	}},
 	{"provider without its settings", inputs{args: []string{"--dns-provider=rfc2136"}}, []string{
-		`--dns-provider: is rfc2136, which wants dns_rfc2136_server. Set it too`,
+		`--dns-provider: is rfc2136, which needs dns_rfc2136_server. Set it too`,
 	}},
 	{"acme-dns without its settings", inputs{args: []string{"--dns-provider=acme-dns"}}, []string{
-		`--dns-provider: is acme-dns, which wants dns_acmedns_url or dns_acmedns_account_file. Set it too`,
+		`--dns-provider: is acme-dns, which needs dns_acmedns_url or dns_acmedns_account_file. Set it too`,
 	}},
 	{"cloudflare without a token", inputs{env: []string{"WELLKEY_DNS_PROVIDER=cloudflare"}}, []string{
-		`WELLKEY_DNS_PROVIDER: is cloudflare, which wants dns_cloudflare_token_file or dns_cloudflare_token. Set it too`,
+		`WELLKEY_DNS_PROVIDER: is cloudflare, which needs dns_cloudflare_token_file or dns_cloudflare_token. Set it too`,
 	}},
 	{"httpreq without an address", inputs{args: []string{"--dns-provider=httpreq"}}, []string{
-		`--dns-provider: is httpreq, which wants dns_httpreq_url. Set it too`,
+		`--dns-provider: is httpreq, which needs dns_httpreq_url. Set it too`,
 	}},
 	{"exec without a program", inputs{args: []string{"--dns-provider=exec"}}, []string{
-		`--dns-provider: is exec, which wants dns_exec_program. Set it too`,
+		`--dns-provider: is exec, which needs dns_exec_program. Set it too`,
 	}},
 	{"settings of nobody", inputs{args: []string{"--dns-exec-program=/p", "--dns-propagation-delay=1m"}}, []string{
 		`--dns-exec-program: is set without dns_provider. Set dns_provider to exec, or remove this`,

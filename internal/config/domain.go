@@ -89,7 +89,7 @@ func checkHost(host string) (what, fix string) {
 		return "holds no host name", write
 	}
 	if _, err := netip.ParseAddr(host); err == nil {
-		return "is an IP address", "Tesla wants a host name; " + strings.ToLower(write[:1]) + write[1:]
+		return "is an IP address", "Tesla requires a host name; " + strings.ToLower(write[:1]) + write[1:]
 	}
 	if len(host) > 253 {
 		return fmt.Sprintf("is %d characters long, and DNS allows 253", len(host)), "Choose a shorter name"

@@ -43,7 +43,7 @@ var faultRows = []struct {
 		`-x: is no flag of this command. Remove it; wellkey serve --help lists all settings`,
 	}},
 	{"flag without value", inputs{args: []string{"--domain"}}, []string{
-		`--domain: wants a value. Write it behind the flag, as in --domain=VALUE`,
+		`--domain: needs a value. Write it behind the flag, as in --domain=VALUE`,
 	}},
 	{"secret as a flag", inputs{args: []string{"--client-secret=x"}}, []string{
 		`--client-secret: a secret on the command line can be read by every user of the machine (ps, /proc). Write it into a file and give --client-secret-file, or set WELLKEY_CLIENT_SECRET`,
@@ -120,7 +120,7 @@ var faultRows = []struct {
 		`$DIR/wellkey.yaml:2: regions: is neither a value nor a list of values. Write one value behind the colon, in quotes if it holds any of : { } [ ] * & ! #`,
 	}},
 	{"list for a value", inputs{yaml: "domain: [example.com]\n"}, []string{
-		`$DIR/wellkey.yaml:1: domain: is a list, but one value is wanted. Write it as in domain: example.com`,
+		`$DIR/wellkey.yaml:1: domain: is a list, but must be one value. Write it as in domain: example.com`,
 	}},
 	{"no file", inputs{args: []string{"--config=$DIR/none.yaml"}}, []string{
 		`--config: there is no file "$DIR/none.yaml". Check the path; in a container it is the path inside`,
@@ -168,13 +168,13 @@ var faultRows = []struct {
 		`--domain: "my_car.example.com" has an underscore, and certificates allow none in a host name. Choose a name with letters, digits and hyphens`,
 	}},
 	{"domain: IPv4", inputs{args: []string{"--domain=192.0.2.1"}}, []string{
-		`--domain: "192.0.2.1" is an IP address. Tesla wants a host name; write the bare host name that owners shall see, such as example.com`,
+		`--domain: "192.0.2.1" is an IP address. Tesla requires a host name; write the bare host name that owners shall see, such as example.com`,
 	}},
 	{"domain: IPv6", inputs{args: []string{"--domain=2001:db8::1"}}, []string{
-		`--domain: "2001:db8::1" is an IP address. Tesla wants a host name; write the bare host name that owners shall see, such as example.com`,
+		`--domain: "2001:db8::1" is an IP address. Tesla requires a host name; write the bare host name that owners shall see, such as example.com`,
 	}},
 	{"domain: IPv6 in brackets", inputs{args: []string{"--domain=[2001:db8::1]:443"}}, []string{
-		`--domain: "[2001:db8::1]:443" is an IP address. Tesla wants a host name; write the bare host name that owners shall see, such as example.com`,
+		`--domain: "[2001:db8::1]:443" is an IP address. Tesla requires a host name; write the bare host name that owners shall see, such as example.com`,
 	}},
 	{"domain: localhost", inputs{args: []string{"--domain=localhost"}}, []string{
 		`--domain: "localhost" is known on this machine or network only. Write the bare host name that owners shall see, such as example.com`,
@@ -284,7 +284,7 @@ var faultRows = []struct {
 		`$DIR/c:2: client_secret: holds white space or characters beyond ASCII. Copy it from Tesla's portal again, alone`,
 	}},
 	{"credentials file with a list", inputs{env: []string{"WELLKEY_CREDENTIALS_FILE=$DIR/c"}, files: map[string]string{"c": "client_id: a\nclient_secret: [b]\n"}}, []string{
-		`$DIR/c:2: client_secret: is a list, but one value is wanted. Write one value behind the colon`,
+		`$DIR/c:2: client_secret: is a list, but must be one value. Write one value behind the colon`,
 	}},
 	{"credentials file is no YAML", inputs{env: []string{"WELLKEY_CREDENTIALS_FILE=$DIR/c"}, files: map[string]string{"c": "client_id: a\nclient_secret: @b\n"}}, []string{
 		`$DIR/c:2: is not valid YAML near this line. Write one setting a line, without indentation, a space behind the colon, and quotes around a value that holds any of : { } [ ] * & ! # % @`,
@@ -305,7 +305,7 @@ var faultRows = []struct {
 		`--regions: names na twice. Remove one of the two`,
 	}},
 	{"regions: cn among others", inputs{args: []string{"--regions=na,cn"}}, []string{
-		`--regions: names cn beside another region, but China wants an application of its own. Run a second wellkey, with its own domain, for cn`,
+		`--regions: names cn beside another region, but China needs an application of its own. Run a second wellkey, with its own domain, for cn`,
 	}},
 	{"regions: none", inputs{args: []string{"--regions=,"}}, []string{
 		`--regions: names no region. Write na,eu`,
@@ -427,10 +427,10 @@ var faultRows = []struct {
 		`WELLKEY_ACME_EAB_HMAC_KEY_FILE: the value in "$DIR/h" is not in base64url (letters, digits, - and _). Copy the HMAC key from the certificate authority again, alone`,
 	}},
 	{"zerossl without binding", inputs{args: []string{"--acme-directory=zerossl"}}, []string{
-		`--acme-directory: is zerossl, which wants an external account binding. Set acme_eab_key_id and acme_eab_hmac_key_file, as the authority's console gives them`,
+		`--acme-directory: is zerossl, which requires an external account binding. Set acme_eab_key_id and acme_eab_hmac_key_file, as the authority's console gives them`,
 	}},
 	{"fallback is zerossl without binding", inputs{args: []string{"--acme-fallback-directory=zerossl"}}, []string{
-		`--acme-fallback-directory: is zerossl, which wants an external account binding. Set acme_fallback_eab_key_id and acme_fallback_eab_hmac_key_file, as the authority's console gives them`,
+		`--acme-fallback-directory: is zerossl, which requires an external account binding. Set acme_fallback_eab_key_id and acme_fallback_eab_hmac_key_file, as the authority's console gives them`,
 	}},
 	{"fallback is the first", inputs{args: []string{"--acme-fallback-directory=letsencrypt"}}, []string{
 		`--acme-fallback-directory: is the authority of acme_directory, so it fails when that one does. Name another one, or leave it out`,

@@ -38,7 +38,7 @@ func FlagError(err error, known *pflag.FlagSet) error {
 	var valueless *pflag.ValueRequiredError
 	switch {
 	case errors.As(err, &valueless):
-		return &Fault{Setting: "--" + valueless.GetSpecifiedName(), What: "wants a value", Fix: "Write it behind the flag, as in --" + valueless.GetSpecifiedName() + "=VALUE"}
+		return &Fault{Setting: "--" + valueless.GetSpecifiedName(), What: "needs a value", Fix: "Write it behind the flag, as in --" + valueless.GetSpecifiedName() + "=VALUE"}
 	case errors.As(err, &unknown):
 		names := []string{}
 		known.VisitAll(func(f *pflag.Flag) {

@@ -292,7 +292,7 @@ func (d *draft) finishSeveral() {
 	case errors.Is(err, fs.ErrNotExist):
 		d.fault("domain", fmt.Sprintf("%s is none of the sites", quote(wanted)), "Name one that \"wellkey sites list\" shows")
 	default:
-		d.faults = append(d.faults, &Fault{What: err.Error(), Fix: "Mend the entry of the site"})
+		d.faults = append(d.faults, &Fault{What: err.Error(), Fix: "Fix the entry of the site"})
 	}
 }
 

@@ -91,7 +91,7 @@ sites:
 	equalLines(t, "faults", bad, []string{
 		`site "https://c.example.com": $DIR/wellkey.yaml:11: domain: "https://c.example.com" has a scheme. Write c.example.com`,
 		`site "d.example.com": $DIR/wellkey.yaml:13: http_addr: is a setting of the process, not of one site. Write it where the other settings of the process are`,
-		`$DIR/wellkey.yaml:14: client_secret_file: is a list, but one value is wanted. Write it as in client_secret_file: /run/secrets/client_secret`,
+		`$DIR/wellkey.yaml:14: client_secret_file: is a list, but must be one value. Write it as in client_secret_file: /run/secrets/client_secret`,
 		`site "Big.example.com": $DIR/sites/Big.example.com.yaml: domain: "Big.example.com" has upper-case letters. Write big.example.com`,
 		`site "a.example.com": another site has this domain already. Remove one of the two`,
 		`site "bad.example.com": $DIR/sites/bad.example.com.yaml:1: is not valid YAML near this line. ` + fix,
@@ -131,7 +131,7 @@ func TestOneOfSeveralSites(t *testing.T) {
 		{"none named", inputs{yaml: in.yaml}, `domain: is not set, and the settings have several sites. Name one of them, as in --domain example.com`},
 		{"another named", inputs{yaml: in.yaml, args: []string{"--domain=c.example.com"}}, `--domain: "c.example.com" is none of the sites. Name one that "wellkey sites list" shows`},
 		{"a bad one named", inputs{yaml: "sites: [{domain: a.example.com, regions: x}]\n", args: []string{"--domain=a.example.com"}},
-			`site "a.example.com": $DIR/wellkey.yaml:1: regions: "x" is no region. Choose among na, eu and cn. Mend the entry of the site`},
+			`site "a.example.com": $DIR/wellkey.yaml:1: regions: "x" is no region. Choose among na, eu and cn. Fix the entry of the site`},
 		{"a key for all", inputs{yaml: in.yaml + "key_file: /k\n", args: in.args}, `$DIR/wellkey.yaml:3: key_file: is set for the process, but there are several sites. Write it into the entry of the site that it belongs to`},
 		{"no list", inputs{yaml: "sites: a.example.com\n", args: in.args}, `$DIR/wellkey.yaml:1: sites: is no list. Write a dash before each site, as in - domain: example.com`},
 		{"no domain", inputs{yaml: "sites: [{regions: na}, a.example.com]\n", args: in.args}, `$DIR/wellkey.yaml:1: sites: has a site without a domain. Write - domain: example.com, and the other settings of the site below it`},

@@ -61,7 +61,7 @@ func (d *draft) valuesOf(f file, entries map[string]entry) map[string]value {
 			continue
 		}
 		if e.list && r.kind != kindList {
-			d.faults = append(d.faults, &Fault{Setting: r.name, Where: e.where, What: "is a list, but one value is wanted", Fix: "Write it as in " + r.name + ": " + r.example})
+			d.faults = append(d.faults, &Fault{Setting: r.name, Where: e.where, What: "is a list, but must be one value", Fix: "Write it as in " + r.name + ": " + r.example})
 			d.bad = append(d.bad, r.name)
 			continue
 		}

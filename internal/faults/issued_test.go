@@ -283,7 +283,7 @@ func TestAccountMissing(t *testing.T) {
 	if i.Status().Serial == first {
 		t.Fatalf("not renewed: %+v", i.Status().LastError)
 	}
-	if len(s.logged("the CA refuses to hear which certificate is replaced, so a first one is asked for")) == 0 {
+	if len(s.logged("the CA rejects the reference to the certificate that is replaced; ordering without it")) == 0 {
 		t.Error("nothing tells that the account is another")
 	}
 	s.watcher.served()

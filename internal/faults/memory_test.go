@@ -21,7 +21,7 @@ func TestSmallContainer(t *testing.T) {
 	w := newWorld(t)
 	if enter != "" {
 		w.startAs(w.wrapper(enter, ""))
-		w.awaitLine(w.running, "memory is limited, as this container or service is")
+		w.awaitLine(w.running, "memory limit of the container or service applies")
 	} else { // where no group can be made, the runtime is told the same
 		w.start(fmt.Sprintf("GOMEMLIMIT=%d", limit/10*9))
 	}

@@ -105,7 +105,7 @@ func why(err error) (reason, fix string) {
 			return "this program was built with cgo, where Go cannot reach all threads", "Build it with CGO_ENABLED=0, as the releases are."
 		}
 		return "landlock is switched off on this machine; the kernel's parameter lsm= names what is on",
-			"Add landlock to lsm= on the kernel's command line and start the machine anew; cat /sys/kernel/security/lsm shows what is on."
+			"Add landlock to lsm= on the kernel's command line and restart the machine; cat /sys/kernel/security/lsm shows what is on."
 	case errors.Is(err, unix.EPERM):
 		return "a filter of system calls, such as that of an older container engine, forbids landlock",
 			"Take a newer container engine, or allow the system calls that begin with landlock_ in its seccomp profile."

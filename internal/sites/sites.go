@@ -277,7 +277,7 @@ func (s *Set[T]) set(site config.Site) error {
 		s.log.Info(map[bool]string{true: "site changed", false: "site added"}[there], zap.String("domain", site.Domain))
 	}
 	for _, warning := range site.SiteWarnings {
-		s.log.Warn("setting to look at", zap.String("domain", site.Domain), zap.String("warning", warning))
+		s.log.Warn("setting needs attention", zap.String("domain", site.Domain), zap.String("warning", warning))
 	}
 	return nil
 }
@@ -318,7 +318,7 @@ func (s *Set[T]) note(name string, err error) {
 		s.log.Info("site is good again, or gone", zap.String("site", name))
 	case err != nil && (was == nil || was.Error() != err.Error()):
 		_, hosted := s.current.Load(name)
-		s.log.Error("site is bad; the others are not concerned", zap.String("site", name), zap.Bool("goes_on_as_before", hosted), zap.Error(err))
+		s.log.Error("site is bad; the others are not affected", zap.String("site", name), zap.Bool("goes_on_as_before", hosted), zap.Error(err))
 	}
 }
 

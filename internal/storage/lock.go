@@ -241,7 +241,7 @@ func (h *held) start(d *Directory) {
 			}
 			if err != nil {
 				d.log.Warn("refreshing a lock; others may take it over", zap.String("lock", h.name), zap.Error(err),
-					zap.String("fix", "Mend what the error names; where it is only slow, see what else keeps the disk or the share busy."))
+					zap.String("fix", "Fix what the error names; where it is only slow, see what else keeps the disk or the share busy."))
 			}
 		}
 	}()

@@ -155,8 +155,8 @@ func (s *Store) checkSeal(ctx context.Context, lookOnly bool) error {
 		return nil
 	}
 	if err := s.Store(ctx, sealCheck, []byte("wellkey")); err != nil {
-		s.log.Warn("no word left in the store of the key that seals", zap.Error(err),
-			zap.String("fix", "Let the user of storage write there, and restart one replica; until then a replica with a wrong storage_key_file is not found out at its start."))
+		s.log.Warn("the check value of storage_key_file could not be stored", zap.Error(err),
+			zap.String("fix", "Let the user of storage write there, and restart one replica; until then a replica with a wrong storage_key_file is not detected at its start."))
 	}
 	return nil
 }

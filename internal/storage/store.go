@@ -128,7 +128,7 @@ func (s *Store) connect(cfg Config) error {
 		return nil
 	}
 	if s.copied, err = newDirectory(Config{Path: cfg.Shared.Copy, Logger: cfg.Logger}, newMetrics(nil, cfg.Logger)); err != nil {
-		s.log.Warn("no copy of the certificate can be kept on this disk, so that a start while the store is down serves nothing", zap.Error(err))
+		s.log.Warn("no copy of the certificate can be kept on this disk, so a start while the store is down would serve nothing", zap.Error(err))
 	}
 	return nil
 }

@@ -82,7 +82,7 @@ func (r *reader) tlsServer(key string, n *yaml.Node, http2 bool) *tls.Config {
 // finishTLS takes in the files and checks that all fits together.
 func finishTLS(out *tls.Config, cert, private, ca []byte, sans []string) error {
 	if cert == nil || private == nil {
-		return errors.New("wants both cert_file and key_file")
+		return errors.New("needs both cert_file and key_file")
 	}
 	pair, err := tls.X509KeyPair(cert, private)
 	if err != nil {
@@ -106,7 +106,7 @@ func finishTLS(out *tls.Config, cert, private, ca []byte, sans []string) error {
 	case !verifies && ca != nil:
 		return errors.New("client_ca_file is of no use, since client_auth_type verifies nothing; set it to RequireAndVerifyClientCert")
 	case out.ClientAuth != tls.RequireAndVerifyClientCert && len(sans) > 0:
-		return errors.New("client_allowed_sans wants client_auth_type RequireAndVerifyClientCert, since others could come without a certificate")
+		return errors.New("client_allowed_sans needs client_auth_type RequireAndVerifyClientCert, since others could come without a certificate")
 	}
 	if len(sans) > 0 {
 		out.VerifyConnection = func(s tls.ConnectionState) error {

@@ -35,7 +35,7 @@ type Follower struct {
 	mu     sync.Mutex        // held while reading; guards what follows
 	seen   [sha256.Size]byte // the contents at the last look
 	err    error             // what is wrong with them
-	readAt time.Time         // when they were last read anew and good
+	readAt time.Time         // when they were last read and good
 }
 
 // Check returns what is wrong with a file, for the operator; it shows no secret.

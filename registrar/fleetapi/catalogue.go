@@ -153,7 +153,7 @@ var catalogue = []Refusal{
 		Code: InvalidRequest, Operations: forToken, Statuses: []int{400}, Pattern: pattern.New(`invalid_request`),
 		Actor: ActorOperator, Retry: RetrySlow,
 		Summary: "Tesla says that the request for a token lacks something",
-		Cause:   "Something between wellkey and Tesla changed the request, or Tesla wants more than it documents.",
+		Cause:   "Something between wellkey and Tesla changed the request, or Tesla requires more than it documents.",
 		Fix: "See that no proxy rewrites requests to {auth_url}. If there is none, report Tesla's text " +
 			"to wellkey's issues.",
 		Source: ha + " #134595",
@@ -402,7 +402,7 @@ var catalogue = []Refusal{
 	{
 		Code: PaymentRequired, Operations: all, Statuses: []int{402},
 		Actor: ActorOperator, Retry: RetrySlow,
-		Summary: "Tesla wants a payment",
+		Summary: "Tesla requires a payment",
 		Cause:   "The application is over its billing limit, or has no way of payment.",
 		Fix:     "On " + portal + ", look at usage and billing of the application, and raise the limit or add a payment.",
 		Source:  docs + "/billing-and-limits", Examples: []Example{{Status: 402, Body: envelope("")}},
@@ -424,7 +424,7 @@ var catalogue = []Refusal{
 		Code: Forbidden, Operations: all, Statuses: []int{403},
 		Actor: ActorOperator, Retry: RetrySlow,
 		Summary: "Tesla forbids it",
-		Cause:   "The application may not do this, or is limited, for instance for want of a payment.",
+		Cause:   "The application may not do this, or is limited, for instance because a payment is missing.",
 		Fix:     "On " + portal + ", look at the state, scopes and billing of application {client_id}.",
 		Source:  conventions, Examples: []Example{{Status: 403, Body: envelope("forbidden")}},
 	},

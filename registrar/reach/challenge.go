@@ -71,7 +71,7 @@ func (l look) challenge(ctx context.Context) finding.Finding {
 	if owner.none() {
 		status, more := finding.Warn, ""
 		if c.Provider != "" {
-			status, more = finding.Fail, " Until then no certificate can be had."
+			status, more = finding.Fail, " Until then no certificate can be obtained."
 		}
 		return because(id, status, "", fmt.Sprintf("%s, and the domain %s does not exist (NXDOMAIN).", leads, quote(owner.domain)),
 			"That domain has lapsed, or the CNAME is misspelt.",
@@ -100,7 +100,7 @@ func (l look) undelegated(id, name string, end answer) result {
 		case c.Fault != "":
 			return because(id, finding.Fail, "", fmt.Sprintf("There is no CNAME at %s, and the account to which it must lead cannot be used here: %s.", name, c.Fault),
 				"The record that delegates the proof to acme-dns was not made, or is gone, and the file with the account is another user's, damaged, or not whole.",
-				"Run this as the user of wellkey, or mend what was seen; then look again, which tells the CNAME to make.")
+				"Run this as the user of wellkey, or fix what was seen; then look again, which tells the CNAME to make.")
 		case c.Target != "":
 			fix = fmt.Sprintf("Make this record, once: %s. CNAME %s.", name, c.Target)
 		}
@@ -142,10 +142,10 @@ func (l look) delegated(id, leads, target string, end answer) result {
 			"The resolvers cannot be asked from here, or the name servers of that zone are slow.", "Look again later.")
 	case c.Fault != "":
 		return because(id, finding.Unknown, "", fmt.Sprintf("%s, and the account at acme-dns cannot be used here: %s.", leads, c.Fault),
-			"The file with the account is another user's, damaged, or not whole.", "Run this as the user of wellkey, or mend what was seen.")
+			"The file with the account is another user's, damaged, or not whole.", "Run this as the user of wellkey, or fix what was seen.")
 	case c.Target != "" && !strings.EqualFold(target, c.Target):
 		return because(id, finding.Fail, "", fmt.Sprintf("%s, and the account at acme-dns is %s.", leads, c.Target),
-			"The account was made anew, or the CNAME is that of another one.",
+			"The account was created again, or the CNAME is that of another one.",
 			fmt.Sprintf("Change the record to: _acme-challenge.%s. CNAME %s.", l.domain, c.Target))
 	case c.Zone != "" && !dns.IsSubDomain(dns.Fqdn(c.Zone), dns.Fqdn(target)):
 		return because(id, finding.Fail, "", fmt.Sprintf("%s, which is not in the zone %s, into which the records are put.", leads, c.Zone),

@@ -75,7 +75,7 @@ func TestExamineChallenge(t *testing.T) {
 		{"provider, left records", txt(name, 3), cloudflare, finding.Warn, "3 TXT records are left"},
 		{"provider, delegated", good, cloudflare, finding.OK, "which can be looked up"},
 		{"provider, delegated, left records", then(good, txt(target, 3)), cloudflare, finding.Warn, "where 3 TXT records are left"},
-		{"provider, that anybody can have", lapsed, cloudflare, finding.Fail, "Until then no certificate can be had."},
+		{"provider, that anybody can have", lapsed, cloudflare, finding.Fail, "Until then no certificate can be obtained."},
 		{"provider, that fails", fails, cloudflare, finding.Fail, "which cannot be looked up: it answered SERVFAIL"},
 		{"provider, in a circle", func(s *testdns.Server) { s.Set(name, "CNAME "+name+".") }, cloudflare, finding.Fail, "which cannot be looked up"},
 		{"provider, silence", then(good, func(s *testdns.Server) { s.Hang(name, dns.TypeTXT) }), cloudflare, finding.Unknown, "esolver"},

@@ -155,7 +155,7 @@ func (a *authority) order(ctx context.Context, s stored) (resource, error) {
 		a.stage.set(s.assets(a.m.domain))
 		err = a.client.cfg.RenewCertSync(ctx, a.m.domain, true)
 		if a.refusesLink(err) {
-			a.log.Warn("the CA refuses to hear which certificate is replaced, so a first one is asked for", zap.Error(err))
+			a.log.Warn("the CA rejects the reference to the certificate that is replaced; ordering without it", zap.Error(err))
 			a.rec.Unlinked, renew = true, false
 		}
 	}

@@ -142,7 +142,7 @@ func (f *Files) record(err error) {
 		failure.Cause, failure.Fix = fault.cause, fault.fix
 	}
 	f.last = &failure
-	f.log.Warn("changed certificate files are not usable, the old certificate goes on being served",
+	f.log.Warn("changed certificate files are not usable; the old certificate stays in use",
 		zap.String("cause", failure.Cause), zap.String("fix", failure.Fix), zap.String("error", failure.Text))
 }
 

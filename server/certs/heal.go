@@ -141,7 +141,7 @@ func (a *authority) mendAccount(ctx context.Context) error {
 			return &localError{err}
 		}
 	}
-	a.log.Warn("account was found again at the CA by its key", zap.String("account", account.Location))
+	a.log.Warn("account found at the CA by its key", zap.String("account", account.Location))
 	if err := a.m.cfg.Storage.Store(ctx, registration, data); err != nil {
 		return &localError{err}
 	}

@@ -110,7 +110,7 @@ func (a *authority) lookAgain(ctx context.Context) time.Time {
 	a.looked, a.lookAt = now, now.Add(downAgain-jitter(downAgain))
 	err := a.look(ctx)
 	if err == nil {
-		a.log.Info("the CA is back, as it seems, so a certificate is tried for at once")
+		a.log.Info("the CA answers again, so a certificate is requested at once")
 		a.rec.Down = false
 		a.outage.over()
 		return time.Time{}

@@ -135,7 +135,7 @@ func (a *authority) readRecord(ctx context.Context) (_ record, whole bool, err e
 	}
 	if damaged {
 		a.log.Warn("record of orders is damaged, so the issuance budget counts as spent for a day", zap.String("key", a.recordKey()),
-			zap.String("fix", "Nothing if the certificate is good: it is renewed when the day is over. If it is wanted sooner, wellkey renew --now orders it."))
+			zap.String("fix", "Nothing if the certificate is good: it is renewed when the day is over. If you need it sooner, run: wellkey renew --now."))
 		fresh.Ledger.Damaged = true
 	}
 	return fresh, false, nil

@@ -160,7 +160,7 @@ func (a *authority) mendMeta(ctx context.Context, s *stored) error {
 			s.linked = true
 			return nil
 		}
-		a.log.Warn("metadata of the certificate was missing or damaged and is made anew", zap.String("key", key))
+		a.log.Warn("metadata of the certificate was missing or damaged; written again", zap.String("key", key))
 		if err := a.m.cfg.Storage.Store(ctx, key, s.Meta); err != nil {
 			a.log.Debug("storing metadata", zap.Error(err)) // made anew the next time
 		}

@@ -115,7 +115,7 @@ func (a *authority) mayAsk(ctx context.Context) error {
 	if !at.IsZero() {
 		now := a.m.cfg.Now()
 		if told := a.toldUsedUp.Load(); now.UnixNano()-told >= int64(accountWindow) && a.toldUsedUp.CompareAndSwap(told, now.UnixNano()) {
-			a.log.Warn("the new orders for all domains together are used up, so more certificates come in turn", zap.Time("until", at),
+			a.log.Warn("the new orders for all domains together are used up; more certificates follow in turn", zap.Time("until", at),
 				zap.String("fix", "Nothing: they come by themselves. wellkey renew --now --domain DOMAIN orders one that cannot wait."))
 		}
 		return &holdError{ReasonShared, at.Add(jitter(10 * time.Minute)), "the orders for all domains together are used up for now", true}

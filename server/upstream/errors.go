@@ -42,7 +42,7 @@ var (
 	untrusted = failure{"untrusted", "its certificate is not signed by an authority that is trusted here",
 		"Set upstream_roots to the authority's certificate; for a self-signed one, as tesla-http-proxy has, to that, or set upstream_skip_verify", 502}
 	expired = failure{"expired", "its certificate is out of date, or the clock of one of the two is wrong",
-		"Renew it; on a network that you trust upstream_skip_verify takes it all the same", 502}
+		"Renew it; on a network that you trust upstream_skip_verify accepts it anyway", 502}
 	wrongName = failure{"wrong_name", "its certificate is for another name",
 		"Write upstream with a name that the certificate has, or set upstream_skip_verify", 502}
 	badTLS = failure{"tls", "the TLS handshake failed",
@@ -161,7 +161,7 @@ func (p *Proxy) report(t failure, began time.Time, err error) {
 	if !p.record.Tell(t.reason) {
 		return
 	}
-	p.logger.Warn("the application behind upstream fails; the key is served all the same", zap.String("upstream", p.name), zap.String("reason", t.reason),
+	p.logger.Warn("the application behind upstream fails; the key is still served", zap.String("upstream", p.name), zap.String("reason", t.reason),
 		zap.String("cause", t.cause), zap.String("fix", t.fix), zap.String("error", said))
 }
 
@@ -182,7 +182,7 @@ func (p *Proxy) turnAway(w http.ResponseWriter, r *http.Request, reason string) 
 		p.record.Failed(time.Now(), `"all places are taken"`, t.cause, t.fix)
 	}
 	if p.crowded.Tell(t.reason) {
-		p.logger.Warn("requests are not passed on to the application behind upstream, since too many are with it; the key is served all the same",
+		p.logger.Warn("requests are not passed on to the application behind upstream, since it is busy with too many; the key is still served",
 			zap.String("upstream", p.name), zap.String("reason", t.reason), zap.String("cause", t.cause), zap.String("fix", t.fix))
 	}
 	if r.ProtoMajor == 2 {

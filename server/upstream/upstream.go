@@ -116,7 +116,7 @@ type Proxy struct {
 // New returns a Proxy that does nothing yet.
 func New(c Config) (*Proxy, error) {
 	if (c.Addr == "") == (c.Socket == "") || c.Scheme != "http" && c.Scheme != "https" {
-		return nil, errors.New("upstream: wants a scheme and either an address or a socket")
+		return nil, errors.New("upstream: needs a scheme and either an address or a socket")
 	}
 	if c.Logger == nil {
 		c.Logger = zap.NewNop()

@@ -64,7 +64,7 @@ func TestDiagnose(t *testing.T) {
 		{&tls.CertificateVerificationError{Err: x509.CertificateInvalidError{Reason: x509.NotAuthorizedToSign}}, "untrusted", "its certificate is not signed by an authority that is trusted here",
 			"Set upstream_roots to the authority's certificate; for a self-signed one, as tesla-http-proxy has, to that, or set upstream_skip_verify", 502},
 		{&tls.CertificateVerificationError{Err: x509.CertificateInvalidError{Reason: x509.Expired}}, "expired", "its certificate is out of date, or the clock of one of the two is wrong",
-			"Renew it; on a network that you trust upstream_skip_verify takes it all the same", 502},
+			"Renew it; on a network that you trust upstream_skip_verify accepts it anyway", 502},
 		{&tls.CertificateVerificationError{Err: x509.HostnameError{Certificate: &x509.Certificate{}, Host: "x"}}, "wrong_name", "its certificate is for another name",
 			"Write upstream with a name that the certificate has, or set upstream_skip_verify", 502},
 		{tls.AlertError(40), "tls", "the TLS handshake failed", "Look into the application's log: it may be too old for TLS 1.2, or want a client certificate", 502},

@@ -256,7 +256,7 @@ func TestTooManyIsLogged(t *testing.T) {
 		last()
 	}
 	got := map[string]string{}
-	for _, line := range logs.FilterMessage("requests are not passed on to the application behind upstream, since too many are with it; the key is served all the same").All() {
+	for _, line := range logs.FilterMessage("requests are not passed on to the application behind upstream, since it is busy with too many; the key is still served").All() {
 		fields := line.ContextMap()
 		got[fields["reason"].(string)] = fields["cause"].(string) + "; " + fields["fix"].(string)
 	}

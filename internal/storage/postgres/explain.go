@@ -49,7 +49,7 @@ func explainCode(answer *pgconn.PgError) *trouble.Error {
 		return &trouble.Error{Reason: trouble.Login, Seen: "it does not take the user or the password: " + said, Cause: "one of them is wrong",
 			Fix: "correct the user in storage, and what is in storage_password_file"}
 	case answer.Code == "28000":
-		return &trouble.Error{Reason: trouble.Login, Seen: "it does not let us in: " + said, Cause: "its pg_hba.conf has no line for this user, database and address, or wants TLS",
+		return &trouble.Error{Reason: trouble.Login, Seen: "it does not let us in: " + said, Cause: "its pg_hba.conf has no line for this user, database and address, or requires TLS",
 			Fix: "add a line there, or sslmode=verify-full to the query of storage"}
 	case answer.Code == insufficientPrivilege:
 		return &trouble.Error{Reason: trouble.Privilege, Seen: "the user lacks a privilege: " + said, Cause: "it may not make tables in this schema, or was not granted those that are there",

@@ -47,7 +47,7 @@ func answer(err error) *trouble.Error {
 	}
 	switch {
 	case has("NOAUTH"):
-		return &trouble.Error{Reason: trouble.Login, Seen: "it wants a password (NOAUTH)", Cause: "no password was given",
+		return &trouble.Error{Reason: trouble.Login, Seen: "it requires a password (NOAUTH)", Cause: "no password was given",
 			Fix: "set storage_password_file"}
 	case has("WRONGPASS", "invalid password", "invalid username"):
 		return &trouble.Error{Reason: trouble.Login, Seen: "it does not take the user or the password (WRONGPASS)", Cause: "one of them is wrong, or the user is switched off",

@@ -96,7 +96,7 @@ func Network(store string, err error) *Error {
 		e.Cause, e.Fix = "it is overloaded or hangs, or a firewall drops what is sent to it", "see whether it answers from this host, and its own log"
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, net.ErrClosed), errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
 		e.Reason, e.Seen = Broken, "the connection broke"
-		e.Cause, e.Fix = "it was restarted, or wants TLS at this port", "nothing, if this passes; else see its own log, and try rediss:// in place of redis://"
+		e.Cause, e.Fix = "it was restarted, or requires TLS at this port", "nothing, if this passes; else see its own log, and try rediss:// in place of redis://"
 	default:
 		return nil
 	}

@@ -79,7 +79,7 @@ func (p *acmeDNS) Add(ctx context.Context, r Record) error {
 	case status == http.StatusOK:
 		return nil
 	case status == http.StatusUnauthorized, status == http.StatusForbidden:
-		return fail(KindProvider, "acme-dns does not accept the account of %s in %q (%d, %s): the server has forgotten it, or allows it from other addresses (allowfrom); take it out of the file for a new one, which wants a new CNAME", r.Domain, p.cfg.AccountFile, status, said)
+		return fail(KindProvider, "acme-dns does not accept the account of %s in %q (%d, %s): the server has forgotten it, or allows it from other addresses (allowfrom); take it out of the file for a new one, which needs a new CNAME", r.Domain, p.cfg.AccountFile, status, said)
 	case status == http.StatusBadRequest:
 		return fail(KindProvider, "acme-dns cannot use the account of %s in %q (400, %s): check that its subdomain is whole", r.Domain, p.cfg.AccountFile, said)
 	}
