@@ -121,7 +121,7 @@ func TestRegisteredButNotPublished(t *testing.T) {
 	w.host(public.PEM())
 	w.enroll(w.writeKey(), fleetapi.NA, fleetapi.EU)
 	s := w.command(nil, "register")
-	if s.code != 1 || !strings.Contains(s.out, "Registered in na and eu; fix what is told above") || !strings.Contains(s.out, "another key") {
+	if s.code != 1 || !strings.Contains(s.out, "Registered in na and eu; fix what is named above") || !strings.Contains(s.out, "another key") {
 		t.Errorf("exit code %d, want 1 and that another key is published:\n%s", s.code, s.out)
 	}
 	w.wantPosts(0)

@@ -356,7 +356,7 @@ func TestEveryExampleIsRight(t *testing.T) {
 		_, faults := load(t, in)
 		for _, fault := range faults {
 			alone := strings.Contains(fault, "is set without") || strings.Contains(fault, "is on, but nobody") || strings.Contains(fault, "but tls is") ||
-				strings.Contains(fault, "there is no file") || strings.Contains(fault, "tls is files") || strings.Contains(fault, "which replicas share") || strings.Contains(fault, "which wants dns_")
+				strings.Contains(fault, "there is no file") || strings.Contains(fault, "tls is files") || strings.Contains(fault, "which replicas share") || strings.Contains(fault, "which needs dns_")
 			if !alone {
 				t.Error(fault)
 			}

@@ -50,7 +50,7 @@ func TestWords(t *testing.T) {
 	}{
 		{"nobody there", redis.Config{URL: stopped.URL("/0")}, trouble.Refused, []string{"the connection was refused", "it does not run", "correct host and port"}},
 		{"no such name", redis.Config{URL: "redis://redis.invalid:1/0"}, trouble.Unknown, []string{`"redis.invalid" has no address`, "correct the host"}},
-		{"no password", redis.Config{URL: guarded.URL("/0")}, trouble.Login, []string{"wants a password (NOAUTH)", "set storage_password_file"}},
+		{"no password", redis.Config{URL: guarded.URL("/0")}, trouble.Login, []string{"requires a password (NOAUTH)", "set storage_password_file"}},
 		{"wrong password", redis.Config{URL: guarded.URL("/0"), Password: secret.New("canary")}, trouble.Login, []string{"does not take the user or the password (WRONGPASS)", "storage_password_file"}},
 		{"narrow user", redis.Config{URL: "redis://narrow@" + limited.Addr, Password: secret.New("right")}, trouble.Privilege, []string{"may not do this", "NOPERM", "ACL SETUSER name on ~{wellkey}:*"}},
 		{"replica", redis.Config{URL: replica.URL("/0")}, trouble.ReadOnly, []string{"it is a replica", "master_name"}},
