@@ -45,6 +45,8 @@ func (e *errorLog) Write(line []byte) (int, error) {
 		if e.accept.allow(time.Minute) {
 			e.logger.Warn("cannot accept connections for now, retrying; too many open files? raise LimitNOFILE or ulimit -n", zap.String("line", quote(text)))
 		}
+	case strings.HasPrefix(text, "http: panic serving "), strings.HasPrefix(text, "http2: panic serving "):
+		e.server.metrics.panics.Elsewhere(text) // in what it reads from, or writes to
 	default:
 		if e.logger.Core().Enabled(zap.DebugLevel) && e.noise.allow(time.Second) {
 			e.logger.Debug("net/http", zap.String("line", quote(text)))

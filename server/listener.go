@@ -101,8 +101,10 @@ func (s *Server) newListener(name, addr string, limits limits) *listener {
 	l.open.others = l.elsewhere
 	l.waiting = newConnections(s.waiting, s.trusted, l.refuse, l.displace)
 	l.server = &http.Server{
-		Handler:           l,
-		ConnState:         l.state,
+		Handler: l,
+		ConnState: func(conn net.Conn, state http.ConnState) {
+			l.owner.metrics.panics.Do(func() { l.state(conn, state) })
+		},
 		ReadHeaderTimeout: readHeaderTimeout,
 		ReadTimeout:       readTimeout,
 		WriteTimeout:      writeTimeout,

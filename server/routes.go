@@ -92,14 +92,25 @@ func reserved(decoded string) bool {
 	return strings.HasPrefix(clean, "/.well-known/appspecific/com.tesla.") || strings.HasPrefix(clean+"/", challengePrefix)
 }
 
-// ServeHTTP answers one request, counts it, and contains a panic.
+// ServeHTTP answers one request. Where the answer is not whole net/http cuts the
+// connection, so that it does not look so, or takes back this request of HTTP/2 alone. A
+// panic costs no more than that.
 func (l *listener) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	whole := false
+	l.owner.metrics.panics.Do(func() { whole = l.serveOne(w, r) })
+	if !whole {
+		panic(http.ErrAbortHandler)
+	}
+}
+
+// serveOne answers one request and counts it, and reports whether the answer is whole.
+func (l *listener) serveOne(w http.ResponseWriter, r *http.Request) (whole bool) {
 	if l.open.relieve() && r.ProtoMajor == 2 && oneOfMany(r) {
 		l.owner.metrics.turnedAway.WithLabelValues(l.name).Inc()
-		panic(http.ErrAbortHandler) // net/http takes back this request alone
+		return false
 	}
 	if r.ProtoMajor == 2 && !l.wanted(r) {
-		panic(http.ErrAbortHandler) // nobody waits for the answer
+		return false // nobody waits for the answer
 	}
 	chosen := l.routes.choose(true, r)
 	start := time.Now()
@@ -123,9 +134,7 @@ func (l *listener) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if r.ProtoMajor == 2 {
 		r.Header = nil // net/http keeps r until the answer has been read
 	}
-	if code < 0 {
-		panic(http.ErrAbortHandler) // net/http cuts the connection, so that the answer does not look whole
-	}
+	return code >= 0
 }
 
 // mostTakenBack is how many requests a client may take back on one connection before

@@ -1,7 +1,7 @@
 // Package contain keeps a panic in one part of wellkey from ending all of it: the
 // key is to be served whatever is wrong elsewhere. A contained panic is counted and
 // logged, with the place but without its words, which may hold a secret or what a
-// stranger sent.
+// stranger sent: of each part one a minute, since strangers may be able to cause it.
 //
 // Every goroutine of a wellkey that serves is contained by a Part, or ends the
 // process in order, see Part.Once. What libraries start is theirs. A panic leaves a
@@ -14,6 +14,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"strings"
 	"sync"
 	"time"
 
@@ -23,6 +24,10 @@ import (
 
 // ErrPanicked stands for a panic that was contained. The log has more.
 var ErrPanicked = errors.New("it panicked, which is a bug in wellkey: please report it with the stack that the log has")
+
+// tellEvery is how often a part logs a panic: a stack has up to 32 kB, and there may be
+// one that strangers can cause as often as they like.
+const tellEvery = time.Minute
 
 // The pauses before a loop that panicked goes on: so long that one that always does
 // takes no time and fills no log.
@@ -36,6 +41,9 @@ const (
 type Part struct {
 	panics prometheus.Counter
 	log    *zap.Logger
+
+	mu   sync.Mutex
+	next time.Time // guarded by mu; when a panic is logged again
 }
 
 // New returns the part of that name, which nobody has registered yet. The log may
@@ -139,10 +147,28 @@ func Together(n int, f func(i int)) {
 	}
 }
 
+// Elsewhere counts and logs a panic that a library has contained. Of what that says of it,
+// some words and the stack as runtime.Stack writes it, the places are logged.
+func (p *Part) Elsewhere(said string) {
+	if !p.count() {
+		return
+	}
+	var places strings.Builder
+	for line := range strings.Lines(said[max(strings.LastIndex(said, "\ngoroutine "), 0):]) {
+		if place, ok := strings.CutPrefix(line, "\t"); ok {
+			place, _, _ = strings.Cut(place, " +0x")
+			places.WriteString(strings.TrimSpace(place) + "\n")
+		}
+	}
+	p.report("in a library", zap.String("stack", places.String()))
+}
+
 // tell counts and logs a panic. Of its words only those of the runtime are known to
 // hold nothing but types and numbers. The stack has places and no arguments.
 func (p *Part) tell(fault any) {
-	p.panics.Inc()
+	if !p.count() {
+		return
+	}
 	stack := zap.Stack("stack")
 	if other, ok := fault.(*passed); ok {
 		fault, stack = other.fault, other.stack
@@ -151,5 +177,22 @@ func (p *Part) tell(fault any) {
 	if err, ok := fault.(runtime.Error); ok {
 		what = fmt.Sprintf("%.500q", err.Error())
 	}
+	p.report(what, stack)
+}
+
+// count counts a panic, and reports whether it is to be logged.
+func (p *Part) count() bool {
+	p.panics.Inc()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	now := time.Now()
+	if now.Before(p.next) {
+		return false
+	}
+	p.next = now.Add(tellEvery)
+	return true
+}
+
+func (p *Part) report(what string, stack zap.Field) {
 	p.log.Error("a part of wellkey panicked and goes on: this is a bug, please report it", zap.String("panic", what), stack)
 }

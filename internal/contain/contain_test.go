@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -78,6 +79,49 @@ func TestTold(t *testing.T) {
 	}
 }
 
+// TestToldOnceAMinute: a panic that somebody can cause at will fills no log, and each is
+// counted.
+func TestToldOnceAMinute(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, logs := part()
+		other, others := part()
+		for range 3 {
+			for range 1000 {
+				p.Do(func() { panic(canary) })
+				p.Elsewhere("http: panic serving")
+			}
+			time.Sleep(time.Minute)
+		}
+		other.Do(func() { panic(canary) })
+		if logs.Len() != 3 || others.Len() != 1 || testutil.ToFloat64(p) != 6000 {
+			t.Errorf("%v panics are counted and %d logged, and %d of another part", testutil.ToFloat64(p), logs.Len(), others.Len())
+		}
+	})
+}
+
+// TestElsewhere: of a panic that net/http contained, the places are told.
+func TestElsewhere(t *testing.T) {
+	p, logs := part()
+	said := func() (said string) {
+		defer func() {
+			buf := make([]byte, 64<<10)
+			said = fmt.Sprintf("http: panic serving 192.0.2.1:1: %v\n%s", recover(), buf[:runtime.Stack(buf, false)])
+		}()
+		explode(secret(), "words\n\t"+canary+"\ngoroutine 1 [running]:\n\t"+canary)
+		return ""
+	}()
+	p.Elsewhere(said)
+	entries := logs.TakeAll()
+	if len(entries) != 1 || entries[0].Level != zap.ErrorLevel || testutil.ToFloat64(p) != 1 {
+		t.Fatalf("%v panics are counted, logged %v", testutil.ToFloat64(p), entries)
+	}
+	stack := fmt.Sprint(entries[0].ContextMap()["stack"])
+	if !strings.Contains(stack, "contain_test.go:") || strings.Contains(stack, canary) || strings.Contains(stack, "0x") {
+		t.Errorf("told %s", stack)
+	}
+	p.Elsewhere("")
+}
+
 func TestOnce(t *testing.T) {
 	p, _ := part()
 	broken := errors.New("broken")
@@ -102,7 +146,7 @@ func TestAgain(t *testing.T) {
 			}
 			return broken
 		})
-		if err != broken || fmt.Sprint(at) != "[0s 1s 3s 7s 15s 31s 1m3s 2m3s 3m3s]" || logs.Len() != 8 {
+		if err != broken || fmt.Sprint(at) != "[0s 1s 3s 7s 15s 31s 1m3s 2m3s 3m3s]" || logs.Len() != 3 {
 			t.Errorf("got %v; ran at %v", err, at)
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
