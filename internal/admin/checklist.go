@@ -163,7 +163,7 @@ func checkKey(k KeyView) Check {
 	case k.MustBeRestored:
 		c.State, c.Text = Attention, "The private key is missing here; its public half, rebuilt from Tesla's answer, keeps pairing alive."
 		c.Cause = "The key file was lost, with the data directory or by a move to another machine."
-		c.Fix = "Restore the private key from a backup into the key file. Where it is lost for good, rotate the key on purpose; every owner must then pair again."
+		c.Fix = "Restore the private key from a backup into the key file. Where it is lost for good, \"wellkey rotate\" makes another; every owner must then pair again."
 	case k.LastBadChange != "":
 		c.State, c.Text = Attention, "The key file was changed and cannot be used; the last good key is still served."
 		c.Seen = phrase.Sentence(k.LastBadChange)

@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -57,6 +58,42 @@ func TestDataDirectoryLost(t *testing.T) {
 	w.wantServed(key)
 	w.wantRegistered(key, fleetapi.NA, fleetapi.EU)
 	w.wantPosts(2) // those of the first run
+}
+
+// TestKeyLostForGood: where there is no backup, "wellkey rotate" makes another key, as
+// the status says, and it is registered in place of the lost one.
+func TestKeyLostForGood(t *testing.T) {
+	t.Parallel()
+	w := newRegistrable(t, withFiles)
+	first := w.run()
+	w.awaitRegistered()
+	first.Stop()
+	if err := os.RemoveAll(w.DataDir); err != nil {
+		t.Fatal(err)
+	}
+	w.run()
+	status := w.awaitRegistered()
+	i := slices.IndexFunc(status.Sites[0].Checklist, func(c admin.Check) bool { return c.ID == "key" })
+	if fix := status.Sites[0].Checklist[i].Fix; !strings.Contains(fix, `Where it is lost for good, "wellkey rotate" makes another`) {
+		t.Errorf("the fix is %q", fix)
+	}
+	if s := w.command(nil, "rotate"); s.code != 3 {
+		t.Fatalf("got %+v", s)
+	}
+	staged, err := os.ReadFile(filepath.Join(w.DataDir, "staged-key.pem"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	key := mustParse(t, staged)
+	if s := w.command(nil, "rotate", "--confirm", key.Fingerprint()); s.code != 0 && s.code != 3 {
+		t.Fatalf("got %+v", s)
+	}
+	w.await("the new key", func(s admin.Status) bool {
+		k := s.Sites[0].Key
+		return k.Fingerprint == key.Fingerprint() && k.PrivateHalf && !k.MustBeRestored
+	})
+	w.awaitRegistered()
+	w.wantRegistered(key, fleetapi.NA, fleetapi.EU)
 }
 
 // wantRestored wants the status to say that only the public half is there.

@@ -29,7 +29,8 @@ in steps, with the settings of the wellkey that serves, which may be running:
      new key, --rollback puts the old one back.
 
 Every step can be repeated: what was cut off goes on. Where key_file holds a
-public key only, the new key must come from a file, --new-key.
+public key only, the new key must come from a file, --new-key. Where the key
+file is lost for good, this makes another.
 
 Exit status: 0 done, 1 it failed or was refused, 2 wrong usage or settings,
 3 something is still open: a confirmation, or a region.`,

@@ -157,7 +157,7 @@ func (r *rotation) stage(newKey, confirm string) error {
 		return nil
 	case newKey == "" && confirm != "":
 		return &usageError{fmt.Errorf("--confirm: no key is staged that could be confirmed; run %s first, and it shows the fingerprint", r.command())}
-	case newKey == "" && !r.current.Private:
+	case newKey == "" && !r.current.Private && !r.lost():
 		return fmt.Errorf("%s holds a public key only, so the private half is for another place to keep, and wellkey does not make one here.\n"+
 			"Make the new key there, or with wellkey keygen --out FILE, and give it (its public half is enough) with --new-key FILE", r.current.Path)
 	case newKey == "":
@@ -172,6 +172,11 @@ func (r *rotation) stage(newKey, confirm string) error {
 	}
 	return err
 }
+
+// lost reports whether the key file is gone, and the key in use is what Tesla gave
+// back of it: unlike one whose public half was put there, nobody keeps it elsewhere on
+// purpose.
+func (r *rotation) lost() bool { return r.current.Path != r.settings.KeyFile }
 
 // sameStaged returns an error unless the file holds the key that is staged, as
 // it does where a command is repeated.
