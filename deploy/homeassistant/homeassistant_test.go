@@ -81,7 +81,7 @@ func TestManifest(t *testing.T) {
 	if m.Init == nil || *m.Init {
 		t.Error("init is not false, so that another program would stand between the Supervisor and wellkey")
 	}
-	if m.Timeout < 30 || m.Timeout > 300 {
+	if m.Timeout < 40 || m.Timeout > 300 {
 		t.Errorf("timeout is %d", m.Timeout)
 	}
 	if !m.Ingress || m.IngressPort != 9090 {

@@ -65,7 +65,7 @@ func TestPodIsRestricted(t *testing.T) {
 		if pod.at("automountServiceAccountToken") != false || pod.at("enableServiceLinks") != false {
 			t.Error("the pod is told about the cluster")
 		}
-		if pod["terminationGracePeriodSeconds"] != float64(30) {
+		if pod["terminationGracePeriodSeconds"] != float64(40) {
 			t.Errorf("the pod is killed after %v s", pod["terminationGracePeriodSeconds"])
 		}
 	})
