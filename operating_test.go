@@ -62,6 +62,41 @@ func TestOperatingCommands(t *testing.T) {
 	}
 }
 
+// Every example of a command's own help is a command that exists, with its flags; in a
+// container it is named by its path, since the image has no other.
+func TestExamplesOfHelp(t *testing.T) {
+	said := func(args ...string) string {
+		var out bytes.Buffer
+		cli.Run(context.Background(), cli.Process{Args: args, Environ: []string{"HOME=/nonexistent"}, Stdout: &out, Stderr: &out})
+		return out.String()
+	}
+	names := regexp.MustCompile(`(?m)^  ([a-z]+)  `)
+	_, list, _ := strings.Cut(said("--help"), "Commands:\n")
+	list, _, _ = strings.Cut(list, "\n\n")
+	examples := 0
+	for _, m := range names.FindAllStringSubmatch(list, -1) {
+		_, lines, _ := strings.Cut(said(m[1], "--help"), "Examples:\n")
+		lines, _, _ = strings.Cut(lines, "\n\n")
+		for line := range strings.Lines(lines) {
+			line, _, _ = strings.Cut(strings.TrimSpace(line), " >")
+			words := strings.Fields(line)
+			at := 0
+			if len(words) > 0 && words[0] == "docker" {
+				at = slices.Index(words, "/wellkey")
+			}
+			if at < 0 || len(words) < at+2 || at == 0 && words[0] != "wellkey" {
+				t.Errorf("%s --help: %q runs nothing", m[1], line)
+				continue
+			}
+			helps(t, line, words[at+1:])
+			examples++
+		}
+	}
+	if examples < 20 {
+		t.Errorf("only %d examples were found", examples)
+	}
+}
+
 // helps checks that a command of wellkey exists, with its flags.
 func helps(t *testing.T, command string, args []string) {
 	t.Helper()

@@ -101,7 +101,7 @@ func drawPairing(v siteView) g.Node {
 	case v.Registered && v.Sound:
 		body = g.Group{
 			g.Map(v.Pairings, func(p pairing) g.Node { return g.Group{drawCode(p), link(p)} }),
-			h.P(g.Text("An owner scans the code with the phone that has Tesla’s app, or opens the link there, and confirms in the app. It works for every owner and every car. What the phone may say instead is explained in "),
+			h.P(g.Text("An owner scans the code with the phone that has Tesla’s app, or opens the link there, and confirms in the app. It works for every owner and every car. If the phone shows an error, see "),
 				h.Code(g.Text("docs/pairing.md")), g.Text(".")),
 		}
 	case v.Registered:

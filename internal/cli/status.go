@@ -46,7 +46,7 @@ not run, 2 wrong usage or settings, 3 nothing is wrong, but it is not done yet.`
 		Example: `  wellkey status
   wellkey status --admin-addr 127.0.0.1:9090 --json
   wellkey status --domain example.com
-  docker compose exec wellkey wellkey status`,
+  docker compose exec wellkey /wellkey status`,
 		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if asJSON && code {
@@ -149,7 +149,7 @@ func fetchStatus(ctx context.Context, listener config.Admin, state string) ([]by
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return nil, status, fmt.Errorf("no wellkey answers at %s: nobody listens there.\n"+
 			"Start it with wellkey serve; if it runs, give the admin_addr that it has (--admin-addr or WELLKEY_ADMIN_ADDR)."+
-			" In a container ask from inside: docker compose exec wellkey wellkey status", adminAddr)
+			" In a container ask from inside: docker compose exec wellkey /wellkey status", adminAddr)
 	case err != nil:
 		return nil, status, fmt.Errorf("asking wellkey at %s: %w; is it running with this admin_addr?", adminAddr, err)
 	}
@@ -317,7 +317,7 @@ func printSite(out *tty.Printer, s admin.SiteView, now time.Time) {
 	if !registered(s) {
 		out.Printf("  %-7s  allowed origin %s, grant type %q\n", "portal", s.Portal.AllowedOrigin, s.Portal.GrantType)
 	} else {
-		out.Printf("  %-7s  docs/pairing.md has every message of the phone, with cause and fix\n", "refused")
+		out.Printf("  %-7s  if it shows an error, see docs/pairing.md\n", "phone")
 	}
 }
 
