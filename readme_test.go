@@ -76,6 +76,15 @@ func lines(t *testing.T, prefix string) []string {
 	return found
 }
 
+// The README sells four steps in a minute; what is longer than a few lines belongs
+// into docs/.
+func TestReadmeIsShort(t *testing.T) {
+	text := read(t, "README.md")
+	if lines, words := strings.Count(text, "\n"), len(strings.Fields(text)); lines > 140 || words > 1400 {
+		t.Errorf("%d lines and %d words, want 140 and 1,400 at most", lines, words)
+	}
+}
+
 // Every command of an example exists, with the flags that it shows.
 func TestReadmeCommands(t *testing.T) {
 	for _, line := range lines(t, "wellkey ") {

@@ -88,8 +88,8 @@ func renew(ctx context.Context, p Process, s *config.Settings) error {
 				return nil
 			}
 		case <-deadline.Done():
-			out.Print(out.Wrap(0, "Nobody has taken it up yet. Either no wellkey serves "+s.Domain+" from "+s.DataDir+", or it is busy with the certificate authority. "+
-				"The word stays there, and counts once, also at the next start.") + "\n")
+			out.Print(out.Wrap(0, "Nothing has picked it up yet. Either no wellkey serves "+s.Domain+" from "+s.DataDir+", or it is busy with the certificate authority. "+
+				"The request stays stored, and counts once, also at the next start.") + "\n")
 			return exitCode(exitUndecided)
 		}
 	}

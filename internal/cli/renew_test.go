@@ -26,7 +26,7 @@ func TestRenewNow(t *testing.T) {
 	}
 	second := renewed(first)
 	run.Stop()
-	if s := w.command(nil, "renew", "--now"); s.code != 3 || !strings.Contains(s.out, "Nobody has taken it up") {
+	if s := w.command(nil, "renew", "--now"); s.code != 3 || !strings.Contains(s.out, "Nothing has picked it up") {
 		t.Errorf("with none that runs: got %+v", s)
 	}
 	w.run()

@@ -53,7 +53,7 @@ func (r *rotation) rollback(ctx context.Context) error {
 	}
 	r.out.Printf("Rolled back: the old key is in use again, and the new one is in the archive.\n\n")
 	r.out.Printf("  in use    %s\n  archived  %s\n\n", a.Former, a.Key)
-	r.out.Print(r.out.Wrap(0, "Give the command proxy the old private key again, if it has the new one. A running wellkey takes the key up within seconds.") + "\n")
+	r.out.Print(r.out.Wrap(0, "Give the command proxy the old private key again, if it has the new one. A running wellkey picks the key up within seconds.") + "\n")
 	return r.out.Err()
 }
 

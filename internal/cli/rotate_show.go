@@ -91,7 +91,7 @@ func (r *rotation) tellPublished(ctx context.Context) error {
 	out.Print("\nPublished the new key.\n\n")
 	out.Printf("  in use    %s\n            %s\n", out.Bold(r.staged.Key.Fingerprint()), out.Dim(r.settings.KeyFile))
 	out.Printf("  archived  %s\n            %s\n\n", r.acceptance.Former, out.Dim(r.archivedPath(r.acceptance.Former)))
-	next := "The wellkey that runs takes it up within seconds and registers it"
+	next := "The wellkey that runs picks it up within seconds and registers it"
 	if err := healthcheck(ctx, r.settings.Admin()); err != nil {
 		next = "No wellkey answers on its admin listener; when one runs, it registers the new key"
 	}

@@ -55,7 +55,7 @@ func sitesDirOf(s *config.Settings, doing string) error {
 	case s.SitesDir != "":
 		return nil
 	case s.Several():
-		return &usageError{fmt.Errorf("sites_dir is not set, and the sites are a list in %s: %s there, and wellkey takes it up within seconds", s.File, doing)}
+		return &usageError{fmt.Errorf("sites_dir is not set, and the sites are a list in %s: %s there, and wellkey picks it up within seconds", s.File, doing)}
 	}
 	return &usageError{errors.New("the settings are for one domain, " + s.Domain + "; to host several, take domain, key and credentials out of them, and set sites_dir: docs/sites.md says how nothing is lost")}
 }

@@ -135,9 +135,9 @@ func tellAdded(ctx context.Context, p Process, s *config.Settings, view siteView
 	for _, warning := range view.Warnings {
 		out.Print(out.Wrap(0, "warning: "+warning) + "\n")
 	}
-	taken := "The wellkey that runs takes it up within seconds."
+	taken := "The wellkey that runs picks it up within seconds."
 	if err := healthcheck(ctx, s.Admin()); err != nil {
-		taken = "No wellkey answers on its admin listener; the next one that starts takes the site up."
+		taken = "No wellkey answers on its admin listener; the next one that starts picks the site up."
 	}
 	steps := []string{
 		"DNS: point " + s.Domain + " at this machine, with an A record, and an AAAA record only if IPv6 reaches it. " + taken,

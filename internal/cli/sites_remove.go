@@ -64,7 +64,7 @@ func removeSite(ctx context.Context, p Process, settings *config.Settings, domai
 	case err != nil:
 		return err
 	case !there && listedElsewhere(settings, domain):
-		return fmt.Errorf("%s is in the list of sites in %s, not a file in %s: take it out there, and wellkey takes that up within seconds", domain, settings.File, settings.SitesDir)
+		return fmt.Errorf("%s is in the list of sites in %s, not a file in %s: take it out there, and wellkey picks that up within seconds", domain, settings.File, settings.SitesDir)
 	case !there:
 		return fmt.Errorf("there is no site %q in %s; \"wellkey sites list\" shows them", domain, settings.SitesDir)
 	}

@@ -109,7 +109,7 @@ var questions = map[string]string{
 	"tls_name":      "Does the certificate name the domain?",
 	"tls_chain":     "Is the chain complete, and does it lead to a trusted root?",
 	"tls_dates":     "Is the certificate valid now, and is its renewal not overdue (a sixth of its lifetime left)?",
-	"tls_cn":        "Does its common name hold the domain? Users report that Tesla's portal wants that.",
+	"tls_cn":        "Does its common name contain the domain? Users report that Tesla's portal requires that.",
 	"tls_no_sni":    "Does a client that does not name the host get the same certificate?",
 
 	"http_answer":        "Does an HTTP answer come?",

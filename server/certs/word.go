@@ -21,7 +21,7 @@ func wordKey(domain string) string { return words + "/" + domain }
 
 // AskForRenewal leaves word in the storage that a certificate for domain is to be
 // ordered now, whatever the schedule and the issuance budget say: for an operator
-// who knows better. A running Manager takes it up within seconds, one that starts
+// who knows better. A running Manager picks it up within seconds, one that starts
 // later at its start. It returns what reports whether it was taken up.
 func AskForRenewal(ctx context.Context, storage certmagic.Storage, domain string) (taken func(context.Context) bool, err error) {
 	if err := storage.Store(ctx, wordKey(domain), []byte(time.Now().UTC().Format(time.RFC3339)+"\n")); err != nil {
