@@ -278,6 +278,9 @@ func TestUpstreamBreaksOff(t *testing.T) {
 			t.Errorf("h2 %v: got %q, %v; want an error", http2, body, err)
 		}
 	}
+	if known := s.Upstream().Trouble; !strings.HasPrefix(known.Cause, "it closed the connection") {
+		t.Errorf("the trouble is %+v", known)
+	}
 	got := series(t, registryOf(config))
 	if got["wellkey_upstream_errors_total{reason=broken_off}"] != 2 || got["wellkey_http_panics_total{}"] != 0 ||
 		got["wellkey_http_requests_total{code=2xx,listener=https,method=GET,route=upstream}"] != 2 {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"net"
-	"strings"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -139,7 +138,7 @@ func (p *Passthrough) register(registerer prometheus.Registerer) error {
 				Name: "wellkey_passthrough_connections_total", ConstLabels: labels,
 				Help: "Connections that were passed on, or for which the target was tried.",
 			}, func() float64 { return float64(t.total.Load()) }),
-			bytesCollector(labels, "in", &t.in), bytesCollector(labels, "out", &t.out),
+			bytesCollector(t.Name, "in", &t.in), bytesCollector(t.Name, "out", &t.out),
 		)
 	}
 	if registerer == nil {
@@ -153,9 +152,9 @@ func (p *Passthrough) register(registerer prometheus.Registerer) error {
 	return nil
 }
 
-func bytesCollector(labels prometheus.Labels, direction string, count *atomic.Uint64) prometheus.Collector {
+func bytesCollector(name, direction string, count *atomic.Uint64) prometheus.Collector {
 	return prometheus.NewCounterFunc(prometheus.CounterOpts{
-		Name: "wellkey_passthrough_bytes_total", ConstLabels: prometheus.Labels{"name": strings.Clone(labels["name"]), "direction": direction},
+		Name: "wellkey_passthrough_bytes_total", ConstLabels: prometheus.Labels{"name": name, "direction": direction},
 		Help: "Bytes that were passed on from clients (in) and to them (out); of a long connection they are counted every 15 minutes, and at its end.",
 	}, func() float64 { return float64(count.Load()) })
 }

@@ -59,7 +59,12 @@ var (
 		"Look into the application's log: it may have crashed, or be restarting", 502}
 	loop = failure{"loop", "the address leads back to wellkey itself",
 		"Write the address at which the application itself listens", 508}
-	other = failure{"other", "see error", "Look into the application's log", 502}
+	noFiles = failure{"other", "too many files are open here, so no connection can be made; the application is not to blame",
+		"Raise LimitNOFILE or ulimit -n; for the whole machine, fs.file-max", 502}
+	noPorts = failure{"other", "this machine has no free port for one more connection to that address; the application is not to blame",
+		"Widen net.ipv4.ip_local_port_range, or look why so many connections are open", 502}
+	other = failure{"other", "most likely its answer breaks the rules of HTTP: a header of more than 256 kB, a length that is none, or another protocol than was asked for",
+		"Take what was said as the clue, and look into the application's log for what it answered then", 502}
 )
 
 // Why a request is not passed on though the application may be well, by reason.
@@ -99,6 +104,10 @@ func diagnose(err error) failure {
 		return noSocket
 	case errors.Is(err, fs.ErrPermission) && dialing:
 		return forbidden
+	case errors.Is(err, syscall.EMFILE), errors.Is(err, syscall.ENFILE):
+		return noFiles
+	case errors.Is(err, syscall.EADDRNOTAVAIL):
+		return noPorts
 	case dialing:
 		return unreachable
 	case errors.As(err, &host):
@@ -145,11 +154,11 @@ func (p *Proxy) brokeOff(r *http.Request, v *visit) {
 	if r.Context().Err() != nil || v.body.failed.Load() || p.places.Context().Err() != nil {
 		return
 	}
-	p.report(brokenOff, time.Now(), errors.New("the answer broke off")) // whatever it answered meanwhile, and to this one, too
+	p.report(brokenOff, v.began, errors.New("the answer broke off"))
 }
 
-// report notes a failure of a request that began at began. One that took long while the
-// application answered others is logged all the same.
+// report notes a failure of what began at began. Where others were answered meanwhile, it
+// is logged all the same.
 func (p *Proxy) report(t failure, began time.Time, err error) {
 	p.metrics.errors.WithLabelValues(t.reason).Inc()
 	var wrapped *url.Error

@@ -167,10 +167,12 @@ func New(c Config) (*Proxy, error) {
 		BufferPool:    pool{&p.buffers},
 		ErrorHandler:  p.fail,
 		ModifyResponse: func(r *http.Response) error {
-			p.metrics.duration.Observe(time.Since(r.Request.Context().Value(visitKey{}).(*visit).began).Seconds())
+			v := r.Request.Context().Value(visitKey{}).(*visit)
+			p.metrics.duration.Observe(time.Since(v.began).Seconds())
 			if r.StatusCode != http.StatusLoopDetected {
 				p.answered()
 			}
+			v.began = time.Now()
 			return nil
 		},
 		ErrorLog: zap.NewStdLog(p.logger.WithOptions(zap.IncreaseLevel(zap.ErrorLevel))), // it repeats what fail logs
@@ -296,7 +298,7 @@ type visit struct {
 	from  peer.Origin
 	proto string
 	body  *body
-	began time.Time
+	began time.Time // of the wait for an answer, and then of that
 }
 
 // rewrite makes the request that the application gets.

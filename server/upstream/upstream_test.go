@@ -75,7 +75,12 @@ func TestDiagnose(t *testing.T) {
 		{timeout{}, "timeout", "it took the request, but began no answer within 5 minutes", "Look into the application's log", 504},
 		{io.EOF, "broken_off", "it closed the connection before the answer was complete", "Look into the application's log: it may have crashed, or be restarting", 502},
 		{os.NewSyscallError("read", syscall.ECONNRESET), "broken_off", "it closed the connection before the answer was complete", "Look into the application's log: it may have crashed, or be restarting", 502},
-		{errors.New("x"), "other", "see error", "Look into the application's log", 502},
+		{dial(os.NewSyscallError("socket", syscall.EMFILE)), "other", "too many files are open here, so no connection can be made; the application is not to blame",
+			"Raise LimitNOFILE or ulimit -n; for the whole machine, fs.file-max", 502},
+		{dial(os.NewSyscallError("connect", syscall.EADDRNOTAVAIL)), "other", "this machine has no free port for one more connection to that address; the application is not to blame",
+			"Widen net.ipv4.ip_local_port_range, or look why so many connections are open", 502},
+		{errors.New("x"), "other", "most likely its answer breaks the rules of HTTP: a header of more than 256 kB, a length that is none, or another protocol than was asked for",
+			"Take what was said as the clue, and look into the application's log for what it answered then", 502},
 	} {
 		for _, err := range []error{tc.err, fmt.Errorf("around it: %w", tc.err)} {
 			reason, cause, fix, code := upstream.Diagnose(err)
@@ -91,6 +96,41 @@ func TestDiagnose(t *testing.T) {
 	for _, reason := range upstream.Reasons() {
 		if !slices.Contains(seen, reason) && reason != "loop" && reason != "unread" { // TestUpstreamLoop, TestUnread
 			t.Errorf("%s is not tried", reason)
+		}
+	}
+}
+
+// The likely cause of what has no other is one of those.
+func TestBreaksTheRules(t *testing.T) {
+	for answer, said := range map[string]string{
+		"HTTP/1.1 200 OK\r\nA: " + strings.Repeat("a", 300<<10) + "\r\n\r\n": "exceeded",
+		"HTTP/1.1 200 OK\r\nContent-Length: all\r\n\r\n":                     "Content-Length",
+		"HTTP/1.1 101 Switching Protocols\r\n\r\n":                           "protocol",
+	} {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		must(t, err)
+		core, logs := observer.New(zap.DebugLevel)
+		p, err := upstream.New(upstream.Config{Scheme: "http", Addr: l.Addr().String(), Logger: zap.New(core)})
+		must(t, err)
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			conn, err := l.Accept()
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			defer func() { _ = conn.Close() }()
+			_, _ = conn.Read(make([]byte, 4096))
+			_, _ = io.WriteString(conn, answer)
+			_, _ = io.Copy(io.Discard, conn)
+		}()
+		code := p.Serve(httptest.NewRecorder(), httptest.NewRequest("GET", "/", nil), peer.Origin{}, "http")
+		p.Close()
+		<-done
+		_ = l.Close()
+		if known := p.Status().Trouble; code != 502 || logs.Len() != 1 || logs.All()[0].ContextMap()["reason"] != "other" || !strings.Contains(known.Error, said) {
+			t.Errorf("%.30q: got %d, %+v, logged %v", answer, code, known, logs.All())
 		}
 	}
 }
