@@ -56,61 +56,93 @@ func (p *Passthrough) Carry(conn net.Conn, from, to net.Addr, read []byte, t *Ta
 // connections the kernel does it (splice), so nothing is allocated and nothing is
 // looked at.
 func (p *Passthrough) join(here, there net.Conn, t *Target) {
-	end := func() {
-		_ = here.Close()
-		_ = there.Close()
-	}
+	j := &joint{here: here, there: there, half: make(chan struct{})}
+	j.every.Store(int64(idleInterval))
+	j.moved.Store(time.Now().UnixNano())
 	stop := make(chan struct{})
 	defer close(stop)
-	moved := new(atomic.Int64)
-	moved.Store(time.Now().UnixNano())
 	go p.config.Panics.Do(func() { // it ends with both copies
-		ticker := time.NewTicker(p.interval)
-		defer ticker.Stop()
-		for {
-			select {
-			case <-stop:
-				return
-			case <-p.places.Context().Done():
-				end()
-				return
-			case now := <-ticker.C:
-				if now.UnixNano()-moved.Load() > 2*int64(p.interval) {
-					t.failed(reasonIdle)
-					end()
-					return
-				}
-			}
+		if j.watch(stop, p.places.Context().Done()) {
+			t.failed(reasonIdle)
 		}
 	})
 	back := make(chan struct{})
 	go func() {
 		defer close(back)
-		if p.config.Panics.Do(func() { p.flow(here, there, &t.out, moved, end) }) {
-			end()
+		if p.config.Panics.Do(func() { j.flow(here, there, &t.out) }) {
+			j.end()
 		}
 	}()
-	p.flow(there, here, &t.in, moved, end)
+	j.flow(there, here, &t.in)
 	<-back
+}
+
+// A joint is two connections, each of which gets what is read from the other.
+type joint struct {
+	here, there net.Conn
+	moved       atomic.Int64  // when anything last did; in nanoseconds since 1970
+	every       atomic.Int64  // how often it is looked whether anything moves; a time.Duration
+	finished    atomic.Int32  // how many ends have
+	half        chan struct{} // closed when one has
+}
+
+// end ends both ways.
+func (j *joint) end() {
+	_ = j.here.Close()
+	_ = j.there.Close()
+}
+
+// watch ends both ways at stopping, or when nothing moves any more, which it reports. It
+// returns at stop, too.
+func (j *joint) watch(stop, stopping <-chan struct{}) (idle bool) {
+	ticker := time.NewTicker(idleInterval)
+	defer ticker.Stop()
+	half := j.half
+	for {
+		select {
+		case <-stop:
+			return false
+		case <-stopping:
+			j.end()
+			return false
+		case <-half:
+			half = nil
+			ticker.Reset(halfInterval)
+		case now := <-ticker.C:
+			if now.UnixNano()-j.moved.Load() > 2*j.every.Load() {
+				j.end()
+				return true
+			}
+		}
+	}
 }
 
 // flow copies one way. At the end of from it tells so to, and goes; after a
 // failure it ends both ways.
-func (p *Passthrough) flow(to, from net.Conn, count *atomic.Uint64, moved *atomic.Int64, end func()) {
+func (j *joint) flow(to, from net.Conn, count *atomic.Uint64) {
 	for {
 		// The deadline is only there to count from time to time.
-		_ = from.SetReadDeadline(time.Now().Add(p.interval))
+		every := j.every.Load()
+		_ = from.SetReadDeadline(time.Now().Add(time.Duration(every)))
+		if j.every.Load() != every {
+			continue // the other way has just ended, and may have set its deadline before this one
+		}
 		n, err := io.Copy(to, from)
 		count.Add(uint64(n)) // #nosec G115 -- io.Copy counts from 0
 		if n > 0 {
-			moved.Store(time.Now().UnixNano())
+			j.moved.Store(time.Now().UnixNano())
 		}
 		if timeout, ok := err.(net.Error); ok && timeout.Timeout() {
 			continue
 		}
 		half, ok := to.(interface{ CloseWrite() error })
 		if err != nil || !ok || half.CloseWrite() != nil {
-			end()
+			j.end()
+		} else if j.finished.Add(1) == 1 {
+			j.moved.Store(time.Now().UnixNano())
+			j.every.Store(int64(halfInterval))
+			_ = to.SetReadDeadline(time.Now()) // the other way counts, and goes on
+			close(j.half)
 		}
 		return
 	}

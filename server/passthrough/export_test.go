@@ -1,13 +1,14 @@
 package passthrough
 
 import (
+	"net"
 	"time"
 
 	"wellkey/server/places"
 )
 
-// SetInterval sets how often it is looked whether anything moves.
-func (p *Passthrough) SetInterval(d time.Duration) { p.interval = d }
+// Join copies between two connections, both ways.
+func (p *Passthrough) Join(here, there net.Conn, t *Target) { p.join(here, there, t) }
 
 // SetMax sets how many connections are passed on at a time.
 func (p *Passthrough) SetMax(n int) { p.places = places.New(n, maxPerAddress) }

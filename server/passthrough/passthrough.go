@@ -36,6 +36,9 @@ const (
 	// of these, both ways, is cut; a peer that is gone is found by TCP's keep-alive
 	// long before.
 	idleInterval = 15 * time.Minute
+	// The same where one end has finished. Most that speak TLS finish together, so the
+	// other one has only forgotten to.
+	halfInterval = time.Minute
 )
 
 // A Route is one name with its target.
@@ -64,12 +67,11 @@ type Config struct {
 
 // A Passthrough passes connections on. Its methods are safe for concurrent use.
 type Passthrough struct {
-	config   Config
-	targets  []*Target // in the order in which they are tried
-	logger   *zap.Logger
-	dialer   net.Dialer
-	interval time.Duration
-	places   *places.Places
+	config  Config
+	targets []*Target // in the order in which they are tried
+	logger  *zap.Logger
+	dialer  net.Dialer
+	places  *places.Places
 }
 
 // New returns a Passthrough that does nothing yet.
@@ -78,7 +80,7 @@ func New(c Config) (*Passthrough, error) {
 		c.Logger = zap.NewNop()
 	}
 	p := &Passthrough{
-		config: c, logger: c.Logger.Named("passthrough"), dialer: net.Dialer{Timeout: dialTimeout}, interval: idleInterval,
+		config: c, logger: c.Logger.Named("passthrough"), dialer: net.Dialer{Timeout: dialTimeout},
 		places: places.New(cmp.Or(c.Connections, MaxConnections), maxPerAddress),
 	}
 	for _, route := range c.Routes {

@@ -2,7 +2,6 @@ package passthrough_test
 
 import (
 	"context"
-	"errors"
 	"io"
 	"net"
 	"net/netip"
@@ -151,42 +150,6 @@ func TestHalfClose(t *testing.T) {
 			r.carried.Wait()
 		})
 	}
-}
-
-// Who is silent both ways is cut; who speaks one way is not, also where the other
-// does not read.
-func TestIdle(t *testing.T) {
-	r := newRig(t)
-	r.SetInterval(50 * time.Millisecond)
-	talking := r.carry("x", netip.Prefix{})
-	heard := r.accept()
-	silent := r.carry("x", netip.Prefix{})
-	r.accept()
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		for {
-			if _, err := io.WriteString(heard, "y"); err != nil {
-				return
-			}
-			if _, err := talking.Read(make([]byte, 1)); err != nil {
-				return
-			}
-			select {
-			case <-time.After(10 * time.Millisecond): // what is watched is time
-			case <-t.Context().Done():
-				return
-			}
-		}
-	}()
-	if got, err := io.ReadAll(silent); len(got) > 0 || err != nil && !errors.Is(err, syscall.ECONNRESET) {
-		t.Errorf("the silent one got %q, %v", got, err)
-	}
-	if n := r.failures("idle"); n != 1 {
-		t.Errorf("%v were cut, want 1", n)
-	}
-	_ = talking.Close()
-	<-done
 }
 
 func TestLimits(t *testing.T) {
