@@ -20,6 +20,17 @@ func (s *Server) HTTPHandler() http.Handler { return s.http }
 // Complain writes one line to the log of net/http on the HTTPS listener.
 func (s *Server) Complain(line string) { s.https.server.ErrorLog.Print(line) }
 
+// ComplainOf has a handshake on the HTTPS listener end with err.
+func (s *Server) ComplainOf(conn net.Conn, err error) { s.https.complain(conn, err) }
+
+// The errors with which handshakes end.
+var (
+	ErrBusy        = errBusy
+	ErrMultiplexed = errMultiplexed
+	ErrLongHello   = errLongHello
+	ErrPlainHTTP   = errPlainHTTP
+)
+
 // Matches is the comparison of If-None-Match.
 var Matches = matches
 

@@ -223,7 +223,7 @@ func (g *gate) identify(base *held) (conn net.Conn, carry func()) {
 		var err error
 		if client, err = readProxyHeader(base); err != nil {
 			g.listener.refuse(badHeader)
-			if g.listener.headers.allow(time.Minute) && g.ctx.Err() == nil {
+			if g.listener.badHeaders.allow(time.Minute) && g.ctx.Err() == nil {
 				g.listener.logger.Warn("a trusted proxy sent no valid PROXY header, so its connection was closed; make it send one, or set proxy_protocol off",
 					zap.Stringer("remote", base.RemoteAddr()), zap.Error(err))
 			}
@@ -270,7 +270,7 @@ func (g *gate) secure(conn net.Conn) net.Conn {
 		var record tls.RecordHeaderError
 		if errors.As(err, &record) && record.Conn != nil && looksLikeHTTP(record.RecordHeader) {
 			_, _ = io.WriteString(record.Conn, "HTTP/1.0 400 Bad Request\r\n\r\nThis port speaks HTTPS: write https:// in front of the address.\n")
-			err = errors.New("client sent an HTTP request to an HTTPS server")
+			err = errPlainHTTP
 		}
 		g.listener.complain(conn, err)
 		return nil

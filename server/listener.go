@@ -87,7 +87,8 @@ type listener struct {
 	tls     *tls.Config // nil: no TLS here
 	gate    *gate       // nil: not yet, or none
 	resting rest        // see kept
-	headers limiter     // of the log
+
+	noise, badHeaders limiter // of the log: failed handshakes, PROXY headers
 }
 
 func (s *Server) newListener(name, addr string, limits limits) *listener {
@@ -144,11 +145,6 @@ func (l *listener) displace(what string) {
 func (l *listener) trusts(conn net.Conn) bool {
 	tcp, ok := conn.RemoteAddr().(*net.TCPAddr)
 	return ok && l.owner.trusted.Contains(tcp.AddrPort().Addr())
-}
-
-// complain has a failed handshake counted and logged as net/http would have it.
-func (l *listener) complain(conn net.Conn, err error) {
-	l.server.ErrorLog.Printf("http: TLS handshake error from %s: %v", conn.RemoteAddr(), err)
 }
 
 // elsewhere returns about how many goroutines have connections that l does not count as

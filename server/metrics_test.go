@@ -1,7 +1,9 @@
 package server_test
 
 import (
+	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -9,7 +11,9 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"os"
 	"strings"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -206,6 +210,8 @@ func TestHandshakeErrorsAreCounted(t *testing.T) {
 		}},
 		{"old curve", "unsupported", func() { tryTLS(s, certs, func(c *tls.Config) { c.CurvePreferences = []tls.CurveID{tls.CurveP521} }) }},
 		{"unknown protocol", "unsupported", func() { tryTLS(s, certs, func(c *tls.Config) { c.NextProtos = []string{"h9"} }) }},
+		{"protocol like an alert", "unsupported", func() { tryTLS(s, certs, func(c *tls.Config) { c.NextProtos = []string{"remote error: tls: "} }) }},
+		{"protocol like no certificate", "unsupported", func() { tryTLS(s, certs, func(c *tls.Config) { c.NextProtos = []string{"no certificate"} }) }},
 		{"unknown name", "no_certificate", func() { tryTLS(s, certs, func(c *tls.Config) { c.ServerName = "evil.example" }) }},
 		{"distrust", "client_alert", func() { tryTLS(s, certs, func(c *tls.Config) { c.RootCAs = nil }) }},
 	} {
@@ -225,36 +231,86 @@ func TestHandshakeErrorsAreCounted(t *testing.T) {
 	}
 }
 
-// Complaints of net/http are quoted, cut, and rare.
+// Failed handshakes are counted by what they are, whatever their texts say; what we
+// ended ourselves is none.
+func TestHandshakeReasons(t *testing.T) {
+	config, _ := configure(t)
+	s := newServer(t, config)
+	near, far := net.Pipe()
+	defer near.Close()
+	defer far.Close()
+	refused := &net.OpError{Op: "read", Net: "tcp", Err: os.NewSyscallError("read", syscall.ECONNREFUSED)}
+	for reason, errs := range map[string][]error{
+		"eof": {
+			io.EOF, io.ErrUnexpectedEOF, &net.OpError{Op: "read", Err: os.NewSyscallError("read", syscall.ECONNRESET)},
+			fmt.Errorf("remote error: tls: %w", &net.OpError{Op: "write", Err: os.NewSyscallError("write", syscall.EPIPE)}),
+		},
+		"timeout":        {&net.OpError{Op: "read", Err: os.ErrDeadlineExceeded}},
+		"not_tls":        {server.ErrPlainHTTP, tls.RecordHeaderError{Msg: "unsupported SSLv2 handshake received"}},
+		"unsupported":    {errors.New(`tls: client requested unsupported application protocols (["no certificate" "EOF" "remote error: tls: "])`)},
+		"no_certificate": {errors.New(`no certificate for "tls: client offered only unsupported versions"`), errors.New("there is no certificate yet")},
+		"client_alert":   {&net.OpError{Op: "remote error", Err: tls.AlertError(42)}},
+		"busy":           {server.ErrBusy, fmt.Errorf("within: %w", server.ErrMultiplexed)},
+		"too_long":       {server.ErrLongHello},
+		"other":          {errors.New("remote error: tls: "), errors.New("i/o timeout"), errors.New("x EOF"), refused},
+		"":               {net.ErrClosed, &net.OpError{Op: "read", Err: net.ErrClosed}, context.Canceled},
+	} {
+		for _, err := range errs {
+			before := series(t, registryOf(config))
+			s.ComplainOf(far, err)
+			for name, now := range series(t, registryOf(config)) {
+				was := before[name]
+				if strings.HasPrefix(name, "wellkey_tls_handshake_errors_total") && (now != was) != (name == "wellkey_tls_handshake_errors_total{reason="+reason+"}") {
+					t.Errorf("%q, which is %q: %s went from %v to %v", err, reason, name, was, now)
+				}
+			}
+		}
+	}
+}
+
+// Complaints, ours and those of net/http, are quoted, cut, and rare.
 func TestComplaints(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		config, _ := configure(t)
 		core, logs := observer.New(zap.DebugLevel)
 		config.Logger = zap.New(core)
 		s := newServer(t, config)
-		for range 1000 {
-			s.Complain("http: TLS handshake error from 192.0.2.1:1: read tcp: i/o timeout")
-			s.Complain("http: TLS handshake error from 192.0.2.1:1: \x1b[2J\n" + strings.Repeat("é", 500))
-			s.Complain("http: something else")
+		near, far := net.Pipe()
+		defer near.Close()
+		defer far.Close()
+		nasty := "\x1b[2J\n" + strings.Repeat("é", 500)
+		complain := func() {
+			s.ComplainOf(far, errors.New(nasty))
+			s.Complain("http: " + nasty)
 			s.Complain("http: Accept error: accept tcp: too many open files; retrying in 5ms")
+			s.Complain("http: read: use of closed network connection")
 		}
-		if n := logs.Len(); n != 2 { // one at debug level, and the one about accepting
-			t.Errorf("got %d lines, want 2", n)
+		for range 1000 {
+			complain()
 		}
-		if got := logs.FilterLevelExact(zap.WarnLevel).Len(); got != 1 {
-			t.Errorf("got %d warnings, want 1", got)
+		if n, warnings := logs.Len(), logs.FilterLevelExact(zap.WarnLevel).Len(); n != 3 || warnings != 1 { // the one about accepting
+			t.Errorf("got %d lines and %d warnings, want 3 and 1", n, warnings)
 		}
 		time.Sleep(time.Second) // of the bubble: nobody waits
-		s.Complain("http: TLS handshake error from 192.0.2.1:1: \x1b[2J\n" + strings.Repeat("é", 500))
-		line := logs.All()[2].ContextMap()["line"].(string)
-		if strings.ContainsAny(line, "\x1b\n") || len(line) > 2000 || !strings.HasPrefix(line, `"http: TLS handshake error from 192.0.2.1:1: \x1b[2J\n`) {
-			t.Errorf("logged %s", line)
+		complain()
+		if n := logs.Len(); n != 5 {
+			t.Errorf("a second later: got %d lines, want 5", n)
 		}
-		got := series(t, registryOf(config))
-		for name, want := range map[string]float64{"timeout": 1000, "other": 1001} {
-			if n := got["wellkey_tls_handshake_errors_total{reason="+name+"}"]; n != want {
-				t.Errorf("%s: got %v, want %v", name, n, want)
+		for _, key := range []string{"error", "line"} {
+			found := logs.FilterFieldKey(key).All()
+			if len(found) == 0 {
+				t.Fatalf("no line has the field %s", key)
 			}
+			text := found[0].ContextMap()[key].(string)
+			if key == "line" {
+				text = strings.Replace(text, "http: ", "", 1)
+			}
+			if strings.ContainsAny(text, "\x1b\n") || len(text) > 2000 || !strings.HasPrefix(text, `"\x1b[2J\n`) {
+				t.Errorf("logged %s", text)
+			}
+		}
+		if n := series(t, registryOf(config))["wellkey_tls_handshake_errors_total{reason=other}"]; n != 1001 {
+			t.Errorf("got %v of other, want 1001", n)
 		}
 	})
 }
