@@ -357,16 +357,25 @@ func TestUpstreamLoop(t *testing.T) {
 	}
 }
 
-// A host that no request to the application can have is the visitor's fault, who is told
-// so; nobody is told that the application fails.
-func TestUpstreamMalformedHost(t *testing.T) {
+// What no request to the application can have is the visitor's fault, who is told so;
+// nobody is told that the application fails.
+func TestUpstreamMalformed(t *testing.T) {
 	a := newApp(t, nil)
 	config, _ := configure(t)
 	config.PlainHTTP, config.Upstream = true, a.config()
 	s := start(t, config)
-	got := raw(t, s.HTTPAddr(), "GET http://xn--%c3%a9/ HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
-	if n := series(t, registryOf(config))["wellkey_upstream_errors_total{reason=other}"]; got.Status != 400 || got.Body != "This request is not well-formed.\n" || n != 0 || len(a.requests()) > 0 {
-		t.Errorf("got %+v, and %v failures of the application", got, n)
+	for _, sent := range []string{
+		"GET http://xn--%c3%a9/ HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
+		"GET / HTTP/1.1\r\nHost: a\r\nConnection: close, upgrade\r\nUpgrade: \xe9\r\n\r\n",
+		"POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nTransfer-Encoding: chunked\r\nTrailer: a b\r\n\r\n1\r\na\r\n0\r\n\r\n",
+	} {
+		got := raw(t, s.HTTPAddr(), sent)
+		if n := series(t, registryOf(config))["wellkey_upstream_errors_total{reason=other}"]; got.Status != 400 || got.Body != "This request is not well-formed.\n" || n != 0 || len(a.requests()) > 0 {
+			t.Errorf("%q: got %+v, and %v failures of the application", sent, got, n)
+		}
+	}
+	if known := s.Upstream().Trouble; known != (trouble.Trouble{}) {
+		t.Errorf("the trouble is %+v", known)
 	}
 }
 

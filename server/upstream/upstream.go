@@ -269,28 +269,6 @@ func (p *Proxy) Goroutines() int {
 	return 5*p.places.Count() + 2*maxIdle // one that answers, two that copy, and two of each connection to the application
 }
 
-// refuse returns the status for what is not passed on, else 0.
-func refuse(r *http.Request, token string) int {
-	switch {
-	case r.Method == http.MethodConnect || r.Method == http.MethodTrace:
-		return http.StatusMethodNotAllowed // CONNECT is for tunnels, TRACE shows cookies to scripts
-	case !strings.HasPrefix(r.URL.Path, "/"), strings.Trim(r.Host, hostBytes) != "", !isPrintable(r.Header.Get("Upgrade")):
-		return http.StatusBadRequest // else the transport would refuse them, and it would look as if the application had failed
-	case r.Header.Get(loopField) == token:
-		return http.StatusLoopDetected
-	}
-	return 0
-}
-
-// hostBytes may stand in the field Host. net/http lets others pass where the host comes
-// with the path (GET http://%c3%a9/) or in HTTP/2.
-const hostBytes = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ" + "-._~" + "!$&'()*+,;=" + "%:[]"
-
-// isPrintable reports whether text is of printable ASCII.
-func isPrintable(text string) bool {
-	return !strings.ContainsFunc(text, func(r rune) bool { return r < ' ' || r > '~' })
-}
-
 type visitKey struct{}
 
 // A visit is what is known of one request beside itself.

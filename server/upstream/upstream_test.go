@@ -269,16 +269,22 @@ func TestMalformed(t *testing.T) {
 		}
 		return code
 	}
-	good := 0
+	good, names := 0, 0
 	for c := range 256 {
 		text := "a" + string([]byte{byte(c)}) + "b"
 		if visit(fmt.Sprintf("host %q", text), func(r *http.Request) { r.Host = text }) == 200 {
 			good++
 		}
+		if visit(fmt.Sprintf("trailer %q", text), func(r *http.Request) { r.Trailer = http.Header{text: nil} }) == 200 {
+			names++
+		}
 		visit(fmt.Sprintf("upgrade %q", text), func(r *http.Request) { r.Header = http.Header{"Connection": {"Upgrade"}, "Upgrade": {text}} })
 	}
 	if want := 62 + len("-._~!$&'()*+,;=%:[]"); good != want {
 		t.Errorf("%d bytes may stand in a host, want %d", good, want)
+	}
+	if want := 62 + len("-._~!#$%&'*+^`|"); names != want {
+		t.Errorf("%d bytes may stand in the name of a trailer, want %d", names, want)
 	}
 	for host, want := range map[string]int{"": 200, "app.example.com:8443": 200, "[2001:db8::1]:443": 200, "xn--bcher-kva.example": 200, "xn--\u00e9": 400, "b\u00fccher.example": 400} {
 		if got := visit(host, func(r *http.Request) { r.Host = host }); got != want {
