@@ -1,6 +1,8 @@
 package kubernetes_test
 
 import (
+	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -63,4 +65,33 @@ func setValues(t *testing.T, args []string) map[string]any {
 		here[keys[len(keys)-1]] = value
 	}
 	return all
+}
+
+// TestBackupPod: the pod of docs/operating.md has the volume of the release as the user
+// that wellkey is, so that wellkey can read what comes back.
+func TestBackupPod(t *testing.T) {
+	t.Parallel()
+	_, text, _ := strings.Cut(deploytest.Read(t, "docs/operating.md"), "```yaml\n")
+	text, _, _ = strings.Cut(text, "```")
+	pod := object{}
+	if err := yaml.Unmarshal([]byte(text), (*map[string]any)(&pod)); err != nil {
+		t.Fatal(err)
+	}
+	rendered, _, err := render(t, "domain: keys.example.com")
+	if err != nil {
+		t.Fatal(err)
+	}
+	i := slices.IndexFunc(rendered, func(o object) bool { return o.kind() == "Deployment" })
+	if i < 0 {
+		t.Fatal("there is no Deployment")
+	}
+	for _, field := range []string{"runAsNonRoot", "runAsUser", "runAsGroup", "fsGroup"} {
+		got, want := pod.at("spec", "securityContext", field), rendered[i].at("spec", "template", "spec", "securityContext", field)
+		if want == nil || fmt.Sprint(got) != fmt.Sprint(want) {
+			t.Errorf("%s is %v, want that of wellkey, %v", field, got, want)
+		}
+	}
+	if !strings.Contains(text, "claimName: wellkey }") || !strings.Contains(deploytest.Read(t, "docs/deploy.md"), "helm install wellkey ") {
+		t.Error("the claim is not that of a release with the name wellkey")
+	}
 }
