@@ -123,6 +123,8 @@ networkPolicy: {adminFrom: {name: prometheus}, extraEgress: [{ports: [{port: 637
 monitoring:
   serviceMonitor: {enabled: true, labels: {release: prometheus}}
   prometheusRule: {enabled: true, labels: {release: prometheus}}`},
+	{"several domains", `
+settings: {sites_dir: /data/sites}`},
 	{"nothing but the program", `
 networkPolicy: {enabled: false}
 podDisruptionBudget: {enabled: false}
@@ -207,7 +209,11 @@ func forEach(t *testing.T, look func(t *testing.T, v values, all map[string]obje
 	for _, v := range matrix {
 		t.Run(v.name, func(t *testing.T) {
 			t.Parallel()
-			objects, _, err := render(t, domain+v.yaml)
+			text := domain + v.yaml
+			if strings.Contains(v.yaml, "sites_dir") {
+				text = v.yaml
+			}
+			objects, _, err := render(t, text)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -286,6 +292,7 @@ func TestNotes(t *testing.T) {
 		domain + matrix[1].yaml: {"read from the Secret tesla"},
 		domain + matrix[6].yaml: {"the ingress; its certificate must be for that name"},
 		domain + "persistence: {existingClaim: k}": {"on the volume k,"},
+		"settings: {sites_dir: /data/sites}":       {"the public key of each of your domains.", "exec deploy/keys-wellkey -- /wellkey sites add example.com", "rollout restart deploy/keys-wellkey"},
 	} {
 		_, notes, err := render(t, text)
 		if err != nil {

@@ -102,6 +102,9 @@ func TestPodFitsTheProgram(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
+		if env["WELLKEY_SITES_DIR"] != "" {
+			given["WELLKEY_SITES_DIR"] = store // "sites add" makes it
+		}
 		if err := deploytest.CheckConfig(image.Environ(given), args); err != nil {
 			t.Errorf("its settings are refused: %v", err)
 		}

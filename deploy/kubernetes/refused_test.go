@@ -13,6 +13,10 @@ func TestRefused(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct{ yaml, want string }{
 		"no domain":                 {"", "domain: is not set. Give the bare host name"},
+		"one of several":            {domain + "settings: {sites_dir: /data/sites}", "domain: is for one domain, and settings.sites_dir for several"},
+		"a Secret of several":       {"settings: {sites_dir: /data/sites}\ncredentials: {existingSecret: tesla}", "credentials.existingSecret: is for one domain, and settings.sites_dir for several"},
+		"replicas of several":       {"settings: {sites_dir: /data/sites}\nreplicas: 2\npersistence: {accessMode: ReadWriteMany}", "replicas: is for one domain, and settings.sites_dir for several"},
+		"sites in a variable":       {domain + "settings: {sites: [a.example.com]}", "settings.sites: can only be in a file. Set settings.sites_dir"},
 		"a URL as domain":           {"domain: https://keys.example.com", `domain: "https://keys.example.com" is no bare host name`},
 		"a domain in upper case":    {"domain: Keys.example.com", "Write it in lower case"},
 		"misspelled value":          {domain + "replcas: 2", "additional properties 'replcas' not allowed"},
