@@ -79,7 +79,7 @@ func resets(ctx context.Context, t *aim, span time.Duration) (string, error) {
 		reset(conn)
 		return nil
 	})
-	return fmt.Sprintf("%d a second", rate(made.Load(), span)), errors.Join(err, enoughFlood(made.Load(), span))
+	return fmt.Sprintf("%d a second", rate(made.Load(), span)), errors.Join(err, enoughFlood(made.Load(), floodPace, span))
 }
 
 // again writes words without end.

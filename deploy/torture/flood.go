@@ -96,13 +96,14 @@ func each(ctx context.Context, workers int, span time.Duration, do func(ctx cont
 	return all.Wait()
 }
 
-// leastRate is how many connections a second have to be made for a flood.
-const leastRate = 100
+// floodPace is how many connections a second a flood is to have that has no other pace; a
+// tenth of that is the least.
+const floodPace = 1000
 
-// enoughFlood returns an error where so few connections were made in span that it was no
-// flood.
-func enoughFlood(made int64, span time.Duration) error {
-	return enough("made", made, int(10*leastRate*span.Seconds()))
+// enoughFlood returns an error where so few of pace connections a second were made in span
+// that it was no flood.
+func enoughFlood(made int64, pace int, span time.Duration) error {
+	return enough("made", made, int(float64(pace)*span.Seconds()))
 }
 
 // hellos has wellkey work on handshakes that nobody wants to finish.
@@ -130,7 +131,7 @@ func hellos(ctx context.Context, t *aim, addresses int, span time.Duration) (str
 		}
 		return err
 	})
-	return fmt.Sprintf("%d a second, of which %d were worked on", rate(made.Load(), span), rate(answered.Load(), span)), errors.Join(err, enoughFlood(made.Load(), span))
+	return fmt.Sprintf("%d a second, of which %d were worked on", rate(made.Load(), span), rate(answered.Load(), span)), errors.Join(err, enoughFlood(made.Load(), floodPace, span))
 }
 
 // reset ends a connection so that its port is free at once.
@@ -199,7 +200,10 @@ func silent(ctx context.Context, t *aim, pace int, begins bool, span time.Durati
 	if now, err := t.holds(ctx); err == nil {
 		saw += fmt.Sprintf(", %.0f are held at the end", now.https)
 	}
-	return saw, errors.Join(err, enoughFlood(made.Load(), span))
+	if pace == 0 {
+		pace = floodPace
+	}
+	return saw, errors.Join(err, enoughFlood(made.Load(), pace, span))
 }
 
 func rate(n int64, span time.Duration) int { return int(float64(n) / span.Seconds()) }

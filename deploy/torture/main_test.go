@@ -126,6 +126,7 @@ func TestJudges(t *testing.T) {
 	good := visited{good: 120, p50: time.Millisecond, p99: 99 * time.Millisecond, slowest: 7 * time.Second}
 	for want, one := range map[string]row{
 		"": {name: "a", visited: good, memory: mostMemory, far: &good},
+		"a: wellkey took 98 MB, and 96 MB is the most":                        {name: "a", visited: visited{bad: 1, p99: time.Hour}, beyond: true, memory: 98_000_000},
 		"a: 1 of 121 visits failed; the first: no":                            {name: "a", visited: visited{good: 120, bad: 1, first: "no"}},
 		"a: only 119 visits were made, and 120 are the least":                 {name: "a", visited: visited{good: 119}},
 		"a: one visit in a hundred took 101ms or more, and 100ms is the most": {name: "a", visited: visited{good: 120, p99: 101 * time.Millisecond}},
