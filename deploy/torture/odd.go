@@ -88,7 +88,10 @@ func brokenRequest(random *rand.Rand) (method, text string) {
 
 // oddName returns a name for which a certificate is wanted.
 func oddName(random *rand.Rand) string {
-	return choose(random, fmt.Sprintf("n%x.example.com", random.Uint32()), word(random), "")
+	if random.IntN(50) == 0 {
+		return ""
+	}
+	return choose(random, fmt.Sprintf("n%x.example.com", random.Uint32()), word(random))
 }
 
 // word returns a word that may be anything.
