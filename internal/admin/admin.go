@@ -31,6 +31,7 @@ import (
 	"wellkey/registrar"
 	"wellkey/server"
 	"wellkey/server/certs"
+	"wellkey/server/framing"
 	"wellkey/server/passthrough"
 	"wellkey/server/upstream"
 )
@@ -117,12 +118,28 @@ func newAdmin(c Config, now func() time.Time) (*Admin, error) {
 	return a, nil
 }
 
+// A short listener ends connections whose headers have too many fields; see
+// framing.MostFields.
+type short struct{ net.Listener }
+
+// Accept implements net.Listener.
+func (s short) Accept() (net.Conn, error) {
+	conn, err := s.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	return framing.Few(conn), nil
+}
+
 // protect has the web configuration decide about TLS.
 func (a *Admin) protect() {
-	if a.config.Web == nil {
+	if a.config.Web != nil {
+		a.server.TLSConfig = a.config.Web.TLSConfig()
+	}
+	if a.server.TLSConfig == nil {
+		a.socket.Front(func(bound net.Listener) net.Listener { return short{bound} })
 		return
 	}
-	a.server.TLSConfig = a.config.Web.TLSConfig()
 	if !a.config.Web.HTTP2() {
 		a.server.Protocols = new(http.Protocols)
 		a.server.Protocols.SetHTTP1(true)

@@ -1,6 +1,7 @@
 package admin_test
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
@@ -20,6 +21,7 @@ import (
 	"wellkey/keystore"
 	"wellkey/registrar"
 	"wellkey/registrar/reach"
+	"wellkey/server/framing"
 )
 
 var update = flag.Bool("update", false, "write the golden files")
@@ -226,6 +228,35 @@ func TestRun(t *testing.T) {
 		if err != nil || resp.StatusCode != want || json.Valid(body) != (want == 200) {
 			t.Errorf("asked for %s, it answers %d: %s", host, resp.StatusCode, bytes.TrimSpace(body))
 		}
+	}
+	cancel()
+	if err := <-done; err != nil {
+		t.Errorf("stopping: %v", err)
+	}
+}
+
+// TestManyFields: a header with more fields than anybody has is answered before it is whole.
+func TestManyFields(t *testing.T) {
+	a := newWorld(t, domain).admin(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	if err := a.Listen(ctx); err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan error, 1)
+	go func() { done <- a.Run(ctx) }()
+	for more, want := range map[string]int{"\r\n": 200, "one: more\r\n": 400} {
+		conn, err := net.Dial("tcp", a.Addr())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.WriteString(conn, "GET /healthz HTTP/1.1\r\nHost: localhost\r\n"+strings.Repeat("a: b\r\n", framing.MostFields-1)+more); err != nil {
+			t.Fatal(err)
+		}
+		resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+		if err != nil || resp.StatusCode != want {
+			t.Errorf("with %q: got %+v, %v; want %d", more, resp, err, want)
+		}
+		_ = conn.Close()
 	}
 	cancel()
 	if err := <-done; err != nil {
