@@ -219,13 +219,13 @@ func (c *connections) drop(h *held, now int64) {
 // opened a connection for it. It is not ok where that is one too many; else leave
 // must be called.
 func (c *connections) enter(from peer.Origin) (leave func(), ok bool) {
-	prefix := peer.Client(from.Client)
-	if !from.Trusted || !prefix.IsValid() || c.trusted.Contains(from.Client) {
+	client := from.Who()
+	if !from.Trusted || !client.IsValid() {
 		return func() {}, true
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	one := c.of(prefix)
+	one := c.of(client)
 	if one.open >= c.perAddress {
 		return nil, false
 	}

@@ -119,8 +119,7 @@ const mostWhileCrowded = 2
 // oneOfMany reports whether a request, begun in a crowd, is one of several that its
 // client has begun without an answer.
 func oneOfMany(r *http.Request) bool {
-	conn, _ := r.Context().Value(connKey{}).(net.Conn)
-	h := heldOf(conn)
+	h := heldBy(r)
 	return h != nil && h.inCrowd.Add(1) > mostWhileCrowded
 }
 

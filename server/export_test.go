@@ -85,10 +85,10 @@ func (s *Server) IdleHands() int { return int(s.https.gate.idle.Load()) }
 // Awaits reports whether the client of a request that is being answered is waited for as
 // soon as its body alone is missing.
 func (s *Server) Awaits(r *http.Request) bool {
-	h := heldOf(r.Context().Value(connKey{}).(net.Conn))
+	h := heldBy(r)
 	s.https.open.state(h, http.StateActive)
 	before := h.active.Load()
-	s.await(r)
+	s.answered(r)
 	return before && !h.active.Load()
 }
 
@@ -204,7 +204,7 @@ func (c Connections) OnDisplaced(f func(what string)) { c.displaced = f }
 func (s *Server) From(ctx context.Context, conn net.Conn) context.Context {
 	h := hold(conn)
 	s.https.open.admit(h, netip.Prefix{}, 0)
-	return context.WithValue(ctx, connKey{}, net.Conn(h))
+	return context.WithValue(ctx, heldKey{}, h)
 }
 
 const (

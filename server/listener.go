@@ -54,8 +54,8 @@ type limits struct {
 }
 
 var (
-	// All connections together stay below 40 MB, and one client alone cannot take
-	// them all. The windows are the smallest that net/http takes.
+	// All connections together take some 50 MB at most, and one client alone cannot
+	// take them all. The windows are the smallest that net/http takes.
 	keyLimits = limits{
 		connections: 1024, perAddress: 64, pace: perSecond(50), stalls: true, idleTimeout: 30 * time.Second, headerBytes: 8 << 10, streams: 32,
 		receivePerConnection: 64 << 10, receivePerStream: 64 << 10, frame: 16 << 10, writeByteTimeout: writeTimeout,
@@ -81,7 +81,6 @@ type listener struct {
 	server    *http.Server
 	owner     *Server
 	logger    *zap.Logger
-	secured   bool // by TLS
 
 	// With a gate:
 	tls     *tls.Config // nil: no TLS here
@@ -126,7 +125,7 @@ func (s *Server) newListener(name, addr string, limits limits) *listener {
 		if _, ok := conn.(*kept); ok {
 			return ctx // neither a websocket nor HTTP/2 comes of it
 		}
-		return context.WithValue(ctx, connKey{}, conn)
+		return context.WithValue(ctx, heldKey{}, heldOf(conn))
 	}
 	return l
 }
@@ -209,5 +208,11 @@ func (l *listener) serve(ctx context.Context, drain time.Duration) error {
 	return err
 }
 
-// connKey is the key of a request's connection in its context.
-type connKey struct{}
+// heldKey is the key, in the context of a request, of what is held of its connection.
+type heldKey struct{}
+
+// heldBy returns that; nil where nobody needs to know.
+func heldBy(r *http.Request) *held {
+	h, _ := r.Context().Value(heldKey{}).(*held)
+	return h
+}

@@ -1,7 +1,6 @@
 package server
 
 import (
-	"net"
 	"net/http"
 	"net/url"
 	"path"
@@ -114,7 +113,7 @@ func (l *listener) serveOne(w http.ResponseWriter, r *http.Request) (whole bool)
 	}
 	chosen := l.routes.choose(true, r)
 	start := time.Now()
-	if l.secured && l.owner.config.HSTS && chosen.route != routeUpstream {
+	if l.tls != nil && l.owner.config.HSTS && chosen.route != routeUpstream {
 		w.Header()["Strict-Transport-Security"] = hsts
 	}
 	code := l.contain(chosen, w, r)
@@ -146,8 +145,7 @@ const mostTakenBack = 100
 // back already. It closes the connection of one that does so all the time.
 func (l *listener) wanted(r *http.Request) bool {
 	takenBack := r.Context().Err() != nil
-	conn, _ := r.Context().Value(connKey{}).(net.Conn)
-	switch h := heldOf(conn); {
+	switch h := heldBy(r); {
 	case h == nil:
 	case !takenBack:
 		h.asked.Add(1)
@@ -198,17 +196,17 @@ func (s *Server) pass(w http.ResponseWriter, r *http.Request) int {
 
 // forget counts the connection of a websocket that is over no more.
 func (s *Server) forget(r *http.Request) {
-	conn, _ := r.Context().Value(connKey{}).(net.Conn)
-	for _, l := range s.listeners() {
-		l.open.forget(conn) // it was one of theirs
+	if h := heldBy(r); h != nil {
+		if c := h.by.Load(); c != nil {
+			c.forget(h)
+		}
 	}
 }
 
-// await has the connection of a request that has its answer count as one whose client is
+// answered has the connection of a request that has its answer count as one whose client is
 // waited for: where places are short, another may have its place.
-func (s *Server) await(r *http.Request) {
-	conn, _ := r.Context().Value(connKey{}).(net.Conn)
-	if h := heldOf(conn); h != nil {
+func (s *Server) answered(r *http.Request) {
+	if h := heldBy(r); h != nil {
 		if c := h.by.Load(); c != nil {
 			c.served(h)
 		}

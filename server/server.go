@@ -113,8 +113,8 @@ type Config struct {
 	Registerer prometheus.Registerer
 	// Logger may be nil.
 	Logger *zap.Logger
-	// DrainTimeout is how long open requests may go on after the stop; 0 means
-	// 10 s, as long as an answer may take (see writeTimeout).
+	// DrainTimeout is how long open requests may go on after the stop; 0 means as
+	// long as an answer may take, which is 10 s.
 	DrainTimeout time.Duration
 }
 
@@ -154,7 +154,7 @@ func New(config Config) (*Server, error) {
 	s.logger = s.logger.Named("server")
 	panics := contain.New("server", s.logger)
 	if s.config.DrainTimeout == 0 {
-		s.config.DrainTimeout = 10 * time.Second
+		s.config.DrainTimeout = writeTimeout
 	}
 	s.trusted = config.TrustedProxies
 	limits, files := keyLimits, descriptors()
@@ -169,7 +169,7 @@ func New(config Config) (*Server, error) {
 	if config.Upstream != nil {
 		application := *config.Upstream
 		application.Registerer, application.Logger, application.HSTS = config.Registerer, s.logger, config.HSTS
-		application.Ended, application.Lingers = s.forget, s.await
+		application.Ended, application.Lingers = s.forget, s.answered
 		application.Requests, application.PerClient = limits.requests(), limits.perAddress
 		var err error
 		if s.upstream, err = upstream.New(application); err != nil {

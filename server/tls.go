@@ -30,7 +30,6 @@ func harden(source *tls.Config) (*tls.Config, error) {
 
 // secure has l serve TLS.
 func (l *listener) secure(config *tls.Config) {
-	l.secured = true
 	wait := newLine(l.open.client)
 	choose := config.GetCertificate
 	config.GetCertificate = func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
