@@ -26,7 +26,6 @@ const (
 type connections struct {
 	total, perAddress int
 	pace              pace
-	stalls            bool                // answers that take long wait for the client
 	trusted           peer.Trusted        // proxies, which stand for many clients
 	refused           func(reason string) // told of each; must not block
 	displaced         func(what string)   // the same
@@ -51,7 +50,7 @@ type connections struct {
 
 func newConnections(l limits, trusted peer.Trusted, refused, displaced func(string)) *connections {
 	return &connections{
-		total: l.connections, perAddress: l.perAddress, pace: l.pace, stalls: l.stalls, trusted: trusted,
+		total: l.connections, perAddress: l.perAddress, pace: l.pace, trusted: trusted,
 		refused: refused, displaced: displaced, began: time.Now(),
 		from: map[netip.Prefix]*visitor{}, sweepAt: visitorsKept, crowd: crowd(l.connections), mostMultiplexed: l.multiplexed(),
 	}

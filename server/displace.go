@@ -27,7 +27,7 @@ const (
 	mostGreeted  = 4
 	// An answer of ours is out of memory, so one that takes longer waits for a
 	// client that does not read. It goes after all of those that nothing is being
-	// answered to.
+	// answered to. Nobody goes who has something from the application; see stalls.
 	stalledAfter = 2 * time.Second
 	// looked is how many are compared, so that a place is found in the same time
 	// however many there are, and lookedInVain where nobody of those is to lose it:
@@ -84,14 +84,18 @@ func (c *connections) relieve() (crowded bool) {
 	for _, one := range c.open {
 		answered := one.answered.Load() // before asked, which it never exceeds
 		asked += int(one.asked.Load() - answered)
-		if one.many.Load() && one.active.Load() && now-one.since.Load() > int64(leastWait) {
+		if !one.many.Load() {
+			continue
+		}
+		asked -= int(one.away.Load())
+		if one.active.Load() && one.stalls(now, leastWait) {
 			stalled = append(stalled, one)
 		}
 	}
 	over = min(over, asked-c.crowd)
 	c.crowded.Store(over >= 0)
-	if over < 0 || !c.stalls { // an application may take long over an answer
-		return over >= 0
+	if over < 0 {
+		return false
 	}
 	slices.SortFunc(stalled, func(a, b *held) int { return cmp.Compare(a.goes(a.since.Load()), b.goes(b.since.Load())) })
 	for _, one := range stalled[:min(over/32+1, 8, len(stalled))] {
@@ -152,7 +156,7 @@ func (c *connections) longest(now int64, least time.Duration, multiple bool) *he
 		}
 		switch {
 		case active:
-			if c.stalls && wait > int64(stalledAfter) && counts > longestStall {
+			if one.stalls(now, stalledAfter) && counts > longestStall {
 				stalled, longestStall = one, counts
 			}
 		case wait < int64(leastGreeted) && one.greeted.Load() && one.fresh.Load():

@@ -215,6 +215,8 @@ const (
 	MostIdleTalk  = mostIdleTalk
 	IdleTalk      = idleTalk
 	MostTakenBack = mostTakenBack
+	LeastWait     = leastWait
+	StalledAfter  = stalledAfter
 )
 
 // LimitHTTPClient sets how many connections of one client the HTTP listener holds
@@ -236,7 +238,7 @@ type Connections struct {
 // NewConnections returns one that allows so many in total, from one address, and
 // of one address a second.
 func NewConnections(total, perAddress, perSecondAndAddress int) Connections {
-	l := limits{connections: total, perAddress: perAddress, pace: perSecond(perSecondAndAddress), stalls: true}
+	l := limits{connections: total, perAddress: perAddress, pace: perSecond(perSecondAndAddress), alone: true}
 	c := newConnections(l, peer.Trusted{netip.MustParsePrefix("198.51.100.0/24")}, func(string) {}, func(string) {})
 	return Connections{c, map[net.Conn]*held{}}
 }
@@ -279,6 +281,18 @@ func (c Connections) Set(conn net.Conn, state http.ConnState, since time.Duratio
 func (c Connections) Advance(conn net.Conn, at time.Duration) {
 	c.advance(c.held[conn])
 	c.held[conn].since.Store(int64(at))
+}
+
+// Now is the time, by the clock of c.
+func (c Connections) Now() time.Duration { return time.Duration(c.now()) }
+
+// Away says that an application has a request of conn, or has it no more.
+func (c Connections) Away(conn net.Conn, away bool) {
+	if h := c.held[conn]; away {
+		h.goAway()
+	} else {
+		h.comeBack()
+	}
 }
 
 // Forget counts conn no more.

@@ -21,6 +21,8 @@ type held struct {
 	many     atomic.Bool   // HTTP/2 is spoken: it may have many requests
 	active   atomic.Bool   // a request is being answered; else its client is waited for
 	since    atomic.Int64  // when that began, by the clock of connections
+	away     atomic.Int32  // requests that are with the application; see stalls
+	back     atomic.Int64  // when one was last, by that clock
 	writes   atomic.Uint32 // begun and ended: odd while one is under way
 	wrote    atomic.Uint32 // bytes, which may overflow
 	turn     atomic.Pointer[line]
@@ -103,7 +105,7 @@ func (h *held) Read(b []byte) (int, error) {
 	}
 	// Of HTTP/1 net/http reads a buffer of 4 kB ahead, and that is all.
 	c := h.by.Load()
-	if c == nil || !c.stalls || !h.many.Load() {
+	if c == nil || !h.many.Load() {
 		return h.Conn.Read(b)
 	}
 	room, err := h.room()

@@ -33,9 +33,8 @@ type limits struct {
 	// How fast one client may open connections. A browser opens six at once, an
 	// office with an application a few dozen; a handshake takes some 0.3 ms.
 	pace pace
-	// Whether an answer that takes long waits for its client, and not for an
-	// application.
-	stalls bool
+	// Whether all is answered here, and nothing by an application.
+	alone bool
 	// A phone that comes back does so within seconds; a browser with an
 	// application open does for longer.
 	idleTimeout time.Duration
@@ -57,7 +56,7 @@ var (
 	// All connections together take some 50 MB at most, and one client alone cannot
 	// take them all. The windows are the smallest that net/http takes.
 	keyLimits = limits{
-		connections: 1024, perAddress: 64, pace: perSecond(50), stalls: true, idleTimeout: 30 * time.Second, headerBytes: 8 << 10, streams: 32,
+		connections: 1024, perAddress: 64, pace: perSecond(50), alone: true, idleTimeout: 30 * time.Second, headerBytes: 8 << 10, streams: 32,
 		receivePerConnection: 64 << 10, receivePerStream: 64 << 10, frame: 16 << 10, writeByteTimeout: writeTimeout,
 	}
 	// With an application behind: twice the connections, since some are websockets

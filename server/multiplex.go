@@ -25,7 +25,7 @@ const leastMultiplexed = time.Second
 // times as much memory as one of HTTP/1, and its client may ask for dozens of things at
 // once; applications are meant for that.
 func (l limits) multiplexed() int {
-	if !l.stalls {
+	if !l.alone {
 		return l.connections
 	}
 	return max(l.connections/4, 1)

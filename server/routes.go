@@ -149,7 +149,7 @@ func (l *listener) wanted(r *http.Request) bool {
 	case h == nil:
 	case !takenBack:
 		h.asked.Add(1)
-	case l.open.stalls && h.reset.Add(1) == mostTakenBack:
+	case l.routes.upstream == nil && h.reset.Add(1) == mostTakenBack:
 		l.displace(lostReset)
 		_ = h.Conn.Close() // whoever has it finds out
 	}
@@ -190,6 +190,10 @@ func (s *Server) pass(w http.ResponseWriter, r *http.Request) int {
 	proto := "http"
 	if r.TLS != nil {
 		proto = "https"
+	}
+	if h := heldBy(r); h != nil {
+		h.goAway()
+		defer h.comeBack()
 	}
 	return s.upstream.Serve(w, r, s.trusted.Origin(r.RemoteAddr, r.Header), proto)
 }

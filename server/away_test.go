@@ -1,0 +1,94 @@
+package server_test
+
+import (
+	"net/http"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"golang.org/x/net/http2"
+
+	"wellkey/server"
+)
+
+// Nobody has the place of one of which the application has a request, however long it
+// takes; when that has its answer, the client has a moment to read the end of it.
+func TestAway(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := server.NewConnections(1, 1, 0)
+		conn := &closing{stub: from("192.0.2.1")}
+		if reason := c.Admit(conn, 0); reason != "" {
+			t.Fatal(reason)
+		}
+		newcomer := func(why string, comes bool) {
+			t.Helper()
+			if reason := c.Admit(from("192.0.2.2"), c.Now()); (reason == "") != comes || conn.closed != comes {
+				t.Errorf("%s: %q", why, reason)
+			}
+		}
+		c.Set(conn, http.StateActive, 0)
+		c.Away(conn, true)
+		time.Sleep(time.Hour)
+		newcomer("the application has it", false)
+		c.Away(conn, true)
+		c.Away(conn, false)
+		time.Sleep(time.Hour)
+		newcomer("the application has one of two", false)
+		c.Away(conn, false)
+		time.Sleep(server.LeastWait)
+		newcomer("it just came back", false)
+		time.Sleep(1)
+		newcomer("its answer lies unread", true)
+	})
+}
+
+// A listener that is full of clients that ask for the key and do not read it has a place
+// for who comes, also where an application is behind; that has three quarters at most.
+func TestUnreadKeysBesideAnApplication(t *testing.T) {
+	hangs := make(chan struct{})
+	a := newApp(t, func(http.ResponseWriter, *http.Request) { <-hangs })
+	config, certs := configure(t)
+	config.Upstream, config.Limits.Connections = a.config(), 4
+	s := start(t, config)
+	var all []*framed
+	for n := range 4 {
+		f := frame(t, s, certs, http2.Setting{ID: http2.SettingInitialWindowSize, Val: 0})
+		path := server.KeyPath
+		if n == 0 {
+			path = "/"
+		}
+		must(t, f.askFor(path, 1))
+		all = append(all, f)
+	}
+	answered := func(f *framed) {
+		t.Helper()
+		for {
+			got, err := f.ReadFrame()
+			must(t, err)
+			if _, ok := got.(*http2.HeadersFrame); ok {
+				return
+			}
+		}
+	}
+	for _, f := range all[1:] {
+		answered(f)
+	}
+	await(t, "the application to have one", func() bool { return len(a.requests()) == 1 })
+	s.WaitUntil(-2 * server.StalledAfter)
+	for range 3 {
+		visitor := client(t, s.HTTPSAddr(), certs, false)
+		await(t, "the key", func() bool {
+			response, err := visitor.Get("https://" + domain + server.KeyPath)
+			if err != nil {
+				return false
+			}
+			_ = response.Body.Close()
+			return response.StatusCode == http.StatusOK
+		})
+	}
+	if got := series(t, registryOf(config))["wellkey_connections_displaced_total{listener=https,state=stalled}"]; got == 0 {
+		t.Error("nobody has lost a place")
+	}
+	close(hangs)
+	answered(all[0])
+}
