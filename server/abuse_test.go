@@ -21,6 +21,7 @@ import (
 
 	"wellkey/server"
 	"wellkey/server/passthrough"
+	"wellkey/server/upstream"
 )
 
 // A framed is a connection over which HTTP/2 is spoken frame by frame.
@@ -266,7 +267,14 @@ func narrowly(t *testing.T, config server.Config, patience time.Duration) *serve
 // them are answered.
 func TestUnreadAnswers(t *testing.T) {
 	t.Parallel()
+	for name, app := range map[string]*upstream.Config{"alone": nil, "upstream": newApp(t, nil).config()} {
+		t.Run(name, func(t *testing.T) { unreadAnswers(t, app) })
+	}
+}
+
+func unreadAnswers(t *testing.T, app *upstream.Config) {
 	config, certs := configure(t)
+	config.Upstream = app
 	s := narrowly(t, config, time.Minute)
 	f, record := frame(t, s, certs), pings(t)
 	must(t, f.conn.NetConn().(*net.TCPConn).SetWriteBuffer(16<<10))

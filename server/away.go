@@ -1,6 +1,9 @@
 package server
 
-import "time"
+import (
+	"io"
+	"time"
+)
 
 // goAway notes that a request of h goes to the application, which may take as long as it
 // likes, until comeBack.
@@ -18,4 +21,17 @@ func (h *held) comeBack() {
 // something is with the application, or was just now: then there may be an end to write.
 func (h *held) stalls(now int64, least time.Duration) bool {
 	return h.away.Load() == 0 && now-h.since.Load() > int64(least) && now-h.back.Load() > int64(leastWait)
+}
+
+// An upload is the body of a request of HTTP/2 that is with the application.
+type upload struct {
+	io.ReadCloser
+	over *held
+}
+
+// Read implements io.Reader.
+func (u *upload) Read(b []byte) (int, error) {
+	n, err := u.ReadCloser.Read(b)
+	u.over.took(n)
+	return n, err
 }

@@ -1,7 +1,11 @@
 package server_test
 
 import (
+	"errors"
+	"fmt"
+	"io"
 	"net/http"
+	"strconv"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -91,4 +95,30 @@ func TestUnreadKeysBesideAnApplication(t *testing.T) {
 	}
 	close(hangs)
 	answered(all[0])
+}
+
+// A large body goes to the application as fast as it takes it: at the pace of what needs
+// an answer, this one would take longer than the client waits.
+func TestUploads(t *testing.T) {
+	t.Parallel()
+	const size = 32 << 20
+	a := newApp(t, func(w http.ResponseWriter, r *http.Request) {
+		n, _ := io.Copy(io.Discard, r.Body) // a wrong number tells
+		_, _ = fmt.Fprint(w, n)
+	})
+	config, certs := configure(t)
+	config.Upstream = a.config()
+	s := start(t, config)
+	for _, http2 := range []bool{false, true} {
+		visitor := client(t, s.HTTPSAddr(), certs, http2)
+		response, err := visitor.Post("https://"+domain+"/", "", io.LimitReader(zeros{}, size))
+		if err != nil {
+			t.Fatalf("over HTTP/2: %t: %v", http2, err)
+		}
+		got, err := io.ReadAll(response.Body)
+		must(t, errors.Join(err, response.Body.Close()))
+		if string(got) != strconv.Itoa(size) {
+			t.Errorf("over HTTP/2: %t: the application got %s bytes, want %d", http2, got, size)
+		}
+	}
 }

@@ -25,6 +25,7 @@ const (
 // too many, before the handshake. Its state method is a ConnState of net/http.
 type connections struct {
 	total, perAddress int
+	headerBytes       int // of a request
 	pace              pace
 	trusted           peer.Trusted        // proxies, which stand for many clients
 	refused           func(reason string) // told of each; must not block
@@ -50,7 +51,7 @@ type connections struct {
 
 func newConnections(l limits, trusted peer.Trusted, refused, displaced func(string)) *connections {
 	return &connections{
-		total: l.connections, perAddress: l.perAddress, pace: l.pace, trusted: trusted,
+		total: l.connections, perAddress: l.perAddress, headerBytes: l.headerBytes, pace: l.pace, trusted: trusted,
 		refused: refused, displaced: displaced, began: time.Now(),
 		from: map[netip.Prefix]*visitor{}, sweepAt: visitorsKept, crowd: crowd(l.connections), mostMultiplexed: l.multiplexed(),
 	}

@@ -106,9 +106,10 @@ func (c *connections) relieve() (crowded bool) {
 
 // goes returns when h is to go in a crowd, of those that are to go, where its client has let
 // us wait since then: the earlier the sooner. One that counts for nobody may stand for many
-// who read, and then is never idle; it goes last. mu of those that count it is held.
+// who read, and then is never idle; it goes last, as one does of which the application has a
+// request. mu of those that count it is held.
 func (h *held) goes(since int64) int64 {
-	if h.of == nil {
+	if h.of == nil || h.away.Load() > 0 {
 		since += int64(time.Hour)
 	}
 	return since

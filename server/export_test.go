@@ -189,11 +189,12 @@ func (c Connections) Hold(conn net.Conn) net.Conn {
 const PerConnection = perConnection
 
 // HoldMany is Hold for a connection over which HTTP/2 is spoken. asks notes a request.
-func (c Connections) HoldMany(conn net.Conn) (held net.Conn, asks func()) {
+// takes notes what an application has of a body.
+func (c Connections) HoldMany(conn net.Conn) (held net.Conn, asks func(), takes func(int)) {
 	h := hold(conn)
 	h.many.Store(true)
 	c.connections.admit(h, netip.Prefix{}, 0)
-	return h, func() { h.asked.Add(1) }
+	return h, func() { h.asked.Add(1) }, h.took
 }
 
 // OnDisplaced has f told of who loses its place.
@@ -238,7 +239,7 @@ type Connections struct {
 // NewConnections returns one that allows so many in total, from one address, and
 // of one address a second.
 func NewConnections(total, perAddress, perSecondAndAddress int) Connections {
-	l := limits{connections: total, perAddress: perAddress, pace: perSecond(perSecondAndAddress), alone: true}
+	l := limits{connections: total, perAddress: perAddress, pace: perSecond(perSecondAndAddress), alone: true, headerBytes: keyLimits.headerBytes}
 	c := newConnections(l, peer.Trusted{netip.MustParsePrefix("198.51.100.0/24")}, func(string) {}, func(string) {})
 	return Connections{c, map[net.Conn]*held{}}
 }

@@ -26,22 +26,25 @@ type held struct {
 	writes   atomic.Uint32 // begun and ended: odd while one is under way
 	wrote    atomic.Uint32 // bytes, which may overflow
 	turn     atomic.Pointer[line]
-	stands   atomic.Pointer[waiter]      // in the line; nil: it does not
-	evicted  atomic.Bool                 // another has its place
-	by       atomic.Pointer[connections] // which count it; nil: none do
-	inCrowd  atomic.Int32                // requests begun in a crowd since all were answered, see oneOfMany
-	reset    atomic.Int32                // requests that were taken back, see wanted
-	asked    atomic.Uint32               // requests of HTTP/2 that were begun
-	answered atomic.Uint32               // what asked was when all were answered
-	answers  atomic.Int32                // written since the last read; see Write
-	told     atomic.Bool                 // that nobody reads the answers
-	waits    atomic.Pointer[pause]       // of Read, for the end of the write that is under way; nil: it does not
+	stands   atomic.Pointer[waiter]        // in the line; nil: it does not
+	evicted  atomic.Bool                   // another has its place
+	by       atomic.Pointer[connections]   // which count it; nil: none do
+	inCrowd  atomic.Int32                  // requests begun in a crowd since all were answered, see oneOfMany
+	reset    atomic.Int32                  // requests that were taken back, see wanted
+	asked    atomic.Uint32                 // requests of HTTP/2 that were begun
+	answered atomic.Uint32                 // what asked was when all were answered
+	answers  atomic.Int32                  // written since the last read; see Write
+	told     atomic.Bool                   // that nobody reads the answers
+	waits    atomic.Pointer[pause]         // of Read, for the end of the write that is under way; nil: it does not
+	taken    atomic.Uint32                 // bytes of bodies of HTTP/2 that the application has, which may overflow
+	tires    atomic.Pointer[chan struct{}] // closed when that is more; nil: nobody waits for it
 
 	// These are for Read alone.
 	seen  uint32 // what wrote was
 	ahead int    // what was read beyond what was written, since there was nothing to write
 	idle  int    // what was read beyond what requests need
 	noted uint32 // what asked was
+	had   uint32 // what taken was
 	tired int64  // when idle was more than enough
 	early int    // what may still be read before the handshake is done; negative: any
 
@@ -108,13 +111,14 @@ func (h *held) Read(b []byte) (int, error) {
 	if c == nil || !h.many.Load() {
 		return h.Conn.Read(b)
 	}
-	room, err := h.room()
+	h.tire(c)
+	room, err := h.room(c)
 	if err != nil {
 		return 0, err
 	}
 	n, err := h.Conn.Read(b[:min(len(b), room)])
 	h.ahead += n
-	h.tire(c, n)
+	h.idle += n
 	return n, err
 }
 
@@ -126,24 +130,56 @@ const (
 	idleTalk     = 250 * time.Millisecond
 )
 
-// tire lets a client wait that has just said n bytes and asks for little; c counts h.
-func (h *held) tire(c *connections, n int) {
-	asked := h.asked.Load()
-	h.idle = max(0, h.idle+n-int(asked-h.noted)*keyLimits.headerBytes)
-	h.noted = asked
-	if h.idle < mostIdleTalk {
+// tire lets a client wait that says much and asks for little; c counts h. What the
+// application takes of bodies is no talk, and may go on at any speed.
+func (h *held) tire(c *connections) {
+	if h.talk(c) < mostIdleTalk {
 		return
 	}
-	h.idle = 0
 	if early := idleTalk - time.Duration(c.now()-h.tired); h.tired > 0 && early > 0 {
-		time.Sleep(early)
+		over := time.NewTimer(early)
+		defer over.Stop()
+		for late := false; !late; {
+			more := make(chan struct{})
+			h.tires.Store(&more)
+			if h.talk(c) < mostIdleTalk {
+				return
+			}
+			select {
+			case <-more:
+			case <-over.C:
+				late = true
+			}
+		}
 	}
+	h.idle = 0
 	h.tired = c.now()
 }
 
+// talk returns how much was said beyond what requests need, and what was taken of bodies.
+func (h *held) talk(c *connections) int {
+	asked, taken := h.asked.Load(), h.taken.Load()
+	h.idle = max(0, h.idle-int(asked-h.noted)*c.headerBytes-int(taken-h.had))
+	h.ahead = max(0, h.ahead-int(taken-h.had)) // it needs no answer
+	h.noted, h.had = asked, taken
+	return h.idle
+}
+
+// took notes that the application has n bytes more of a body.
+func (h *held) took(n int) {
+	h.taken.Add(uint32(n)) // #nosec G115 -- it may overflow
+	if more := h.tires.Swap(nil); more != nil {
+		close(*more)
+	}
+	if h.waits.Load() != nil {
+		h.resume()
+	}
+}
+
 // room returns how much may be read, once that is more than nothing.
-func (h *held) room() (int, error) {
+func (h *held) room(c *connections) (int, error) {
 	for {
+		h.talk(c)
 		wrote := h.wrote.Load()
 		h.ahead = max(0, h.ahead-int(wrote-h.seen))
 		h.seen = wrote
@@ -174,7 +210,7 @@ type pause struct {
 }
 
 // wait returns when that of the writes has ended, which it does by its deadline at the
-// latest, or when another has its place.
+// latest, when the application took more of a body, or when another has the place of h.
 func (h *held) wait(writes uint32) error {
 	c := h.by.Load()
 	if c == nil {
@@ -183,8 +219,8 @@ func (h *held) wait(writes uint32) error {
 	p := &pause{by: c, began: c.now(), over: make(chan struct{})}
 	unread := c.unread.Add(1)
 	h.waits.Store(p)
-	if h.writes.Load() != writes {
-		h.resume() // it ended before it could know
+	if h.writes.Load() != writes || h.taken.Load() != h.had {
+		h.resume() // that was before it could know
 	} else if unread > mostUnread {
 		c.relent(h)
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -53,6 +54,32 @@ func TestReadsAhead(t *testing.T) {
 	})
 }
 
+// What an application takes of a body is read while a write hangs, too.
+func TestReadsBodiesAhead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		near, far := net.Pipe()
+		defer func() { _ = near.Close(); _ = far.Close() }()
+		held, _, takes := server.NewConnections(1, 1, 1).HoldMany(near)
+		go func() { _, _ = held.Write(make([]byte, 2)) }()
+		_, err := far.Read(make([]byte, 1)) // it is under way
+		must(t, err)
+		const all = 10 * server.MostAhead
+		go func() { _, _ = far.Write(make([]byte, all)) }()
+		buffer := make([]byte, all)
+		var taking sync.WaitGroup
+		for read := 0; read < all; {
+			n, err := held.Read(buffer)
+			must(t, err)
+			read += n
+			taking.Go(func() {
+				time.Sleep(time.Millisecond) // when it is waited for
+				takes(n)
+			})
+		}
+		taking.Wait()
+	})
+}
+
 // A connection that is closed keeps nobody waiting.
 func TestReadsAheadUntilClosed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -77,18 +104,18 @@ func TestReadsAheadUntilClosed(t *testing.T) {
 }
 
 // What a client of HTTP/2 says beside its requests is read no faster than it may be
-// said, and what requests need is no part of that.
+// said; what requests need is no part of that, nor what an application takes of bodies.
 func TestIdleTalk(t *testing.T) {
 	const times = 10
 	for name, tc := range map[string]struct {
-		asks bool
-		want time.Duration
-	}{"nothing else": {false, (times - 1) * server.IdleTalk}, "requests": {true, 0}} {
+		asks, takes bool
+		want        time.Duration
+	}{"nothing else": {false, false, (times - 2) * server.IdleTalk}, "requests": {true, false, 0}, "bodies": {false, true, 0}} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				near, far := net.Pipe()
 				defer func() { _ = near.Close(); _ = far.Close() }()
-				held, asks := server.NewConnections(1, 1, 1).HoldMany(near)
+				held, asks, takes := server.NewConnections(1, 1, 1).HoldMany(near)
 				time.Sleep(time.Second) // so that no time is 0
 				go func() { _, _ = far.Write(make([]byte, times*server.MostIdleTalk)) }()
 				began := time.Now()
@@ -99,7 +126,9 @@ func TestIdleTalk(t *testing.T) {
 					}
 					n, err := held.Read(buffer)
 					must(t, err)
-					read += n
+					if read += n; tc.takes {
+						go takes(n) // while more is read
+					}
 				}
 				if took := time.Since(began); took != tc.want {
 					t.Errorf("it took %v, want %v", took, tc.want)

@@ -194,6 +194,9 @@ func (s *Server) pass(w http.ResponseWriter, r *http.Request) int {
 	if h := heldBy(r); h != nil {
 		h.goAway()
 		defer h.comeBack()
+		if r.ProtoMajor == 2 && r.ContentLength != 0 {
+			r.Body = &upload{r.Body, h}
+		}
 	}
 	return s.upstream.Serve(w, r, s.trusted.Origin(r.RemoteAddr, r.Header), proto)
 }
