@@ -113,7 +113,8 @@ func helps(t *testing.T, command string, args []string) {
 func TestOperatingNumbers(t *testing.T) {
 	doc := read(t, "docs/operating.md")
 	for in, want := range map[string]string{
-		"server/server.go":                         "s.config.DrainTimeout = 10 * time.Second",
+		"server/server.go":                         "s.config.DrainTimeout = writeTimeout",
+		"server/listener.go":                       "writeTimeout = 10 * time.Second",
 		"server/certs/attempt.go":                  "finalizeGrace = 25 * time.Second",
 		"deploy/systemd/wellkey.service":           "TimeoutStopSec=40\n",
 		"deploy/compose/compose.yaml":              "stop_grace_period: 40s ",
