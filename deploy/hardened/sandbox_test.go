@@ -25,7 +25,7 @@ func TestSandboxed(t *testing.T) {
 	keys := filepath.Join(dir, "keys")
 	must(t, os.Mkdir(keys, 0o700))
 	p := start(t, w, "KEY_FILE="+keys+"/key.pem", "LOG_LEVEL=debug")
-	inForce := awaitLog(t, p, "sandbox is in force")
+	inForce := awaitLog(t, p, "sandbox is active")
 	if inForce.Text("reads_bounded") != "true" || !strings.Contains(inForce.Text("writes"), keys) {
 		t.Errorf("the log says %v", inForce.Fields)
 	}
@@ -109,24 +109,32 @@ func private(t *testing.T, dir string) {
 func TestNotSandboxed(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
-		settings []string
-		reason   string
+		settings   []string
+		reason     string
+		privileges int // that it has given up new ones
 	}{
-		"switched off": {[]string{"LANDLOCK=false"}, "the setting landlock is false"},
-		"a program":    {[]string{"DNS_PROVIDER=exec", "DNS_EXEC_PROGRAM=/bin/true"}, "dns_exec_program"},
+		"switched off":            {[]string{"LANDLOCK=false"}, "the setting landlock is false", 1},
+		"a program":               {[]string{"DNS_PROVIDER=exec", "DNS_EXEC_PROGRAM=/bin/true"}, "dns_exec_program", 0},
+		"switched off, a program": {[]string{"LANDLOCK=false", "DNS_PROVIDER=exec", "DNS_EXEC_PROGRAM=/bin/true"}, "dns_exec_program", 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			w := deploytest.Start(t, testworld.Config{Domain: strings.ReplaceAll(name, " ", "-") + ".example.com"})
+			w := deploytest.Start(t, testworld.Config{Domain: strings.NewReplacer(" ", "-", ",", "").Replace(name) + ".example.com"})
 			p := launch(t, w, tc.settings...)
-			if e := awaitLog(t, p, "no landlock bounds"); !strings.Contains(e.Text("reason"), tc.reason) {
+			if e := awaitLog(t, p, "landlock does not restrict"); !strings.Contains(e.Text("reason"), tc.reason) {
 				t.Errorf("the log says %v, want %q", e.Fields, tc.reason)
 			}
 			awaitLog(t, p, "listening")
 			visit, err := w.Admin(t.Context(), "/metrics")
 			must(t, err)
-			if want := `wellkey_sandbox_active{layer="landlock_writes"} 0`; !strings.Contains(string(visit.Body), want) {
-				t.Errorf("/metrics lacks %s", want)
+			for _, want := range []string{`wellkey_sandbox_active{layer="landlock_writes"} 0`, fmt.Sprintf(`wellkey_sandbox_active{layer="no_new_privileges"} %d`, tc.privileges)} {
+				if !strings.Contains(string(visit.Body), want) {
+					t.Errorf("/metrics lacks %s", want)
+				}
+			}
+			status := string(deploytest.ReadFile(t, fmt.Sprintf("/proc/%d/status", p.Pid())))
+			if want := "NoNewPrivs:\t1\n"; tc.privileges == 1 && !strings.Contains(status, want) { // a container may have it set for all
+				t.Errorf("/proc/PID/status lacks %q", want)
 			}
 		})
 	}

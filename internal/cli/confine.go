@@ -17,10 +17,12 @@ import (
 func (d *daemon) confine(environ []string) {
 	var status sandbox.Status
 	switch {
-	case !d.settings.Landlock:
-		status.Reason = "the setting landlock is false"
 	case d.settings.DNS.Provider == "exec":
 		status.Reason = "the program of dns_exec_program would be in the same sandbox, and nobody knows what it needs"
+	case !d.settings.Landlock:
+		if status = sandbox.GiveUpPrivileges(); status.Reason == "" {
+			status.Reason = "the setting landlock is false"
+		}
 	default:
 		c := confinement(d.settings, d.web, environ)
 		status = sandbox.Apply(c)

@@ -69,13 +69,23 @@ func apply(c Config) Status {
 	return kernel{abi: landlockABI, confine: confine, noMore: noNewPrivileges}.apply(c)
 }
 
-func (k kernel) apply(c Config) (s Status) {
+func giveUpPrivileges() Status { return kernel{noMore: noNewPrivileges}.giveUp() }
+
+func (k kernel) giveUp() (s Status) {
 	err := k.noMore()
 	s.NoNewPrivileges = err == nil
 	if err != nil { // without it landlock refuses
 		s.Reason, s.Fix = why(err)
+	}
+	return s
+}
+
+func (k kernel) apply(c Config) Status {
+	s := k.giveUp()
+	if !s.NoNewPrivileges {
 		return s
 	}
+	var err error
 	if s.ABI, err = k.abi(); err != nil {
 		s.Reason, s.Fix = why(err)
 		return s

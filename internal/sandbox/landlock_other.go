@@ -3,3 +3,5 @@
 package sandbox
 
 func apply(Config) Status { return Status{Reason: "landlock is a part of Linux"} }
+
+func giveUpPrivileges() Status { return Status{} }

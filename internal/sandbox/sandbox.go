@@ -40,6 +40,9 @@ type Status struct {
 // in the Status.
 func Apply(c Config) Status { return apply(c) }
 
+// GiveUpPrivileges is Apply without landlock.
+func GiveUpPrivileges() Status { return giveUpPrivileges() }
+
 // ReadFor returns what a Go program reads that verifies certificates, looks up
 // names, and tells of itself: the system's own files, and what links among them
 // lead to. environ has the form of os.Environ.
