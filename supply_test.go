@@ -88,6 +88,37 @@ func TestShippedBinaryIsGo(t *testing.T) {
 	}
 }
 
+// TestEveryModuleIsRead: vet and staticcheck look at each module, also at those that
+// are not shipped.
+func TestEveryModuleIsRead(t *testing.T) {
+	run, err := os.ReadFile(".ci/run")
+	if err != nil {
+		t.Fatal(err)
+	}
+	listed := regexp.MustCompile(`(?m)^export modules='(.*)'$`).FindSubmatch(run)
+	if listed == nil {
+		t.Fatal(".ci/run has no list of modules")
+	}
+	var found []string
+	if err := filepath.WalkDir(".", func(path string, entry fs.DirEntry, err error) error {
+		if err == nil && entry.Name() == "go.mod" {
+			found = append(found, filepath.ToSlash(filepath.Dir(path)))
+		}
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	read := strings.Fields(string(listed[1]))
+	slices.Sort(read)
+	slices.Sort(found)
+	if !slices.Equal(read, found) {
+		t.Errorf(".ci/run reads %q, and there are %q", read, found)
+	}
+	if n := strings.Count(string(run), "for module in $modules;"); n != 3 {
+		t.Errorf("%d stages of .ci/run read every module, want tidy, vet and staticcheck", n)
+	}
+}
+
 // Nothing that is built in this tree runs somebody else's code while it is built, or
 // fetches anything but modules that go.sum knows. go build runs no code of a package but
 // through cgo (a C compiler, pkg-config), so no package may have any: also none that
