@@ -12,17 +12,15 @@ import (
 // A front is what the connections of a listener come through where nothing but HTTP
 // is done with them: it closes those that are too many, and knows how to drain.
 type front struct {
-	net.Listener
+	drained
 	open   *connections
 	panics *contain.Part
-	mu     sync.Mutex
-	drains bool          // guarded by mu
 	closed chan struct{} // by Close
-	once   sync.Once
+	once   sync.Once     // of closed
 }
 
 func newFront(l net.Listener, open *connections, panics *contain.Part) *front {
-	return &front{Listener: l, open: open, panics: panics, closed: make(chan struct{})}
+	return &front{drained: drained{Listener: l}, open: open, panics: panics, closed: make(chan struct{})}
 }
 
 // Accept implements net.Listener.
@@ -35,10 +33,7 @@ func (f *front) Accept() (net.Conn, error) {
 		}
 		_ = conn.Close() // the client finds out by itself
 	}
-	f.mu.Lock()
-	drains := f.drains
-	f.mu.Unlock()
-	if drains {
+	if f.drains.Load() {
 		<-f.closed // what was taken is being served
 		return nil, net.ErrClosed
 	}
@@ -47,20 +42,12 @@ func (f *front) Accept() (net.Conn, error) {
 
 // Drain implements listen.Drainer.
 func (f *front) Drain(ctx context.Context) {
-	f.mu.Lock()
-	f.drains = true
-	f.mu.Unlock()
-	_ = f.Listener.Close() // nothing comes any more
+	f.drain()
 	f.open.settle(ctx)
 }
 
 // Close implements net.Listener.
 func (f *front) Close() error {
 	f.once.Do(func() { close(f.closed) })
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.drains {
-		return nil // it is closed
-	}
-	return f.Listener.Close()
+	return f.drained.Close()
 }

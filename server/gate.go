@@ -32,7 +32,7 @@ var waitingLimits = limits{connections: 1024, perAddress: 256}
 // application (framing). Each connection does so in a goroutine of its own, whose
 // stack a handshake makes large: that in which net/http serves it stays small.
 type gate struct {
-	net.Listener
+	drained
 	listener *listener
 	waiting  *connections
 	out      chan accepted
@@ -45,9 +45,6 @@ type gate struct {
 	workers sync.WaitGroup // see hands
 	next    chan *held     // to one of them that waits
 	idle    atomic.Int32   // how many wait
-
-	mu     sync.Mutex
-	drains bool // guarded by mu
 }
 
 // paced is how many connections are accepted at once where more than half of the places
@@ -63,7 +60,7 @@ type accepted struct {
 
 // newGate returns a gate that works until Close.
 func newGate(l net.Listener, of *listener) *gate {
-	g := &gate{Listener: l, listener: of, out: make(chan accepted), next: make(chan *held), ended: make(chan struct{})}
+	g := &gate{drained: drained{Listener: l}, listener: of, out: make(chan accepted), next: make(chan *held), ended: make(chan struct{})}
 	g.ctx, g.cancel = context.WithCancel(context.Background())
 	g.waiting = of.waiting
 	go g.run()
@@ -82,10 +79,7 @@ func (g *gate) run() {
 			}
 			continue
 		}
-		g.mu.Lock()
-		drains := g.drains
-		g.mu.Unlock()
-		if drains || !g.give(accepted{err: err}) {
+		if g.drains.Load() || !g.give(accepted{err: err}) {
 			return
 		}
 		// net/http waits before it takes the next, if the error is one that passes.
@@ -136,10 +130,7 @@ func (g *gate) Accept() (net.Conn, error) {
 
 // Drain implements listen.Drainer.
 func (g *gate) Drain(ctx context.Context) {
-	g.mu.Lock()
-	g.drains = true
-	g.mu.Unlock()
-	_ = g.Listener.Close() // nothing comes any more
+	g.drain()
 	through := make(chan struct{})
 	go func() { // it ends with Close at the latest
 		<-g.ended
@@ -158,12 +149,7 @@ func (g *gate) Close() error {
 	g.cancel()
 	g.waiting.closeAll()
 	g.listener.resting.close()
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if g.drains {
-		return nil // it is closed
-	}
-	return g.Listener.Close()
+	return g.drained.Close()
 }
 
 // wait returns when nothing is on its way any more, nor passed on or at rest. It

@@ -17,9 +17,9 @@ import (
 )
 
 const (
-	// Size is how many bytes may be made between two collections. More saves little:
+	// usualSize is how many bytes may be made between two collections. More saves little:
 	// a heap of 3 MB is looked over every 270 visits with it.
-	Size = 16 << 20
+	usualSize = 16 << 20
 
 	// busy is how soon after each other two collections come where there is work.
 	busy = time.Second
@@ -44,7 +44,7 @@ const least = 4 << 20
 // have, it is an eighth at most; 0 is where that is not known. It is not for a process
 // for which somebody has set GOGC.
 func Keep(ctx context.Context, limit uint64) {
-	size := uint64(Size)
+	size := uint64(usualSize)
 	if limit > 0 {
 		size = min(size, limit/8)
 	}
