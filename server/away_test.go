@@ -101,7 +101,7 @@ func TestUnreadKeysBesideAnApplication(t *testing.T) {
 // an answer, this one would take longer than the client waits.
 func TestUploads(t *testing.T) {
 	t.Parallel()
-	const size = 32 << 20
+	const size = 20 << 20
 	a := newApp(t, func(w http.ResponseWriter, r *http.Request) {
 		n, _ := io.Copy(io.Discard, r.Body) // a wrong number tells
 		_, _ = fmt.Fprint(w, n)
