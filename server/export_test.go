@@ -215,6 +215,7 @@ const (
 	MostUnread    = mostUnread
 	MostIdleTalk  = mostIdleTalk
 	IdleTalk      = idleTalk
+	PerThanks     = perThanks
 	MostTakenBack = mostTakenBack
 	LeastWait     = leastWait
 	StalledAfter  = stalledAfter

@@ -45,6 +45,7 @@ type held struct {
 	idle  int    // what was read beyond what requests need
 	noted uint32 // what asked was
 	had   uint32 // what taken was
+	gave  uint32 // what wrote was, as talk saw it
 	tired int64  // when idle was more than enough
 	early int    // what may still be read before the handshake is done; negative: any
 
@@ -124,14 +125,17 @@ func (h *held) Read(b []byte) (int, error) {
 
 // What a client of HTTP/2 says beyond its requests (PING, SETTINGS, PRIORITY, requests
 // that it takes back) costs us more than it costs the client. So it is read no faster
-// than so many bytes in such a time; a client that behaves says less in all.
+// than so many bytes in such a time; a client that behaves says less in all, but for what
+// a body needs: what the application takes of one is no talk, and of what is written to
+// the client it says one byte in perThanks, so that more may be (WINDOW_UPDATE): some say
+// 48 for every 4 kB.
 const (
 	mostIdleTalk = 32 << 10
 	idleTalk     = 250 * time.Millisecond
+	perThanks    = 32
 )
 
-// tire lets a client wait that says much and asks for little; c counts h. What the
-// application takes of bodies is no talk, and may go on at any speed.
+// tire lets a client wait that says much and asks for little; c counts h.
 func (h *held) tire(c *connections) {
 	if h.talk(c) < mostIdleTalk {
 		return
@@ -156,12 +160,12 @@ func (h *held) tire(c *connections) {
 	h.tired = c.now()
 }
 
-// talk returns how much was said beyond what requests need, and what was taken of bodies.
+// talk returns how much was said beyond what requests and bodies need.
 func (h *held) talk(c *connections) int {
-	asked, taken := h.asked.Load(), h.taken.Load()
-	h.idle = max(0, h.idle-int(asked-h.noted)*c.headerBytes-int(taken-h.had))
+	asked, taken, wrote := h.asked.Load(), h.taken.Load(), h.wrote.Load()
+	h.idle = max(0, h.idle-int(asked-h.noted)*c.headerBytes-int(taken-h.had)-int(wrote-h.gave)/perThanks)
 	h.ahead = max(0, h.ahead-int(taken-h.had)) // it needs no answer
-	h.noted, h.had = asked, taken
+	h.noted, h.had, h.gave = asked, taken, wrote
 	return h.idle
 }
 

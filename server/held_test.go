@@ -104,13 +104,14 @@ func TestReadsAheadUntilClosed(t *testing.T) {
 }
 
 // What a client of HTTP/2 says beside its requests is read no faster than it may be
-// said; what requests need is no part of that, nor what an application takes of bodies.
+// said; what requests need is no part of that, nor what an application takes of bodies, nor
+// that it may go on with its answer.
 func TestIdleTalk(t *testing.T) {
 	const times = 10
 	for name, tc := range map[string]struct {
-		asks, takes bool
-		want        time.Duration
-	}{"nothing else": {false, false, (times - 2) * server.IdleTalk}, "requests": {true, false, 0}, "bodies": {false, true, 0}} {
+		asks, takes, answers bool
+		want                 time.Duration
+	}{"nothing else": {want: (times - 2) * server.IdleTalk}, "requests": {asks: true}, "bodies": {takes: true}, "large answers": {answers: true}} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				near, far := net.Pipe()
@@ -118,6 +119,7 @@ func TestIdleTalk(t *testing.T) {
 				held, asks, takes := server.NewConnections(1, 1, 1).HoldMany(near)
 				time.Sleep(time.Second) // so that no time is 0
 				go func() { _, _ = far.Write(make([]byte, times*server.MostIdleTalk)) }()
+				go func() { _, _ = io.Copy(io.Discard, far) }()
 				began := time.Now()
 				buffer := make([]byte, server.MostIdleTalk/8)
 				for read := 0; read < times*server.MostIdleTalk; {
@@ -128,6 +130,10 @@ func TestIdleTalk(t *testing.T) {
 					must(t, err)
 					if read += n; tc.takes {
 						go takes(n) // while more is read
+					}
+					if tc.answers {
+						_, err := held.Write(make([]byte, server.PerThanks*n))
+						must(t, err)
 					}
 				}
 				if took := time.Since(began); took != tc.want {
