@@ -39,7 +39,7 @@ func attacks(o options) []attack {
 	patience := 8 * time.Second                          // longer than wellkey waits for a handshake
 	reaped := 6 * time.Second                            // a second longer than it waits for a header
 	if o.fast {
-		span, short = 3*time.Second, 500*time.Millisecond
+		span, short = 2*time.Second, 500*time.Millisecond
 		patience, reaped = time.Minute, time.Minute // the machine may be busy with other things
 	}
 	all := []attack{{name: "nothing", do: func(ctx context.Context, _ *aim) (string, error) {
@@ -160,7 +160,7 @@ func fired(ctx context.Context, o options, dir string, app bool, environ, settin
 	if err != nil {
 		return err
 	}
-	if n := sum(series, "wellkey_panics_total"); n > 0 {
+	if n := sum(series, "wellkey_panics_total", ""); n > 0 {
 		r.fault("%.0f panics", n)
 	}
 	with := ""
@@ -168,7 +168,7 @@ func fired(ctx context.Context, o options, dir string, app bool, environ, settin
 		with = "With an application behind, "
 	}
 	r.say("%s%.0f connections lost their place to newer ones; %.0f were turned away for the rate and %.0f for the number of their address, and %.0f because no place was free.", with,
-		sum(series, "wellkey_connections_displaced_total"), sum(series, "wellkey_connections_rejected_total", `"rate"`),
+		sum(series, "wellkey_connections_displaced_total", ""), sum(series, "wellkey_connections_rejected_total", `"rate"`),
 		sum(series, "wellkey_connections_rejected_total", `"address"`), sum(series, "wellkey_connections_rejected_total", `"total"`))
 	return nil
 }

@@ -124,6 +124,7 @@ func lie(ctx context.Context, t *aim, connections int, span time.Duration, open 
 	var opened atomic.Int64
 	var all errgroup.Group
 	all.SetLimit(32)
+	stop := t.most(ctx)
 	for n := range connections {
 		all.Go(func() error {
 			conn, err := open(n)
@@ -140,7 +141,6 @@ func lie(ctx context.Context, t *aim, connections int, span time.Duration, open 
 			return nil
 		})
 	}
-	stop := t.most(ctx)
 	err := errors.Join(all.Wait(), enough("opened", opened.Load(), connections))
 	_ = pause.For(ctx, span) // what there is to tell is told where ctx has ended, too
 	now, nowErr := t.holds(ctx)

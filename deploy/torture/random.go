@@ -78,7 +78,7 @@ func atRandom(ctx context.Context, o options, dir string, r *report, say func(st
 		return err
 	}
 	const counter = "wellkey_http_requests_total"
-	handled, more := sum(between, counter)-sum(before, counter), sum(after, counter)-sum(between, counter)
+	handled, more := sum(between, counter, "")-sum(before, counter, ""), sum(after, counter, "")-sum(between, counter, "")
 	r.random(before, after, handled, float64(requests), float64(seen.reached.Load()))
 	lines := r.log(t.process.Log.String(), int(handled+more))
 	r.say("%d requests with a random method, path, host, user agent or other field, the rest well-formed, were answered by wellkey's own handler. Of %d more that are hardly requests that answered %.0f, and net/http the others or none of them. %d random names in TLS, of which %d got no certificate. %d series at `/metrics` before and %d after, no control character in %d lines of log.",
@@ -145,7 +145,7 @@ func (r *report) random(before, after map[string]float64, handled, wanted, reach
 			r.fault("random requests made the series %s", name)
 		}
 	}
-	if n := sum(after, "wellkey_panics_total"); n > 0 {
+	if n := sum(after, "wellkey_panics_total", ""); n > 0 {
 		r.fault("%.0f panics by random requests", n)
 	}
 	if reached < wanted {

@@ -98,7 +98,7 @@ func slowly(ctx context.Context, t *aim, mode string, connections int, span time
 	end, err := slowEnd(string(out))
 	after, afterErr := t.series(ctx)
 	const counter = "wellkey_http_requests_total"
-	answered := sum(after, counter) - sum(before, counter) // the visitor's are twenty a second
+	answered := sum(after, counter, "") - sum(before, counter, "") // the visitor's are twenty a second
 	switch least := span / 10; {
 	case err != nil:
 	case mode == slowBodies:

@@ -169,21 +169,12 @@ func (a *aim) series(ctx context.Context) (map[string]float64, error) {
 	return testworld.Metrics(ctx, a.Admin)
 }
 
-// sum adds up what is in some series of one metric: those with these words in their labels.
-func sum(series map[string]float64, metric string, words ...string) (n float64) {
+// sum adds up the series of one metric that have this in their labels; "" is all.
+func sum(series map[string]float64, metric, label string) (n float64) {
 	for name, value := range series {
-		if name, labels, _ := strings.Cut(name, "{"); name == metric && all(words, func(word string) bool { return strings.Contains(labels, word) }) {
+		if name, labels, _ := strings.Cut(name, "{"); name == metric && strings.Contains(labels, label) {
 			n += value
 		}
 	}
 	return n
-}
-
-func all(words []string, is func(string) bool) bool {
-	for _, word := range words {
-		if !is(word) {
-			return false
-		}
-	}
-	return true
 }
