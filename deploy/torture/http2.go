@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -21,13 +22,14 @@ import (
 
 // A flooding is what attackers do on connections of HTTP/2.
 type flooding struct {
-	conns  int
-	window uint32                        // with which each stream begins
-	unread bool                          // the answers wait until nothing more goes in
-	again  bool                          // one that was ended, or turned away, is followed by another
-	after  time.Duration                 // how long after that
-	from   func(n int) (from, to string) // nil: each from an address or IPv6 /64 of its own
-	do     func(context.Context, *flooded) error
+	conns   int
+	opening int                           // how many are opened at a time; 0: all
+	window  uint32                        // with which each stream begins
+	unread  bool                          // the answers wait until nothing more goes in
+	again   bool                          // one that was ended, or turned away, is followed by another
+	after   time.Duration                 // how long after that
+	from    func(n int) (from, to string) // nil: each from an address or IPv6 /64 of its own
+	do      func(context.Context, *flooded) error
 }
 
 // http2Attacks returns floods of frames, each over some connections at a time.
@@ -94,7 +96,7 @@ func behindAttacks(o options, span time.Duration) []attack {
 	return []attack{
 		{name: fmt.Sprintf("with an application: h2 with windows of 0, %d connections from 8 addresses that ask for the key, and again", asking), app: true,
 			do: func(ctx context.Context, t *aim) (string, error) {
-				return flood(ctx, t, span, flooding{conns: asking, again: true, after: 2 * time.Second,
+				return flood(ctx, t, span, flooding{conns: asking, opening: 32, again: true, after: 2 * time.Second,
 					from: func(n int) (from, to string) { return source(2*(n%8), false) },
 					do: func(ctx context.Context, f *flooded) error {
 						return f.repeat(mostFrames, func(n int) error {
@@ -138,11 +140,12 @@ func flood(ctx context.Context, t *aim, span time.Duration, f flooding) (string,
 		from = func(n int) (string, string) { return source(n%100_000, false) }
 	}
 	until := time.Now().Add(span)
+	opening := make(chan struct{}, cmp.Or(f.opening, f.conns))
 	for n := range f.conns {
 		all.Go(func() error {
 			for left := span; left > 0; n += f.conns {
 				source, to := from(n)
-				end, frames, err := f.one(ctx, t, source, to, left)
+				end, frames, err := f.one(ctx, t, source, to, opening, left)
 				if err != nil {
 					return err
 				}
@@ -176,8 +179,10 @@ func flood(ctx context.Context, t *aim, span time.Duration, f flooding) (string,
 
 // one makes one connection and floods it, for span. It returns how it ended, and how much
 // was written.
-func (f *flooding) one(ctx context.Context, t *aim, from, to string, span time.Duration) (end string, frames int, err error) {
+func (f *flooding) one(ctx context.Context, t *aim, from, to string, opening chan struct{}, span time.Duration) (end string, frames int, err error) {
+	opening <- struct{}{}
 	conn, err := t.secure(ctx, from, to, "h2")
+	<-opening
 	if err != nil {
 		if !turnedAway(err) {
 			return "", 0, err
