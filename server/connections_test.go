@@ -151,16 +151,17 @@ func TestDisplaced(t *testing.T) {
 		"private addresses are not counted": {[]one{{"10.0.0.1", http.StateIdle, 2 * s}, {"10.0.0.1", http.StateNew, 3 * s}, {"192.0.2.2", http.StateNew, 1 * s}}, 4 * s, 2, "unserved"},
 		"one that answers goes last":        {[]one{{"192.0.2.1", http.StateActive, 1 * s}, {"192.0.2.2", http.StateIdle, 9 * s}}, 10 * s, 1, "idle"},
 		"one that does not read its answer": {[]one{{"192.0.2.1", http.StateActive, 3 * s}, {"192.0.2.2", http.StateActive, 2 * s}}, 10 * s, 1, "stalled"},
+		"one that comes back for more":      {[]one{{"192.0.2.1", http.StateActive, 4*s - 201*ms}, {"192.0.2.2", http.StateActive, 4*s - 199*ms}}, 4 * s, 0, "stalled"},
 		"all have just come":                {[]one{{"192.0.2.1", http.StateNew, 4*s - 50*time.Millisecond}, {"192.0.2.2", http.StateNew, 4 * s}}, 4 * s, -1, ""},
 		"two of one client have just come":  {[]one{{"192.0.2.2", http.StateNew, 4*s - 80*time.Millisecond}, {"192.0.2.2", http.StateNew, 4*s - 90*time.Millisecond}}, 4 * s, -1, ""},
-		"all are being answered":            {[]one{{"192.0.2.1", http.StateActive, 3 * s}, {"192.0.2.2", http.StateActive, 3 * s}}, 4 * s, -1, ""},
+		"all are being answered":            {[]one{{"192.0.2.1", http.StateActive, 4*s - 150*ms}, {"192.0.2.2", http.StateActive, 4*s - 199*ms}}, 4 * s, -1, ""},
 		"one who came again takes its own":  {[]one{{"192.0.2.9", http.StateNew, 1 * s}, {"192.0.2.9", http.StateNew, 2 * s}, {"192.0.2.2", http.StateNew, 1 * s}}, 4 * s, 0, "unserved"},
 		"silence before one who greeted":    {[]one{{"192.0.2.1", greeted, 4*s - 500*ms}, {"192.0.2.2", http.StateNew, 4*s - 200*ms}}, 4 * s, 1, "unserved"},
 		"one who greeted, and was silent":   {[]one{{"192.0.2.1", greeted, 1 * s}, {"192.0.2.2", http.StateNew, 2 * s}}, 4 * s, 0, "unserved"},
 		"one of four who greeted": {[]one{{"192.0.2.1", greeted, 4*s - 500*ms}, {"192.0.2.2", http.StateNew, 4*s - 50*ms},
-			{"192.0.2.3", http.StateNew, 4*s - 50*ms}, {"192.0.2.4", http.StateActive, 3 * s}}, 4 * s, -1, ""},
+			{"192.0.2.3", http.StateNew, 4*s - 50*ms}, {"192.0.2.4", http.StateActive, 4*s - 150*ms}}, 4 * s, -1, ""},
 		"two of four who greeted": {[]one{{"192.0.2.1", greeted, 4*s - 500*ms}, {"192.0.2.2", greeted, 4*s - 600*ms},
-			{"192.0.2.3", http.StateNew, 4*s - 50*ms}, {"192.0.2.4", http.StateActive, 3 * s}}, 4 * s, 1, "unserved"},
+			{"192.0.2.3", http.StateNew, 4*s - 50*ms}, {"192.0.2.4", http.StateActive, 4*s - 150*ms}}, 4 * s, 1, "unserved"},
 		"a cap of one": {[]one{{"192.0.2.9", http.StateIdle, 1 * s}}, 4 * s, 0, "idle"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -217,7 +218,7 @@ func TestLooksOn(t *testing.T) {
 			if reason := c.Admit(last, 0); reason != "" {
 				t.Fatal(reason)
 			}
-			c.Set(last, http.StateActive, 0)
+			c.Set(last, http.StateActive, time.Second-server.LeastWait)
 		}
 		c.Set(last, http.StateIdle, 0)
 		for n := 1; n <= turns; n++ {

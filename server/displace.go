@@ -25,10 +25,6 @@ const (
 	// flood, too, and of visitors there never are so many at a time.
 	leastGreeted = time.Second
 	mostGreeted  = 4
-	// An answer of ours is out of memory, so one that takes longer waits for a
-	// client that does not read. It goes after all of those that nothing is being
-	// answered to. Nobody goes who has something from the application; see stalls.
-	stalledAfter = 2 * time.Second
 	// looked is how many are compared, so that a place is found in the same time
 	// however many there are, and lookedInVain where nobody of those is to lose it:
 	// all of a listener as we set it. The next search begins where this one ended.
@@ -131,6 +127,12 @@ func oneOfMany(r *http.Request) bool {
 // longest returns whose place a newcomer may have, nil if nobody's; mu is held. Its client
 // has been waited for longer than least. Where multiple is set, it is one over which HTTP/2
 // is spoken.
+//
+// An answer of ours is out of memory, so one that takes twice as long waits for a client that
+// does not read. It goes after all of those that nothing is being answered to; nobody goes who
+// has something from the application, see stalls. Were that 2 s, or half of one, clients from
+// eight addresses who come back for more would hold the 661 places of a small container, at
+// the rate that they are allowed.
 func (c *connections) longest(now int64, least time.Duration, multiple bool) *held {
 	var waiting, greeted, stalled *held
 	var longestWait, longestGreeted, longestStall int64
@@ -157,7 +159,7 @@ func (c *connections) longest(now int64, least time.Duration, multiple bool) *he
 		}
 		switch {
 		case active:
-			if one.stalls(now, stalledAfter) && counts > longestStall {
+			if one.stalls(now, 2*least) && counts > longestStall {
 				stalled, longestStall = one, counts
 			}
 		case wait < int64(leastGreeted) && one.greeted.Load() && one.fresh.Load():

@@ -218,7 +218,7 @@ const (
 	PerThanks     = perThanks
 	MostTakenBack = mostTakenBack
 	LeastWait     = leastWait
-	StalledAfter  = stalledAfter
+	StalledAfter  = 2 * leastWait
 )
 
 // LimitHTTPClient sets how many connections of one client the HTTP listener holds
