@@ -49,6 +49,7 @@ type Application struct {
 	ClientID string
 	Digest   string // changes when the id or the secret does; reveals neither
 	Fault    string // why those that were given cannot be used, without them; "" unless ClientID is ""
+	Place    string // where they belong, and what then is to be done, as in "into the credentials file; ..."; likewise
 	API      API
 }
 

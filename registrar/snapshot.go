@@ -100,6 +100,9 @@ func (s *site) regionSnapshot(r *region, app Application, key keystore.Key) Regi
 	if app.Fault != "" && out.Note.Reason == ReasonBadCredentials {
 		out.Note.Seen = app.Fault
 	}
+	if app.Place != "" {
+		out.Note = out.Note.in(app.Place)
+	}
 	return out
 }
 

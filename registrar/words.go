@@ -38,7 +38,7 @@ func noteOf(reason string) Note {
 	case ReasonNoCredentials:
 		n.Seen = "There are no credentials of an application yet."
 		n.Cause = "The application was not made in Tesla's portal yet, or its client id and secret were not given to wellkey."
-		n.Fix = "Make the application at developer.tesla.com and put its client id and secret into the credentials file; they are picked up without a restart (with systemd's LoadCredential=, restart the service). If the portal refuses the domain, run \"wellkey doctor\": it names what the portal is known to dislike."
+		n.Fix = "Make the application at developer.tesla.com and put its client id and secret into the credentials file; they are picked up without a restart (with systemd's LoadCredential=, restart the service). " + portalRefuses
 	case ReasonBadCredentials:
 		n.Seen = "The credentials that were given cannot be used."
 		n.Cause = "The file that holds them is malformed, incomplete, or cannot be read by wellkey."
@@ -82,6 +82,20 @@ func noteOf(reason string) Note {
 	}
 	return n
 }
+
+// in returns n with the place where credentials belong, where that is the fix.
+func (n Note) in(place string) Note {
+	switch n.Reason {
+	case ReasonNoCredentials:
+		n.Fix = "Make the application at developer.tesla.com and put its client id and secret " + place + ". " + portalRefuses
+	case ReasonBadCredentials:
+		n.Fix = "Correct them: client id and secret belong " + place + ". \"wellkey serve --check-config\" checks them beforehand."
+	}
+	return n
+}
+
+// portalRefuses is what to do where the application cannot be made.
+const portalRefuses = "If the portal refuses the domain, run \"wellkey doctor\": it names what the portal is known to dislike."
 
 // notReadBack is the failure of a registration that was accepted but did not
 // arrive.

@@ -2,6 +2,7 @@ package homeassistant_test
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"image/png"
 	"maps"
@@ -12,10 +13,14 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"wellkey/deploy/deploytest"
+	"wellkey/internal/admin"
 	"wellkey/internal/testleak"
 	"wellkey/internal/testprogram"
+	"wellkey/internal/testworld"
+	"wellkey/registrar"
 )
 
 func TestMain(m *testing.M) { testleak.Main(func() int { return testprogram.Main(m) }) }
@@ -256,6 +261,48 @@ func TestAppArmor(t *testing.T) {
 		line = strings.TrimSpace(line)
 		if line == "file," || line == "network," || line == "capability," || regexp.MustCompile(`^/.* \S*x,$`).MatchString(line) {
 			t.Errorf("the profile allows %q", line)
+		}
+	}
+}
+
+// A user of this app has neither a file for credentials nor a unit of systemd: the
+// status says where they are given.
+func TestCredentialsAreGivenInTheOptions(t *testing.T) {
+	t.Parallel()
+	w := deploytest.Start(t, testworld.Config{Domain: "keys.example.com", Files: true})
+	file := filepath.Join(t.TempDir(), "options.json")
+	if err := os.WriteFile(file, []byte(`{"domain": "`+w.Domain+`", "client_id": "", "client_secret": ""}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	deploytest.Serve(t, w, "CREDENTIALS_FILE", "CONFIG="+file)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	s, err := w.AwaitStatus(ctx, func(s admin.Status) bool {
+		return len(s.Sites) == 1 && s.Sites[0].Registrations[0].State == registrar.WaitingForCredentials
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if fix := s.Sites[0].Registrations[0].Fix; !strings.Contains(fix, "put its client id and secret under Configuration in Home Assistant; then restart the app.") {
+		t.Errorf("the fix is %q", fix)
+	}
+}
+
+// The commands that the documentation shows exist, and are told where the options are.
+func TestDocumentedCommands(t *testing.T) {
+	t.Parallel()
+	docs := string(deploytest.ReadFile(t, "wellkey/DOCS.md"))
+	commands := regexp.MustCompile("/wellkey ((?:renew|status|rotate)[^\n`]*)").FindAllStringSubmatch(docs, -1)
+	if len(commands) != 3 {
+		t.Fatalf("the commands are %q", commands)
+	}
+	for _, m := range commands {
+		args := strings.Fields(m[1])
+		if out, err := exec.Command(testprogram.Path(t), append(args, "--help")...).CombinedOutput(); err != nil {
+			t.Errorf("%s: %v\n%s", m[0], err, out)
+		}
+		if args[0] != "status" && !strings.HasSuffix(m[1], "--config /data/options.json") {
+			t.Errorf("%s: nobody tells it the domain", m[0])
 		}
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"go.uber.org/zap"
 
 	"wellkey/internal/config"
+	"wellkey/internal/phrase"
 	"wellkey/registrar"
 	"wellkey/registrar/fleetapi"
 )
@@ -38,20 +39,30 @@ func (a *application) get() registrar.Application { return *a.current.Load() }
 // depends on them waits until they are mended, and nothing else does.
 func newApplication(site *config.Site, tesla *fleetapi.Service, claims *claims, log *zap.Logger) *application {
 	a := &application{site: site, tesla: tesla, claims: claims, log: log.Named("credentials"), onChange: func() {}}
-	a.current.Store(&registrar.Application{})
+	a.current.Store(&registrar.Application{Place: place(site.Application)})
 	if err := a.reload(true); err != nil {
 		a.told = err.Error()
 		a.log.Error("credentials not usable, so nothing is registered until they are fixed; the key is still served", zap.String("error", a.told))
 	} else if a.used.IsZero() {
-		where := "there; they are picked up without a restart."
-		if site.Application.PassedOn {
-			where = "into the file that LoadCredential= of the unit names, such as /etc/wellkey/credentials.yaml; then restart the service, since systemd hands it over at the start."
-		}
 		a.log.Info("no credentials yet", zap.Strings("files", site.Application.Files()),
 			zap.String("fix", "Make the application at developer.tesla.com, with the allowed origin https://"+site.Domain+
-				", and write its client id and secret "+where))
+				", and write its client id and secret "+a.get().Place+"."))
 	}
 	return a
+}
+
+// place says where client id and secret belong, and what is to be done then.
+func place(a config.Application) string {
+	switch files := a.Files(); {
+	case a.PassedOn:
+		return "into the file that LoadCredential= of the unit names, such as /etc/wellkey/credentials.yaml; then restart the service, since systemd hands it over at the start"
+	case a.Options:
+		return "under Configuration in Home Assistant; then restart the app"
+	case len(files) == 0:
+		return "into the settings client_id and client_secret; then restart wellkey"
+	default:
+		return "into " + phrase.List(files) + "; they are picked up without a restart"
+	}
 }
 
 // look reads the files once, and logs what is newly wrong with them.
@@ -126,7 +137,7 @@ func (a *application) tell(fault error) {
 		text = fault.Error()
 	}
 	if a.used.IsZero() && text != a.get().Fault {
-		a.current.Store(&registrar.Application{Fault: text})
+		a.current.Store(&registrar.Application{Fault: text, Place: a.get().Place})
 		a.onChange()
 	}
 }

@@ -94,6 +94,7 @@ type Application struct {
 	ClientSecretFile string
 	CredentialsFile  string
 	PassedOn         bool // systemd handed CredentialsFile over at the start, and it never changes
+	Options          bool // the settings are options that Home Assistant asks for, and read at the start
 
 	spelled map[string]string // the spelling the user used, by setting
 }
