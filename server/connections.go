@@ -26,6 +26,7 @@ const (
 type connections struct {
 	total, perAddress int
 	headerBytes       int // of a request
+	mostTalk          int // see mostIdleTalk
 	pace              pace
 	trusted           peer.Trusted        // proxies, which stand for many clients
 	refused           func(reason string) // told of each; must not block
@@ -50,8 +51,13 @@ type connections struct {
 }
 
 func newConnections(l limits, trusted peer.Trusted, refused, displaced func(string)) *connections {
+	talk := mostIdleTalk
+	if !l.alone {
+		talk += talk / 2
+	}
 	return &connections{
-		total: l.connections, perAddress: l.perAddress, headerBytes: l.headerBytes, pace: l.pace, trusted: trusted,
+		mostTalk: talk,
+		total:    l.connections, perAddress: l.perAddress, headerBytes: l.headerBytes, pace: l.pace, trusted: trusted,
 		refused: refused, displaced: displaced, began: time.Now(),
 		from: map[netip.Prefix]*visitor{}, sweepAt: visitorsKept, crowd: crowd(l.connections), mostMultiplexed: l.multiplexed(),
 	}

@@ -216,6 +216,7 @@ const (
 	MostIdleTalk  = mostIdleTalk
 	IdleTalk      = idleTalk
 	PerThanks     = perThanks
+	PerFrame      = perFrame
 	MostTakenBack = mostTakenBack
 	LeastWait     = leastWait
 	StalledAfter  = 2 * leastWait

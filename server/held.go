@@ -126,18 +126,24 @@ func (h *held) Read(b []byte) (int, error) {
 // What a client of HTTP/2 says beyond its requests (PING, SETTINGS, PRIORITY, requests
 // that it takes back) costs us more than it costs the client. So it is read no faster
 // than so many bytes in such a time; a client that behaves says less in all, but for what
-// a body needs: what the application takes of one is no talk, and of what is written to
-// the client it says one byte in perThanks, so that more may be (WINDOW_UPDATE): some say
-// 48 for every 4 kB.
+// a body needs. What the application takes of one is no talk, and what frames and records
+// there are around it is one byte in perFrame: some send 62 with every 16 kB. Of what is
+// written to the client it says one byte in perThanks, so that more may be
+// (WINDOW_UPDATE): some say 48 for every 4 kB.
+//
+// Nobody can take the beginning of a frame that lies in the beginning of a record. With an
+// application that is 32 KiB and a bit (RFC 8446, section 5.1), so there it is half as much
+// again.
 const (
 	mostIdleTalk = 32 << 10
 	idleTalk     = 250 * time.Millisecond
+	perFrame     = 8
 	perThanks    = 32
 )
 
 // tire lets a client wait that says much and asks for little; c counts h.
 func (h *held) tire(c *connections) {
-	if h.talk(c) < mostIdleTalk {
+	if h.talk(c) < c.mostTalk {
 		return
 	}
 	if early := idleTalk - time.Duration(c.now()-h.tired); h.tired > 0 && early > 0 {
@@ -146,7 +152,7 @@ func (h *held) tire(c *connections) {
 		for late := false; !late; {
 			more := make(chan struct{})
 			h.tires.Store(&more)
-			if h.talk(c) < mostIdleTalk {
+			if h.talk(c) < c.mostTalk {
 				return
 			}
 			select {
@@ -163,8 +169,10 @@ func (h *held) tire(c *connections) {
 // talk returns how much was said beyond what requests and bodies need.
 func (h *held) talk(c *connections) int {
 	asked, taken, wrote := h.asked.Load(), h.taken.Load(), h.wrote.Load()
-	h.idle = max(0, h.idle-int(asked-h.noted)*c.headerBytes-int(taken-h.had)-int(wrote-h.gave)/perThanks)
-	h.ahead = max(0, h.ahead-int(taken-h.had)) // it needs no answer
+	body := int(taken - h.had)
+	body += body / perFrame
+	h.idle = max(0, h.idle-int(asked-h.noted)*c.headerBytes-body-int(wrote-h.gave)/perThanks)
+	h.ahead = max(0, h.ahead-body) // it needs no answer
 	h.noted, h.had, h.gave = asked, taken, wrote
 	return h.idle
 }

@@ -129,7 +129,7 @@ func TestIdleTalk(t *testing.T) {
 					n, err := held.Read(buffer)
 					must(t, err)
 					if read += n; tc.takes {
-						go takes(n) // while more is read
+						go takes(n - n/server.PerFrame) // while more is read; the rest is frames
 					}
 					if tc.answers {
 						_, err := held.Write(make([]byte, server.PerThanks*n))

@@ -64,7 +64,7 @@ var (
 	// windows in which an upload over a slow link does not starve.
 	upstreamLimits = limits{
 		connections: 2048, perAddress: 256, pace: perSecond(100), idleTimeout: 2 * time.Minute, headerBytes: 32 << 10, streams: 128,
-		receivePerConnection: 1 << 20, receivePerStream: 256 << 10, frame: 64 << 10, writeByteTimeout: time.Minute,
+		receivePerConnection: 1 << 20, receivePerStream: 256 << 10, frame: 16 << 10, writeByteTimeout: time.Minute,
 	}
 )
 
