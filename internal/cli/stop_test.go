@@ -188,8 +188,8 @@ func TestSecondInstance(t *testing.T) {
 	}
 	w.awaitRegistered()
 	w.wantPosts(2)
-	if w.CA.Orders() != 1 {
-		t.Errorf("%d orders, want 1", w.CA.Orders())
+	if w.CA.Orders() != 1 || w.CA.Accounts() != 1 {
+		t.Errorf("%d orders and %d accounts, want one each", w.CA.Orders(), w.CA.Accounts())
 	}
 }
 

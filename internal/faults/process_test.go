@@ -62,6 +62,9 @@ func TestTwoInstances(t *testing.T) {
 	if n := w.ca.count(testca.FinalizePath); n != 1 {
 		t.Errorf("%d certificates, want 1", n)
 	}
+	if n := w.ca.Accounts(); n != 1 {
+		t.Errorf("%d accounts, want 1", n)
+	}
 }
 
 // publicKey returns what the key file is served as.

@@ -96,9 +96,10 @@ type CA struct {
 	server   *http.Server
 	ended    chan error
 
-	pebble            atomic.Pointer[http.Handler]
-	intercept         atomic.Pointer[func(http.ResponseWriter, *http.Request) bool]
-	orders, finalized atomic.Int64
+	pebble    atomic.Pointer[http.Handler]
+	intercept atomic.Pointer[func(http.ResponseWriter, *http.Request) bool]
+
+	orders, finalized, accounts atomic.Int64
 }
 
 // Start runs a CA until Close. Pebble reads some of its manners only from the
@@ -277,7 +278,24 @@ func (c *CA) Pass(w http.ResponseWriter, r *http.Request) {
 	if serial, ok := strings.CutPrefix(r.URL.Path, CertificatePath); ok {
 		c.awaitRecord(r.Context(), serial)
 	}
+	if r.URL.Path == NewAccountPath {
+		w = &accountWriter{w, &c.accounts}
+	}
 	(*c.pebble.Load()).ServeHTTP(w, r)
+}
+
+// An accountWriter counts an answer that says that an account was made; to one that
+// is there already, it would be 200 (RFC 8555, section 7.3.1).
+type accountWriter struct {
+	http.ResponseWriter
+	made *atomic.Int64
+}
+
+func (w *accountWriter) WriteHeader(status int) {
+	if status == http.StatusCreated {
+		w.made.Add(1)
+	}
+	w.ResponseWriter.WriteHeader(status)
 }
 
 // awaitRecord waits until Pebble knows by which order the certificate was issued.
@@ -325,6 +343,9 @@ func (c *CA) Orders() int { return int(c.orders.Load()) }
 // Finalized returns how many finalize requests came, intercepted ones included:
 // at most so many certificates were issued.
 func (c *CA) Finalized() int { return int(c.finalized.Load()) }
+
+// Accounts returns how many accounts were made.
+func (c *CA) Accounts() int { return int(c.accounts.Load()) }
 
 // Directory returns the URL of the ACME directory.
 func (c *CA) Directory() string { return "https://" + c.listener.Addr().String() + DirectoryPath }

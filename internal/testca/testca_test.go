@@ -164,8 +164,8 @@ func TestObtain(t *testing.T) {
 			t.Errorf("%s: got common name %q, want %q", profile, got, commonName)
 		}
 	}
-	if ca.Orders() != 2 || ca.Finalized() != 2 {
-		t.Errorf("got %d orders and %d finalized, want 2 and 2", ca.Orders(), ca.Finalized())
+	if ca.Orders() != 2 || ca.Finalized() != 2 || ca.Accounts() != 2 {
+		t.Errorf("got %d orders, %d finalized and %d accounts, want 2 each", ca.Orders(), ca.Finalized(), ca.Accounts())
 	}
 	if pool := x509.NewCertPool(); !pool.AppendCertsFromPEM(ca.RootsPEM()) || !pool.Equal(ca.Roots()) {
 		t.Error("RootsPEM and Roots differ")
