@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -230,28 +231,29 @@ func (w *world) rotate(after time.Duration, args ...string) (took time.Duration,
 }
 
 // TestFewDescriptors: with 64 file descriptors and 200 connections that want to be
-// held, those that are too many are shed, there are descriptors left to renew the
-// certificate, the log stays short, and when the silent ones have timed out, all
-// are served again.
+// held, and come again when they are not, those that are too many are shed while there
+// are descriptors left to renew the certificate; the log stays short, and when the
+// silent ones have gone, all are served again.
 func TestFewDescriptors(t *testing.T) {
 	t.Parallel()
+	const files = 64
 	w := newWorld(t)
-	w.startAs(w.wrapper("ulimit -n 64", ""))
+	w.startAs(w.wrapper(fmt.Sprint("ulimit -n ", files), ""))
 	w.await("a certificate", have)
 	w.watcher.served()
 	since := w.watcher.down() // all places are taken
-	for range 200 {
-		conn, err := new(net.Dialer).DialContext(w.ctx, "tcp", w.HTTPSAddr)
-		must(t, err)
-		t.Cleanup(func() { _ = conn.Close() })
-	}
-	t.Logf("nobody was served for %v", w.watcher.up(since)) // 5 s, on a machine that is not busy
-	if w.turned() == 0 {
-		t.Error("none of 200 connections was turned away or lost its place")
-	}
+	stop := w.flood(200, w.HTTPSAddr)
+	w.moreTurned(files)
 	w.renew(t)
-	if lines := strings.Count(w.running.Log.String(), "\n"); lines > 100 {
+	w.moreTurned(1)
+	stop()
+	t.Logf("nobody had to be served for %v", w.watcher.up(since))
+	log := w.running.Log.String()
+	if lines := strings.Count(log, "\n"); lines > 100 {
 		t.Errorf("%d lines of log", lines)
+	}
+	if strings.Contains(log, "too many open files") {
+		t.Error("something went without a descriptor")
 	}
 }
 
@@ -267,14 +269,49 @@ func TestFloodAtFewDescriptors(t *testing.T) {
 	w.await("a certificate", have)
 	w.watcher.served()
 	since := w.watcher.down() // places are taken from whoever waits for 100 ms, on a busy machine from anybody
-	ctx, stop := context.WithCancel(w.ctx)
-	var flood errgroup.Group
-	for n := range 600 {
-		addr := w.HTTPSAddr
-		if n%3 == 0 {
-			addr = w.HTTPAddr
+	stop := w.flood(600, w.HTTPAddr, w.HTTPSAddr, w.HTTPSAddr)
+	ctx, enough := context.WithCancel(w.ctx)
+	most, ended := 0, make(chan struct{})
+	go func() {
+		defer close(ended)
+		tick := time.NewTicker(20 * time.Millisecond)
+		defer tick.Stop()
+		for ; ctx.Err() == nil; <-tick.C {
+			if open, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", p.Pid())); err == nil {
+				most = max(most, len(open))
+			}
 		}
-		flood.Go(func() error {
+	}()
+	w.moreTurned(files)
+	must(t, w.WriteCredentials())
+	w.await("both regions", registered)
+	w.renew(t)
+	before := w.moreTurned(1)
+	stop()
+	enough()
+	<-ended
+	w.watcher.up(since)
+	w.wantMetric("wellkey_storage_writable 1")
+	t.Logf("%d of %d descriptors at most, %.0f turned away", most, files, before)
+	if most < files/2 {
+		t.Errorf("%d descriptors were open at a time, so that it was no flood, or they were not counted", most)
+	}
+	if most > files-files/24*3 {
+		t.Errorf("%d descriptors are open at a time, want %d in reserve", most, files/24*3)
+	}
+	if log := w.running.Log.String(); strings.Contains(log, "too many open files") {
+		t.Error("something went without a descriptor")
+	}
+}
+
+// flood opens silent connections to addresses in turn, and opens them anew when they
+// are closed, until stop.
+func (w *world) flood(connections int, addrs ...string) (stop func()) {
+	ctx, cancel := context.WithCancel(w.ctx)
+	var all errgroup.Group
+	for n := range connections {
+		addr := addrs[n%len(addrs)]
+		all.Go(func() error {
 			// It is a flood that leaves this machine something: each of them has its
 			// place for two seconds or so, which whoever speaks does not need.
 			pause := time.NewTicker(10*time.Second + time.Duration(10*n)*time.Millisecond)
@@ -295,46 +332,22 @@ func TestFloodAtFewDescriptors(t *testing.T) {
 			return nil
 		})
 	}
-	most, ended := 0, make(chan struct{})
-	go func() {
-		defer close(ended)
-		tick := time.NewTicker(20 * time.Millisecond)
-		defer tick.Stop()
-		for ; ctx.Err() == nil; <-tick.C {
-			if open, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", p.Pid())); err == nil {
-				most = max(most, len(open))
-			}
-		}
-	}()
-	for w.turned() < files { // each of these is a visit to the admin listener, too
-		if ctx.Err() != nil {
-			t.Fatal("nobody was turned away")
-		}
-	}
-	must(t, w.WriteCredentials())
-	w.await("both regions", registered)
-	w.renew(t)
+	stop = sync.OnceFunc(func() { cancel(); _ = all.Wait() }) // none has an error
+	w.t.Cleanup(stop)
+	return stop
+}
+
+// moreTurned waits until so many more connections were turned away or lost their
+// places, and returns how many did.
+func (w *world) moreTurned(n float64) (turned float64) {
+	w.t.Helper()
 	before := w.turned()
-	for w.turned() == before {
-		if ctx.Err() != nil {
-			t.Fatal("the flood has ended")
+	for turned = before; turned < before+n; turned = w.turned() { // each of these is a visit to the admin listener, too
+		if w.ctx.Err() != nil {
+			w.t.Fatal("nobody is turned away any more")
 		}
 	}
-	stop()
-	must(t, flood.Wait())
-	<-ended
-	w.watcher.up(since)
-	w.wantMetric("wellkey_storage_writable 1")
-	t.Logf("%d of %d descriptors at most, %.0f turned away", most, files, before)
-	if most < files/2 {
-		t.Errorf("%d descriptors were open at a time, so that it was no flood, or they were not counted", most)
-	}
-	if most > files-files/24*3 {
-		t.Errorf("%d descriptors are open at a time, want %d in reserve", most, files/24*3)
-	}
-	if log := w.running.Log.String(); strings.Contains(log, "too many open files") {
-		t.Error("something went without a descriptor")
-	}
+	return turned
 }
 
 // turned returns how many connections were turned away or lost their places.
