@@ -24,6 +24,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 	"go.uber.org/zap/zaptest/observer"
@@ -107,6 +108,7 @@ type bubble struct {
 	keys    *keystore.Store
 	storage *storage.Directory
 	logs    *observer.ObservedLogs
+	metrics *prometheus.Registry // of the registrar and of the public face
 	keyFile string
 	key     []byte       // the key file, as it was
 	ahead   atomic.Int64 // by which Tesla's clock is ahead
@@ -147,7 +149,7 @@ func newBubble(t *testing.T, dir string) *bubble {
 	t.Helper()
 	core, logs := observer.New(zapcore.DebugLevel)
 	logger := zap.New(core)
-	b := &bubble{t: t, logs: logs, keyFile: filepath.Join(dir, "key.pem"), requests: map[fleetapi.Region][]time.Time{}}
+	b := &bubble{t: t, logs: logs, metrics: prometheus.NewRegistry(), keyFile: filepath.Join(dir, "key.pem"), requests: map[fleetapi.Region][]time.Time{}}
 	var err error
 	b.keys, err = keystore.Open(keystore.Config{Path: b.keyFile, RestoredPath: filepath.Join(dir, "restored.pem")})
 	must(t, err)
@@ -166,7 +168,7 @@ func newBubble(t *testing.T, dir string) *bubble {
 	must(t, err)
 	served, err := certs.NewFiles(certs.FilesConfig{Domain: bubbleDomain, CertFile: certFile, KeyFile: certKeyFile})
 	must(t, err)
-	face, err := server.New(server.Config{Domain: bubbleDomain, HTTPSAddr: "127.0.0.1:443", Key: func(string) keystore.Key { return b.keys.Key() }, Certificates: served})
+	face, err := server.New(server.Config{Domain: bubbleDomain, HTTPSAddr: "127.0.0.1:443", Key: func(string) keystore.Key { return b.keys.Key() }, Certificates: served, Registerer: b.metrics})
 	must(t, err)
 	network := &wire{ports: map[string]*port{}}
 	public := network.listen()
@@ -194,7 +196,7 @@ func newBubble(t *testing.T, dir string) *bubble {
 			Application: func() registrar.Application { return application },
 			Certificate: func() bool { return true },
 		}},
-		Prober: reachable{}, Storage: b.storage, Logger: logger,
+		Prober: reachable{}, Storage: b.storage, Logger: logger, Registerer: b.metrics,
 	})
 	must(t, err)
 
@@ -273,6 +275,28 @@ func (b *bubble) wantKept() {
 	}
 	if parsed, err := keystore.Parse(b.key); err != nil || b.keys.Key() != parsed.Key {
 		b.t.Errorf("another key is hosted: %v", err)
+	}
+}
+
+// wantNoPanics checks that none was contained: each is a bug in wellkey.
+func (b *bubble) wantNoPanics() {
+	b.t.Helper()
+	families, err := b.metrics.Gather()
+	must(b.t, err)
+	parts := 0
+	for _, family := range families {
+		if family.GetName() != "wellkey_panics_total" {
+			continue
+		}
+		for _, part := range family.GetMetric() {
+			parts++
+			if n := part.GetCounter().GetValue(); n != 0 {
+				b.t.Errorf("%v panics in %v", n, part.GetLabel())
+			}
+		}
+	}
+	if parts != 2 {
+		b.t.Errorf("panics are counted in %d parts, want the registrar and the server", parts)
 	}
 }
 

@@ -121,6 +121,7 @@ func (b *bubble) suffer(m mischief, op fleetapi.Operation, registered bool) {
 		b.wantRegistered()
 	}
 	b.wantFewRequests(since)
+	b.wantNoPanics()
 	if m.daily() {
 		b.wantDailyRequests(since)
 	}
