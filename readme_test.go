@@ -150,25 +150,33 @@ func TestReadmeCredentials(t *testing.T) {
 	}
 }
 
-// Links of the documents lead to files that exist.
+// Links of the documents lead to files that exist, and one that names a test to the
+// file that has it.
 func TestDocumentLinks(t *testing.T) {
 	docs, err := filepath.Glob("docs/*.md")
 	if err != nil || len(docs) == 0 {
 		t.Fatalf("%d documents, error %v", len(docs), err)
 	}
+	tests := 0
 	for _, path := range append(docs, "README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md") {
-		for _, m := range regexp.MustCompile(`\]\(([^)#]+)`).FindAllStringSubmatch(read(t, path), -1) {
-			if strings.Contains(m[1], "://") {
+		for _, m := range regexp.MustCompile("(?:\\[`(Test\\w+)`)?\\]\\(([^)#]+)").FindAllStringSubmatch(read(t, path), -1) {
+			test, link := m[1], m[2]
+			if strings.Contains(link, "://") {
 				continue
 			}
-			target := m[1]
-			if strings.HasPrefix(path, "docs/") {
-				target = "docs/" + target
-			}
+			target := filepath.Join(filepath.Dir(path), link)
 			if _, err := os.Stat(target); err != nil {
-				t.Errorf("%s links to %s: %v", path, m[1], err)
+				t.Errorf("%s links to %s: %v", path, link, err)
+			} else if test != "" {
+				tests++
+				if !strings.Contains(read(t, target), "\nfunc "+test+"(t *testing.T)") {
+					t.Errorf("%s says that %s is in %s", path, test, link)
+				}
 			}
 		}
+	}
+	if tests < 10 {
+		t.Errorf("%d links name tests: they were not understood", tests)
 	}
 }
 

@@ -78,8 +78,8 @@ func (w *world) publicKey() []byte {
 	return parsed.Key.PEM()
 }
 
-// TestBadReload: SIGHUP with a key file, credentials or certificate files that
-// cannot be used leaves the last good ones in use, and the process running.
+// TestBadReload: SIGHUP with a key file and credentials that cannot be used leaves the
+// last good ones in use, and the process running.
 func TestBadReload(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
