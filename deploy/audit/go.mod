@@ -4,6 +4,7 @@ go 1.26.0
 
 require (
 	github.com/securego/gosec/v2 v2.30.0
+	go.uber.org/goleak v1.3.0
 	golang.org/x/tools v0.52.0
 )
 

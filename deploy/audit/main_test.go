@@ -14,7 +14,11 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"go.uber.org/goleak"
 )
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // A small program, where lines with "want" have what audit is to find there.
 var planted = map[string]string{
