@@ -15,6 +15,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"wellkey/internal/doctor"
 	"wellkey/internal/finding"
 	"wellkey/internal/testnetns"
@@ -164,24 +166,49 @@ func (w *world) bare() string {
 }
 
 // TestSlowLineIsCalledSlow: whatever the doctor finds over such a line is that
-// something was not there in time.
+// something was not there in time, and where that is so of all, it names the address.
 func TestSlowLineIsCalledSlow(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, atHere)
 	w.serve(here)
-	w.Set(testnetns.Loss(0.3, true), testnetns.Delay(250*time.Millisecond))
-	r := w.doctor()
+	w.Set(testnetns.Loss(0.3, true), testnetns.Delay(250*time.Millisecond)) // mostly all comes in time
+	w.wantSlow(w.doctor())
+	for what, rules := range map[string][]testnetns.Rule{ // no handshake ends in 10 s, while names resolve
+		"90 of 100 packets are lost": {overTCP(testnetns.Loss(0.9, true)), overTCP(testnetns.Loss(0.9, false)), testnetns.Delay(250 * time.Millisecond)},
+		"a round trip takes 8 s":     {overTCP(testnetns.Delay(4 * time.Second))},
+	} {
+		w.Set(rules...)
+		r := w.doctor()
+		w.wantSlow(r)
+		if r.Outcome == doctor.Well || r.First == nil || !tooSlow(*r.First) || r.First.On != w.Here.IPv4.String() {
+			t.Errorf("where %s:\n%s", what, write(r))
+		}
+	}
+	w.Set(testnetns.Delay(4 * time.Second)) // the resolver's line is as slow
+	if r := w.doctor(); r.Outcome == doctor.Well || r.First == nil || !tooSlow(*r.First) {
+		t.Errorf("over a line with a round trip of 8 s:\n%s", write(r))
+	}
+}
+
+// overTCP is a rule for what goes over TCP: not for what resolvers are asked.
+func overTCP(rule testnetns.Rule) testnetns.Rule {
+	return func(p testnetns.Packet) testnetns.Fate {
+		if p.Protocol != unix.IPPROTO_TCP {
+			return testnetns.Fate{}
+		}
+		return rule(p)
+	}
+}
+
+// wantSlow checks that all that is not well was not there in time.
+func (w *world) wantSlow(r doctor.Report) {
+	w.t.Helper()
 	for _, g := range r.Groups {
 		for _, f := range g.Findings {
 			if (f.Status == finding.Fail || f.Status == finding.Unknown) && !tooSlow(f) {
-				t.Errorf("%s: %s", f.ID, f.Seen)
+				w.t.Errorf("%s: %s", f.ID, f.Seen)
 			}
 		}
-	}
-	w.Set(testnetns.Delay(4 * time.Second)) // a round trip of 8 s: no handshake in 10
-	r = w.doctor()
-	if r.Outcome == doctor.Well || r.First == nil || !tooSlow(*r.First) {
-		t.Errorf("over a line with a round trip of 8 s:\n%s", write(r))
 	}
 }
 
