@@ -42,7 +42,9 @@ func TestScrape(t *testing.T) {
 			all[name].Metric = append(all[name].Metric, f.Metric...)
 		}
 	}
-	delete(all, "wellkey_acme_failing_since_timestamp_seconds") // comes and goes with the failures; the page tells of it
+	for _, name := range []string{"wellkey_acme_failing_since_timestamp_seconds", "wellkey_probe_finding"} {
+		delete(all, name) // comes and goes with the failures; the page tells of it
+	}
 	got := reference(all)
 	if *update {
 		if err := os.WriteFile(path, got, 0o644); err != nil {
@@ -152,7 +154,8 @@ Times are Unix timestamps in seconds: ` + "`time() - x`" + ` is an age. Counters
 there from the start, with 0. What is not known is absent, rather than 0, unless the text says otherwise. No label comes from
 what strangers send: the number of series depends on the settings alone. With ` + "`tls: files`" + ` or ` + "`tls: off`" + ` those of ACME are missing; those of upstream and
 passthrough are there where such a setting is, and ` + "`wellkey_acme_failing_since_timestamp_seconds{authority}`" + ` while every
-attempt at an authority fails.
+attempt at an authority fails. ` + "`wellkey_probe_finding{domain,reason}`" + ` is 1 while our own last look from outside did not find the key, or
+could not tell: a series a domain at most, with the reason that the status and the log give.
 
 Alerts on them: [deploy/prometheus](../deploy/prometheus/wellkey.rules.yml), explained in [runbooks.md](runbooks.md). A
 dashboard: [deploy/grafana](../deploy/grafana/wellkey.json).

@@ -20,8 +20,8 @@ type collector struct {
 
 	build, ready, key, keyGood, served                     *family
 	reloadGood, reloadAt                                   *family
-	probe, probeGood, probeVerdict, probeDuration          *family
-	probeTime, probeNext                                   *family
+	probe, probeGood, probeVerdict, probeFinding           *family
+	probeDuration, probeTime, probeNext                    *family
 	registration, match, answered, registered, since, next *family
 }
 
@@ -38,6 +38,7 @@ func newCollector(status func() Status, reloads func() []Reload, panics *contain
 	c.probe = gauge("probe_success", "Whether the key could be fetched from outside, by who looked: 1 or 0; absent while not known, and of loop while its verdict is inconclusive, see wellkey_probe_verdict.", "domain", "vantage")
 	c.probeGood = gauge("probe_last_success_timestamp_seconds", "When we were last found from outside, by who looked: loop is wellkey itself, acme the validation of the certificate authority, tesla an accepted registration.", "domain", "vantage")
 	c.probeVerdict = gauge("probe_verdict", "Verdict of our own last look from outside: 1 for the one that holds, none before the first look.", "domain", "verdict")
+	c.probeFinding = gauge("probe_finding", "Why our own last look from outside did not find the key: 1 for the reason that holds, in the words of the log and the status; absent when it did.", "domain", "reason")
 	c.probeDuration = gauge("probe_duration_seconds", "How long our own last look from outside took.", "domain", "vantage")
 	c.probeTime = gauge("probe_last_run_timestamp_seconds", "When our own last look from outside began.", "domain", "vantage")
 	c.probeNext = gauge("probe_next_run_timestamp_seconds", "When our own next look from outside is planned.", "domain", "vantage")
@@ -90,6 +91,9 @@ func (c *collector) collectProbes(out sink, site *SiteView) {
 		out.gauge(c.probeVerdict, one(site.Reachability != nil && site.Reachability.Verdict == v), site.Domain, string(v))
 	}
 	if l := site.Reachability; l != nil {
+		if l.Reason != "" {
+			out.gauge(c.probeFinding, 1, site.Domain, l.Reason)
+		}
 		out.gauge(c.probeDuration, l.Duration, site.Domain, vantageLoop)
 		out.at(c.probeTime, l.At, site.Domain, vantageLoop)
 		out.at(c.probeNext, l.Next, site.Domain, vantageLoop)

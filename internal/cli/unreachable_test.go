@@ -2,7 +2,9 @@ package cli_test
 
 import (
 	"crypto/tls"
+	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"slices"
@@ -120,11 +122,27 @@ func TestUnreachable(t *testing.T) {
 			}
 			found := site.Registrations[0].Note
 			w.awaitLine(r.Log, "key not reachable from outside", "level", "error", "reason", reason, "seen", found.Seen, "cause", found.Cause, "fix", found.Fix)
+			w.wantFinding(reason)
 			if ready := w.get("/readyz"); ready.Status != 200 {
 				t.Errorf("/readyz answers %d: what is outside is not its business", ready.Status)
 			}
 			w.wantPosts(0)
 		})
+	}
+}
+
+// wantFinding checks why the last look from outside did not find the key, by the
+// metrics; "" is that it did.
+func (w *world) wantFinding(reason string) {
+	w.t.Helper()
+	got := w.metrics()
+	maps.DeleteFunc(got, func(series, _ string) bool { return !strings.HasPrefix(series, "wellkey_probe_finding{") })
+	want := map[string]string{}
+	if reason != "" {
+		want[fmt.Sprintf("wellkey_probe_finding{domain=%q,reason=%q}", w.Domain, reason)] = "1"
+	}
+	if !maps.Equal(got, want) {
+		w.t.Errorf("the metrics say %v of the last look, want %v", got, want)
 	}
 }
 
@@ -162,6 +180,7 @@ func TestInconclusive(t *testing.T) {
 				t.Errorf("the verdict is %s, since %s", site.Reachability.Verdict, site.Reachability.Reason)
 			}
 			w.awaitLine(r.Log, "reachability inconclusive from here", "level", "warn", "reason", reason)
+			w.wantFinding(reason)
 			w.wantPosts(2)
 		})
 	}
@@ -178,6 +197,7 @@ func TestReachableAgain(t *testing.T) {
 	w.DNS.Set(w.Domain, "A "+host)
 	w.awaitRegistered()
 	w.awaitLine(r.Log, "key reachable from outside")
+	w.wantFinding("")
 	if err := w.Check(w.ctx, fleetapi.NA, fleetapi.EU); err != nil {
 		t.Error(err)
 	}
