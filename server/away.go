@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// goAway notes that a request of h goes to the application, which may take as long as it
-// likes, until comeBack.
+// goAway notes that a request of h goes to the application or the storage, which may take
+// as long as it likes, until comeBack.
 func (h *held) goAway() { h.away.Add(1) }
 
 func (h *held) comeBack() {
@@ -17,8 +17,8 @@ func (h *held) comeBack() {
 }
 
 // stalls reports whether h, on which something is being answered, has waited for its
-// client for longer than least. Answers of ours are out of memory, so it has unless
-// something is with the application, or was just now: then there may be an end to write.
+// client for longer than least. Other answers are out of memory, so it has unless something
+// is away, or was just now: then there may be an end to write.
 func (h *held) stalls(now int64, least time.Duration) bool {
 	return h.away.Load() == 0 && now-h.since.Load() > int64(least) && now-h.back.Load() > int64(leastWait)
 }

@@ -4,8 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"strconv"
+	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -95,6 +98,56 @@ func TestUnreadKeysBesideAnApplication(t *testing.T) {
 	}
 	close(hangs)
 	answered(all[0])
+}
+
+// slow is a source of challenges that asks the storage, until that answers.
+type slow struct {
+	server.Certificates
+	entered, answers chan struct{}
+}
+
+func (s slow) HTTPHandler(http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		s.entered <- struct{}{}
+		<-s.answers
+		_, _ = io.WriteString(w, "token.thumbprint")
+	})
+}
+
+// However many come meanwhile to a listener that is full, a CA gets its answer when the
+// storage has it.
+func TestChallengeTakesAWhile(t *testing.T) {
+	config, certs := configure(t)
+	storage := slow{certs, make(chan struct{}, 1), make(chan struct{})}
+	answer := sync.OnceFunc(func() { close(storage.answers) })
+	defer answer()
+	config.Certificates = storage
+	s := start(t, config)
+	s.Full(1)
+	authority, err := net.Dial("tcp", s.HTTPAddr())
+	must(t, err)
+	defer func() { _ = authority.Close() }()
+	_, err = io.WriteString(authority, "GET /.well-known/acme-challenge/token HTTP/1.1\r\nHost: "+domain+"\r\nConnection: close\r\n\r\n")
+	must(t, err)
+	<-storage.entered
+	s.WaitUntil(-2 * server.StalledAfter)
+	for range 3 {
+		newcomer, err := net.Dial("tcp", s.HTTPAddr())
+		must(t, err)
+		defer func() { _ = newcomer.Close() }()
+	}
+	await(t, "the newcomers to be turned away", func() bool {
+		all := series(t, registryOf(config))
+		if n := all["wellkey_connections_displaced_total{listener=http,state=stalled}"]; n != 0 {
+			t.Fatalf("%v have lost a place", n)
+		}
+		return all["wellkey_connections_rejected_total{listener=http,reason=total}"] == 3
+	})
+	answer()
+	got, err := io.ReadAll(authority)
+	if must(t, err); !strings.HasSuffix(string(got), "token.thumbprint") {
+		t.Errorf("the authority got %q", got)
+	}
 }
 
 // A large body goes to the application as fast as it takes it: at the pace of what needs

@@ -53,7 +53,7 @@ func crowd(connections int) int { return max(128, connections/8*5) }
 // there is a crowd: if there are so many more goroutines than two for each connection and
 // those that are elsewhere, and so many requests since each connection was idle. Either may
 // be large for other reasons, a busy program or a busy client, but hardly both. Everything
-// that one request asks of us is done in less than leastWait. It reports whether there are
+// that one request asks of us is done in less than leastWait, or it is away. It reports whether there are
 // too many now: a request that may be one of dozens is then better not begun.
 func (c *connections) relieve() (crowded bool) {
 	over := runtime.NumGoroutine() - c.crowd
@@ -128,9 +128,9 @@ func oneOfMany(r *http.Request) bool {
 // has been waited for longer than least. Where multiple is set, it is one over which HTTP/2
 // is spoken.
 //
-// An answer of ours is out of memory, so one that takes twice as long waits for a client that
-// does not read. It goes after all of those that nothing is being answered to; nobody goes who
-// has something from the application, see stalls. Were that 2 s, or half of one, clients from
+// An answer is out of memory unless it is from the application or the storage, so one that
+// takes twice as long waits for a client that does not read. It goes after all of those that
+// nothing is being answered to; nobody goes who waits for one of the others, see stalls. Were that 2 s, or half of one, clients from
 // eight addresses who come back for more would hold the 661 places of a small container, at
 // the rate that they are allowed.
 func (c *connections) longest(now int64, least time.Duration, multiple bool) *held {

@@ -130,13 +130,15 @@ func (s *Server) Multiplexed() int {
 	return s.https.open.multiple
 }
 
-// WaitUntil has each client of the HTTPS listener be waited for only from later on.
+// WaitUntil has each client be waited for only from later on.
 func (s *Server) WaitUntil(later time.Duration) {
-	c := s.https.open
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for _, h := range c.open {
-		h.since.Store(c.now() + int64(later))
+	for _, l := range s.listeners() {
+		c := l.open
+		c.mu.Lock()
+		for _, h := range c.open {
+			h.since.Store(c.now() + int64(later))
+		}
+		c.mu.Unlock()
 	}
 }
 

@@ -21,7 +21,7 @@ type held struct {
 	many     atomic.Bool   // HTTP/2 is spoken: it may have many requests
 	active   atomic.Bool   // a request is being answered; else its client is waited for
 	since    atomic.Int64  // when that began, by the clock of connections
-	away     atomic.Int32  // requests that are with the application; see stalls
+	away     atomic.Int32  // requests that are with the application or the storage; see stalls
 	back     atomic.Int64  // when one was last, by that clock
 	writes   atomic.Uint32 // begun and ended: odd while one is under way
 	wrote    atomic.Uint32 // bytes, which may overflow

@@ -47,6 +47,10 @@ func (s *Server) httpRoutes() routes {
 		rest := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { all.choose(false, r).answer(w, r) })
 		challenges := s.config.Certificates.HTTPHandler(rest)
 		all.challenge = func(w http.ResponseWriter, r *http.Request) int {
+			if h := heldBy(r); h != nil {
+				h.goAway() // it may be another replica's, which is in the storage
+				defer h.comeBack()
+			}
 			recorder := &recorder{ResponseWriter: w}
 			challenges.ServeHTTP(recorder, r)
 			return recorder.status()
