@@ -175,8 +175,18 @@ type localError struct{ error }
 func (e *localError) Unwrap() error { return e.error }
 
 // orNow ends the fix of what a person mends, who is not to wait for as long as a
-// failure makes us wait: the schedule is stored, and a restart changes nothing.
-const orNow = "; then run: wellkey renew --now; or wait for the next attempt, which may be a day away or more: \"wellkey status\" has its time"
+// failure makes us wait: the schedule is stored, and a restart does not change it.
+const orNow = "then run: wellkey renew --now; or wait for the next attempt, which may be a day away or more: \"wellkey status\" has its time"
+
+// bySetting reports whether the fix may be a setting, which is read at the start only:
+// what is ordered before a restart fails as before.
+func (r Reason) bySetting() bool {
+	switch r {
+	case ReasonEAB, ReasonAccount, ReasonDNSProvider, ReasonDNSZone, ReasonDNSUnseen:
+		return true
+	}
+	return false
+}
 
 // explain puts err into words.
 func (a *authority) explain(err error) Failure {
@@ -190,8 +200,11 @@ func (a *authority) explain(err error) Failure {
 		text = strings.TrimPrefix(problem.Type, acme.ProblemTypeNamespace) + ": " + problem.Detail
 	}
 	fix := row.fix
-	if reason.needsPerson() {
-		fix += orNow
+	switch {
+	case reason.bySetting():
+		fix += "; if you changed a setting, restart wellkey; " + orNow
+	case reason.needsPerson():
+		fix += "; " + orNow
 	}
 	fix = strings.Replace(fix, "wellkey renew --now", "wellkey renew --now --domain "+a.m.domain, 1)
 	if a.role == Fallback { // which has settings of its own

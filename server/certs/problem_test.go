@@ -96,25 +96,38 @@ func TestFixNamesTheDomain(t *testing.T) {
 }
 
 // TestFixEndsTheWait: who has mended what only a person can mend, is told how not to
-// wait for the schedule, which a restart does not change.
+// wait for the schedule, which a restart does not change; but a setting needs one first.
 func TestFixEndsTheWait(t *testing.T) {
 	dns := &dns01.Error{Kind: dns01.KindProvider}
-	for err, want := range map[error]bool{
-		problem("connection", "Timeout during connect", 400):             true,
-		problem("unauthorized", "During secondary validation: 404", 403): true,
-		problem("dns", "NXDOMAIN", 400):                                  true,
-		problem("tls", "handshake failure", 400):                         true,
-		problem("unauthorized", "Invalid response: 404", 403):            true,
-		problem("caa", "CAA record forbids", 403):                        true,
-		problem("externalAccountRequired", "bind it", 403):               true,
-		fmt.Errorf("presenting for challenge: %w", dns):                  true,
-		problem("serverInternal", "oops", 500):                           false, // nobody here can mend it
-		problem("rateLimited", "too many", 429):                          false, // it would be refused
-		certs.Hold(certs.ReasonClock):                                    false, // it goes on at once
+	const (
+		nothing = iota
+		now
+		restart
+	)
+	for err, want := range map[error]int{
+		problem("connection", "Timeout during connect", 400):             now,
+		problem("unauthorized", "During secondary validation: 404", 403): now,
+		problem("dns", "NXDOMAIN", 400):                                  now,
+		problem("tls", "handshake failure", 400):                         now,
+		problem("unauthorized", "Invalid response: 404", 403):            now,
+		problem("caa", "CAA record forbids", 403):                        now,
+		problem("externalAccountRequired", "bind it", 403):               restart,
+		problem("invalidContact", "no such mailbox", 400):                restart,
+		fmt.Errorf("presenting for challenge: %w", dns):                  restart,
+		problem("serverInternal", "oops", 500):                           nothing, // nobody here can mend it
+		problem("rateLimited", "too many", 429):                          nothing, // it would be refused
+		certs.Hold(certs.ReasonClock):                                    nothing, // it goes on at once
 	} {
 		got := certs.Explain(err, nil)
-		if strings.Contains(got.Fix, "; then run: wellkey renew --now --domain explain.test; or wait for the next attempt") != want {
-			t.Errorf("%s: got %q, want %t", got.Reason, got.Fix, want)
+		told := nothing
+		if before, _, found := strings.Cut(got.Fix, "; then run: wellkey renew --now --domain explain.test; or wait for the next attempt"); found {
+			told = now
+			if strings.HasSuffix(before, "; if you changed a setting, restart wellkey") {
+				told = restart
+			}
+		}
+		if told != want {
+			t.Errorf("%s: got %q, want %d", got.Reason, got.Fix, want)
 		}
 	}
 }
