@@ -217,7 +217,7 @@ func fits(s service, image deploytest.Image) (faults []string) {
 		return v.Type == "volume" && v.Source == "data" && v.Target == image.Volume && !v.ReadOnly
 	}), "%s is not the volume that is kept", image.Volume)
 	grace, err := time.ParseDuration(s.StopGracePeriod)
-	fault(err != nil || grace < 30*time.Second, "it is killed after %q", s.StopGracePeriod)
+	fault(err != nil || grace < 40*time.Second, "it is killed after %q", s.StopGracePeriod)
 	fault(s.Healthcheck == nil || !slices.Equal(s.Healthcheck.Test, []string{"CMD", "/wellkey", "healthcheck"}), "the healthcheck is %v", s.Healthcheck)
 	if err := deploytest.CheckConfig(image.Environ(environment(s)), s.Command); err != nil {
 		faults = append(faults, "its settings are refused: "+err.Error())

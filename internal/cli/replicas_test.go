@@ -11,9 +11,12 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"wellkey/internal/admin"
+	"wellkey/internal/pause"
 	"wellkey/internal/storage/redis"
 	"wellkey/internal/testca"
 	"wellkey/internal/teststore"
@@ -93,33 +96,52 @@ func (r *replicas) challengeElsewhere() (orderedBy func() int) {
 }
 
 // floodWithChallenges asks for a challenge of the domain, on both listeners, until the
-// test ends.
+// test ends, which wants some answers. Where nobody answers it pauses.
 func (w *world) floodWithChallenges() {
 	ctx, cancel := context.WithCancel(w.ctx)
 	var all sync.WaitGroup
-	w.t.Cleanup(func() { cancel(); all.Wait() })
-	for range 8 {
+	var answers atomic.Int64
+	w.t.Cleanup(func() {
+		cancel()
+		all.Wait()
+		if answers.Load() == 0 {
+			w.t.Error("the flood of challenges got no answer")
+		}
+	})
+	flood := func(ask func() error) {
 		all.Go(func() {
 			for ctx.Err() == nil {
-				conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", w.HTTPAddr)
-				if err != nil {
-					return
+				if ask() != nil {
+					_ = pause.For(ctx, 10*time.Millisecond)
 				}
-				for err == nil && ctx.Err() == nil {
-					_, _ = fmt.Fprintf(conn, "GET /.well-known/acme-challenge/x HTTP/1.1\r\nHost: %s\r\n\r\n", w.Domain)
-					_, err = conn.Read(make([]byte, 4096))
-				}
-				_ = conn.Close()
 			}
 		})
-		all.Go(func() {
-			dialer := tls.Dialer{Config: &tls.Config{ServerName: w.Domain, NextProtos: []string{"acme-tls/1"}, InsecureSkipVerify: true}}
-			for ctx.Err() == nil {
-				conn, err := dialer.DialContext(ctx, "tcp", w.HTTPSAddr)
-				if err == nil {
-					_ = conn.Close()
-				}
+	}
+	for range 8 {
+		flood(func() error {
+			conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", w.HTTPAddr)
+			if err != nil {
+				return err
 			}
+			defer context.AfterFunc(ctx, func() { _ = conn.Close() })()
+			defer func() { _ = conn.Close() }()
+			for {
+				if _, err = fmt.Fprintf(conn, "GET /.well-known/acme-challenge/x HTTP/1.1\r\nHost: %s\r\n\r\n", w.Domain); err != nil {
+					return err
+				}
+				if _, err = conn.Read(make([]byte, 4096)); err != nil {
+					return err
+				}
+				answers.Add(1)
+			}
+		})
+		dialer := tls.Dialer{Config: &tls.Config{ServerName: w.Domain, NextProtos: []string{"acme-tls/1"}, InsecureSkipVerify: true}}
+		flood(func() error {
+			conn, err := dialer.DialContext(ctx, "tcp", w.HTTPSAddr)
+			if err == nil {
+				_ = conn.Close()
+			}
+			return err
 		})
 	}
 }
