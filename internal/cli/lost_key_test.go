@@ -77,7 +77,7 @@ func TestKeyLostForGood(t *testing.T) {
 	if fix := status.Sites[0].Checklist[i].Fix; !strings.Contains(fix, `Where it is lost for good, "wellkey rotate" makes another`) {
 		t.Errorf("the fix is %q", fix)
 	}
-	if s := w.command(nil, "rotate"); s.code != 3 {
+	if s := w.command(nil, "rotate"); s.code != 3 || !strings.Contains(strings.Join(strings.Fields(s.out), " "), "If the private half of the old key is kept elsewhere") {
 		t.Fatalf("got %+v", s)
 	}
 	staged, err := os.ReadFile(filepath.Join(w.DataDir, "staged-key.pem"))

@@ -22,14 +22,19 @@ func (r *rotation) explain() {
 	if r.staged.Private {
 		private = fmt.Sprintf("Swap the private key of the command proxy at the same time: the new one is in %s, and then in %s.", r.staged.Path, r.settings.KeyFile)
 	}
-	for _, point := range []string{
+	points := []string{
 		"Every owner must pair again, with " + r.settings.Regions[0].PairingLink(r.settings.Domain) + ". Until then their cars refuse what is signed with the new key. " +
 			"The old key stays on a car until its owner removes it there.",
 		private,
 		"Wellkey registers the new key over the old one in " + phrase.List(r.regionNames()) + ", and over no other key than those shown above.",
 		"Caches may give out the old key for 5 more minutes (Cache-Control: max-age=300).",
 		"The old key goes into the archive, and --rollback puts it back, until a region has registered the new one.",
-	} {
+	}
+	if r.lost() {
+		points = append(points, "The key file is gone. If the private half of the old key is kept elsewhere, no owner need pair again: give this up with --abort and put its public half back to "+
+			r.settings.KeyFile+", or give another key with --new-key.")
+	}
+	for _, point := range points {
 		out.Print("  - " + out.Wrap(4, point) + "\n")
 	}
 }

@@ -174,8 +174,7 @@ func (r *rotation) stage(newKey, confirm string) error {
 }
 
 // lost reports whether the key file is gone, and the key in use is what Tesla gave
-// back of it: unlike one whose public half was put there, nobody keeps it elsewhere on
-// purpose.
+// back of it. Whether somebody keeps its private half elsewhere is not known.
 func (r *rotation) lost() bool { return r.current.Path != r.settings.KeyFile }
 
 // sameStaged returns an error unless the file holds the key that is staged, as
