@@ -36,14 +36,29 @@ func (r *Registrar) Hurry(domain string) {
 	r.Wake(domain)
 }
 
-// hurry makes the next attempt due, if somebody has asked for it.
+// hurry makes the next attempt due, if somebody has asked for it. Without the lock
+// nothing is asked, so the request stands until it can be had.
 func (s *site) hurry(ctx context.Context, r *region) {
+	s.mu.Lock()
+	asked := r.hurried
+	s.mu.Unlock()
+	if !asked {
+		return
+	}
+	ctx, release, err := s.guard(ctx, r)
+	if err != nil {
+		return
+	}
+	defer release()
+	if s.shared { // another replica may have asked meanwhile
+		s.refresh(ctx, r)
+	}
 	app, key, now := s.Application(), s.Keys.Key(), time.Now()
 	s.mu.Lock()
-	asked, failure := r.hurried, r.record.failureFor(app.Digest, key)
+	failure := r.record.failureFor(app.Digest, key)
 	r.hurried = false
 	s.mu.Unlock()
-	if !asked || failure == nil || !failure.Next.After(now) {
+	if failure == nil || !failure.Next.After(now) {
 		return
 	}
 	again, whyNot := failure.hurried(now)

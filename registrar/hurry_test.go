@@ -1,6 +1,8 @@
 package registrar_test
 
 import (
+	"errors"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -62,9 +64,18 @@ func TestHurry(t *testing.T) {
 		time.Sleep(10 * time.Minute)
 		w.want(Refused)
 		w.change(func() { w.tesla.refuse = nil })
+		w.storage.lock(errors.New("the store is down"))
 		w.registrar.Hurry("example.com")
+		w.want(Refused)
+		w.storage.lock(nil)
+		time.Sleep(2 * time.Minute) // what was asked for still stands
 		w.want(Registered)
 		w.stop()
+		for _, region := range []fleetapi.Region{fleetapi.NA, fleetapi.EU} {
+			if slices.Contains(w.storage.unlocked, RecordKey("example.com", region)) {
+				t.Errorf("%s: what another replica wrote may have been written over", region)
+			}
+		}
 	})
 	inWorld("the time that Tesla named", t, func(w *world) {
 		w.tesla.refuse = func(op fleetapi.Operation) error {

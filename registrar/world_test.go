@@ -120,11 +120,23 @@ func (k *keys) Restore(key keystore.Key) error {
 	return nil
 }
 
-// memory is a storage in memory.
+// memory is a storage in memory, with locks that only one replica asks for.
 type memory struct {
-	mu   sync.Mutex
-	data map[string][]byte
+	mu       sync.Mutex
+	data     map[string][]byte
+	unlocked []string // what was written without a lock
+	noLocks  error    // why there is no lock
 }
+
+type locked struct{}
+
+func (m *memory) Guard(ctx context.Context, name string) (context.Context, func(context.Context) error, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return context.WithValue(ctx, locked{}, name), func(context.Context) error { return nil }, m.noLocks
+}
+
+func (m *memory) lock(noLocks error) { m.mu.Lock(); defer m.mu.Unlock(); m.noLocks = noLocks }
 
 func (m *memory) Load(_ context.Context, key string) ([]byte, error) {
 	m.mu.Lock()
@@ -135,9 +147,12 @@ func (m *memory) Load(_ context.Context, key string) ([]byte, error) {
 	return nil, fs.ErrNotExist
 }
 
-func (m *memory) Store(_ context.Context, key string, value []byte) error {
+func (m *memory) Store(ctx context.Context, key string, value []byte) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if ctx.Value(locked{}) == nil {
+		m.unlocked = append(m.unlocked, key)
+	}
 	if m.data == nil {
 		m.data = map[string][]byte{}
 	}
