@@ -72,8 +72,10 @@ func TestNoSecretIsShown(t *testing.T) {
 		{args: []string{"--storage-file=$DIR/s", "--key-file=/k"}, files: map[string]string{"s": "redis://u:" + canary + "@host\n"}},
 		{args: []string{"--storage-password-file=$DIR/s"}, files: map[string]string{"s": canary + "\n" + canary}},
 		{args: []string{"--storage-key-file=$DIR/s"}, files: map[string]string{"s": canary}},
-		{env: []string{"HTTP_PROXY=http://user:" + canary + "%zz@host:3128", "http_proxy=http://user:" + canary + "/x@host:3128"}},
-		{env: []string{"HTTPS_PROXY=http://user:p@" + canary + "/x@host:3128", "https_proxy=" + canary + "://host"}},
+		{env: []string{"HTTP_PROXY=http://user:" + canary + "%zz@host:3128"}},
+		{env: []string{"http_proxy=http://user:" + canary + "/x@host:3128"}},
+		{env: []string{"HTTPS_PROXY=http://user:p@" + canary + "/x@host:3128"}},
+		{env: []string{"https_proxy=" + canary + "://host"}},
 		{env: []string{"HTTPS_PROXY=http://user:" + canary + "@host:3128"}},
 	} {
 		in.env = append(in.env, "WELLKEY_DOMAIN=example.com")

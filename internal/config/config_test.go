@@ -434,7 +434,7 @@ func TestKubernetesServiceLinks(t *testing.T) {
 
 func TestGoodProxies(t *testing.T) {
 	for _, proxy := range []string{
-		"", "proxy", "proxy:3128", "user:pass@proxy:3128", "http://proxy", "http://proxy:3128/", "https://user:p%2Fa%25s%40s@proxy:3128", "socks5://127.0.0.1:1080", "socks5h://[::1]:1080",
+		"", "proxy", "proxy:3128", "user:pass@proxy:3128", "http://proxy", "http://proxy:3128/", "http://proxy:3128/x", "https://user:p%2Fa%25s%40s@proxy:3128", "socks5://127.0.0.1:1080", "socks5h://[::1]:1080",
 	} {
 		for _, variable := range []string{"HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy"} {
 			if _, faults := load(t, inputs{args: []string{"--domain=example.com"}, env: []string{variable + "=" + proxy}}); faults != nil {
@@ -442,8 +442,10 @@ func TestGoodProxies(t *testing.T) {
 			}
 		}
 	}
-	if _, faults := load(t, inputs{args: []string{"--domain=example.com"}, env: []string{"NO_PROXY=%zz"}}); faults != nil {
-		t.Errorf("of what goes without a proxy, it says %q", faults)
+	for _, unread := range [][]string{{"NO_PROXY=%zz"}, {"HTTP_PROXY=proxy", "http_proxy=%zz"}, {"HTTPS_PROXY=proxy", "https_proxy=%zz"}} {
+		if _, faults := load(t, inputs{args: []string{"--domain=example.com"}, env: unread}); faults != nil {
+			t.Errorf("of %q, which is not read for a proxy, it says %q", unread, faults)
+		}
 	}
 }
 

@@ -83,11 +83,13 @@ var faultRows = []struct {
 	{"unknown variable", inputs{env: []string{"WELLKEY_DOMIAN=x"}}, []string{
 		`WELLKEY_DOMIAN: is no setting. Did you mean WELLKEY_DOMAIN?`,
 	}},
-	{"proxies that are none", inputs{args: []string{"--domain=example.com"}, env: []string{"HTTP_PROXY=http://user:pa%ss@proxy:3128", "http_proxy=ftp://proxy", "HTTPS_PROXY=http://:3128", "https_proxy=http://user:p@ss/word@proxy:3128"}}, []string{
+	{"proxies that are none", inputs{args: []string{"--domain=example.com"}, env: []string{"HTTP_PROXY=http://user:pa%ss@proxy:3128", "HTTPS_PROXY=http://:3128"}}, []string{
 		`HTTP_PROXY: is no URL of a proxy. Write http://user:password@host:3128, where what is special in a user or password is percent-encoded (% as %25, / as %2F, @ as %40, # as %23, ? as %3F); or unset it`,
-		`http_proxy: has a scheme that is none of http, https, socks5 and socks5h. Write http://user:password@host:3128, where what is special in a user or password is percent-encoded (% as %25, / as %2F, @ as %40, # as %23, ? as %3F); or unset it`,
 		`HTTPS_PROXY: names no host. Write http://user:password@host:3128, where what is special in a user or password is percent-encoded (% as %25, / as %2F, @ as %40, # as %23, ? as %3F); or unset it`,
-		`https_proxy: has more behind the host, which a proxy has not. Write http://user:password@host:3128, where what is special in a user or password is percent-encoded (% as %25, / as %2F, @ as %40, # as %23, ? as %3F); or unset it`,
+	}},
+	{"proxies that are none, in small letters", inputs{args: []string{"--domain=example.com"}, env: []string{"http_proxy=ftp://proxy", "https_proxy=http://user:p@ss/word@proxy:3128"}}, []string{
+		`http_proxy: has a scheme that is none of http, https, socks5 and socks5h. Write http://user:password@host:3128, where what is special in a user or password is percent-encoded (% as %25, / as %2F, @ as %40, # as %23, ? as %3F); or unset it`,
+		`https_proxy: has an @ behind the host, as where a password holds one of /?#. Write http://user:password@host:3128, where what is special in a user or password is percent-encoded (% as %25, / as %2F, @ as %40, # as %23, ? as %3F); or unset it`,
 	}},
 	{"unknown variable, like nothing", inputs{env: []string{"WELLKEY_QQQQQQQQQQQQQQQQQ=x"}}, []string{
 		`WELLKEY_QQQQQQQQQQQQQQQQQ: is no setting. Remove it; wellkey serve --help lists all settings`,
