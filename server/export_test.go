@@ -137,6 +137,7 @@ func (s *Server) WaitUntil(later time.Duration) {
 		c.mu.Lock()
 		for _, h := range c.open {
 			h.since.Store(c.now() + int64(later))
+			h.back.Store(c.now() + int64(later)) // else nobody stalls in the first moment of c
 		}
 		c.mu.Unlock()
 	}
