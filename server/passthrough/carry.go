@@ -63,7 +63,8 @@ func (p *Passthrough) join(here, there net.Conn, t *Target) {
 	defer close(stop)
 	go p.config.Panics.Do(func() { // it ends with both copies
 		if j.watch(stop, p.places.Context().Done()) {
-			t.failed(reasonIdle)
+			t.failed(reasonIdle) // before anybody can see that it is over
+			j.end()
 		}
 	})
 	back := make(chan struct{})
@@ -92,8 +93,8 @@ func (j *joint) end() {
 	_ = j.there.Close()
 }
 
-// watch ends both ways at stopping, or when nothing moves any more, which it reports. It
-// returns at stop, too.
+// watch returns when nothing moves any more, which it reports, at stop, and at stopping,
+// once it has ended both ways.
 func (j *joint) watch(stop, stopping <-chan struct{}) (idle bool) {
 	ticker := time.NewTicker(idleInterval)
 	defer ticker.Stop()
@@ -110,7 +111,6 @@ func (j *joint) watch(stop, stopping <-chan struct{}) (idle bool) {
 			ticker.Reset(halfInterval)
 		case now := <-ticker.C:
 			if now.UnixNano()-j.moved.Load() > 2*j.every.Load() {
-				j.end()
 				return true
 			}
 		}
