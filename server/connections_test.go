@@ -210,6 +210,9 @@ func TestDisplaced(t *testing.T) {
 // The one that waits is found among as many as a listener holds unless it is set to hold
 // more; then those who come look on where the last one stopped.
 func TestLooksOn(t *testing.T) {
+	if most := server.UpstreamLimits.Connections(); server.LookedInVain < most {
+		t.Errorf("%d are looked at, and %d held", server.LookedInVain, most)
+	}
 	for turns := 1; turns <= 3; turns++ {
 		c := server.NewConnections(turns*server.LookedInVain, 1, 0)
 		var last *closing

@@ -27,9 +27,10 @@ const (
 	mostGreeted  = 4
 	// looked is how many are compared, so that a place is found in the same time
 	// however many there are, and lookedInVain where nobody of those is to lose it:
-	// all of a listener as we set it. The next search begins where this one ended.
+	// all of a listener as we set it, also beside an application. The next search
+	// begins where this one ended.
 	looked       = 128
-	lookedInVain = 8 * looked
+	lookedInVain = 16 * looked
 )
 
 // The states of those who lost their place, as they are counted.
