@@ -53,6 +53,8 @@ func TestAway(t *testing.T) {
 // for who comes, also where an application is behind; that has three quarters at most.
 func TestUnreadKeysBesideAnApplication(t *testing.T) {
 	hangs := make(chan struct{})
+	release := sync.OnceFunc(func() { close(hangs) })
+	defer release()
 	a := newApp(t, func(http.ResponseWriter, *http.Request) { <-hangs })
 	config, certs := configure(t)
 	config.Upstream, config.Limits.Connections = a.config(), 4
@@ -96,7 +98,7 @@ func TestUnreadKeysBesideAnApplication(t *testing.T) {
 	if got := series(t, registryOf(config))["wellkey_connections_displaced_total{listener=https,state=stalled}"]; got == 0 {
 		t.Error("nobody has lost a place")
 	}
-	close(hangs)
+	release()
 	answered(all[0])
 }
 
