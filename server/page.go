@@ -76,9 +76,8 @@ func (p *page) answer(w http.ResponseWriter, r *http.Request, extra ...field) in
 }
 
 // leftover is how long net/http may wait for the rest of a body that nobody reads. That
-// takes the place of a connection, which nobody can have meanwhile where an application
-// is behind us. No honest client sends one here; those that it does send to an
-// application have longer, see upstream.
+// takes the place of a connection. No honest client sends one here; those that it does
+// send to an application have longer, see upstream.
 const leftover = 100 * time.Millisecond
 
 // closeAfterBody keeps an HTTP/1 request with a body from holding anything: the
