@@ -71,23 +71,12 @@ func (f *Fields) count(b []byte) (good int) {
 }
 
 // Few returns conn, ended by Fields.
-func Few(conn net.Conn) net.Conn { return &few{Conn: conn} }
+func Few(conn net.Conn) net.Conn { return &few{beneath: beneath{conn}} }
 
 type few struct {
-	net.Conn
+	beneath
 	fields Fields
 }
 
 // Read implements net.Conn.
 func (f *few) Read(b []byte) (int, error) { return f.fields.Read(f.Conn, b) }
-
-// NetConn returns the connection beneath.
-func (f *few) NetConn() net.Conn { return f.Conn }
-
-// CloseWrite closes the way to the client alone, where that can be.
-func (f *few) CloseWrite() error {
-	if half, ok := f.Conn.(interface{ CloseWrite() error }); ok {
-		return half.CloseWrite()
-	}
-	return nil
-}

@@ -26,9 +26,23 @@ type Error struct{ What string }
 
 func (e *Error) Error() string { return "framing: " + e.What }
 
+// beneath is the connection beneath one that is read along.
+type beneath struct{ net.Conn }
+
+// NetConn returns it.
+func (b beneath) NetConn() net.Conn { return b.Conn }
+
+// CloseWrite closes the way to the client alone, where that can be.
+func (b beneath) CloseWrite() error {
+	if half, ok := b.Conn.(interface{ CloseWrite() error }); ok {
+		return half.CloseWrite()
+	}
+	return nil
+}
+
 // A Conn is a connection that is read along.
 type Conn struct {
-	net.Conn
+	beneath
 
 	mu     sync.Mutex
 	stream stream // guarded by mu
@@ -37,18 +51,7 @@ type Conn struct {
 }
 
 // New returns conn, read along from its first byte on.
-func New(conn net.Conn) *Conn { return &Conn{Conn: conn} }
-
-// NetConn returns the connection beneath.
-func (c *Conn) NetConn() net.Conn { return c.Conn }
-
-// CloseWrite closes the way to the client alone, where that can be.
-func (c *Conn) CloseWrite() error {
-	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
-		return half.CloseWrite()
-	}
-	return nil
-}
+func New(conn net.Conn) *Conn { return &Conn{beneath: beneath{conn}} }
 
 // Opaque says that the rest is no HTTP, as after a change to websocket.
 func (c *Conn) Opaque() {
