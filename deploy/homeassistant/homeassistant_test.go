@@ -270,7 +270,10 @@ func TestAppArmor(t *testing.T) {
 func TestCredentialsAreGivenInTheOptions(t *testing.T) {
 	t.Parallel()
 	w := deploytest.Start(t, testworld.Config{Domain: "keys.example.com", Files: true})
-	file := filepath.Join(t.TempDir(), "options.json")
+	file := filepath.Join(t.TempDir(), "data", "options.json")
+	if err := os.Mkdir(filepath.Dir(file), 0o700); err != nil {
+		t.Fatal(err)
+	}
 	if err := os.WriteFile(file, []byte(`{"domain": "`+w.Domain+`", "client_id": "", "client_secret": ""}`), 0o600); err != nil {
 		t.Fatal(err)
 	}

@@ -17,7 +17,8 @@ func (d *draft) finishApplication(environ []string) {
 	id := d.given("client_id") || d.given("client_id_file")
 	key := d.given("client_secret") || d.given("client_secret_file")
 	a := &d.settings.Application
-	a.Options = filepath.Base(d.settings.File) == "options.json" // see deploy/homeassistant
+	a.Options = strings.HasSuffix(d.settings.File, "/data/options.json") && // see deploy/homeassistant
+		!d.given("client_id_file") && !d.given("client_secret_file") && !d.given("credentials_file")
 	a.spelled = map[string]string{}
 	for _, name := range []string{"client_id", "client_id_file", "client_secret", "client_secret_file", "credentials_file"} {
 		a.spelled[name] = spell(name, d.values[name].from)

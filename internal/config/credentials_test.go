@@ -41,6 +41,32 @@ func TestLoadCredentials(t *testing.T) {
 	}
 }
 
+// TestOptions: where Home Assistant asks for the options, credentials belong there,
+// unless a file is named for them.
+func TestOptions(t *testing.T) {
+	for _, row := range []struct {
+		file string
+		env  []string
+		want bool
+	}{
+		{"data/options.json", nil, true},
+		{"etc/options.json", nil, false},
+		{"data/wellkey.yaml", nil, false},
+		{"data/options.json", []string{"WELLKEY_CREDENTIALS_FILE=$DIR/c"}, false},
+		{"data/options.json", []string{"WELLKEY_CLIENT_ID_FILE=$DIR/i", "WELLKEY_CLIENT_SECRET=s"}, false},
+		{"data/options.json", []string{"WELLKEY_CLIENT_ID=i", "WELLKEY_CLIENT_SECRET_FILE=$DIR/s"}, false},
+	} {
+		path := filepath.Join(t.TempDir(), row.file)
+		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		write(t, path, `{"domain": "example.com"}`)
+		if got := must(t, inputs{args: []string{"--config=" + path}, env: row.env}).Application.Options; got != row.want {
+			t.Errorf("%s with %q: got %t", row.file, row.env, got)
+		}
+	}
+}
+
 func TestCredentialsThatAppearLater(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "credentials.yaml")
 	s := must(t, inputs{env: []string{"WELLKEY_DOMAIN=example.com", "WELLKEY_CREDENTIALS_FILE=" + path}})
