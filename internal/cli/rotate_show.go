@@ -31,8 +31,8 @@ func (r *rotation) explain() {
 		"The old key goes into the archive, and --rollback puts it back, until a region has registered the new one.",
 	}
 	if r.lost() {
-		points = append(points, "The key file is gone. If the private half of the old key is kept elsewhere, no owner need pair again: give this up with --abort and put its public half back to "+
-			r.settings.KeyFile+", or give another key with --new-key.")
+		points = append(points, "The key file is gone. If the private half of the old key is kept elsewhere, give this up with --abort. Then put its public half back to "+
+			r.settings.KeyFile+", and no owner need pair again; or make the new key there, too, and give it with --new-key.")
 	}
 	for _, point := range points {
 		out.Print("  - " + out.Wrap(4, point) + "\n")
