@@ -25,7 +25,7 @@ const (
 	busy = time.Second
 
 	// modest is what a heap that is smaller may grow to while there is much work, though
-	// always by half: hostile connections have up to 50 MB in use, which would double. A
+	// always by a third: hostile connections have up to 50 MB in use, which would double. A
 	// heap that is larger is what the operator wants, such as many sites.
 	modest = 64 << 20
 
@@ -89,7 +89,7 @@ func (k *keeper) after(alive uint64, now time.Time) int {
 	}
 	floor := usual
 	if alive < modest {
-		floor = min(usual, max(usual/2, int((modest-alive)*100/max(alive, 1)))) // #nosec G115 -- as many as percent of 64 MB
+		floor = min(usual, max(usual/3, int((modest-alive)*100/max(alive, 1)))) // #nosec G115 -- as many as percent of 64 MB
 	}
 	wanted := max(floor, int(min(k.size*100/max(alive, 1), (alive+k.size)*100/least, math.MaxInt32)))
 	if k.percent != usual && wanted > k.percent*3/4 && wanted < k.percent*5/4 {

@@ -37,8 +37,9 @@ func TestAfter(t *testing.T) {
 		{time.Millisecond, 42 * mb, 57},
 		{time.Millisecond, 44 * mb, 57}, // as good
 		{time.Millisecond, 65 * mb, 100},
-		{time.Millisecond, 63 * mb, 50},
-		{time.Minute, 63 * mb, 100}, // it is over
+		{time.Millisecond, 63 * mb, 38},
+		{time.Millisecond, 60 * mb, 38}, // as good
+		{time.Minute, 60 * mb, 100},     // it is over
 		{time.Millisecond, 0, 600},
 		{time.Millisecond, 3 * mb, 600},
 		{time.Minute, 3 * mb, 100}, // it is over
