@@ -186,7 +186,7 @@ func New(config Config) (*Server, error) {
 		}
 	}
 	redirect := config.Limits
-	redirect.Connections = 0 // a visit to it takes no time
+	redirect.Connections = keyLimits.connections / 2 // a visit takes no time there, and both may be full
 	if limits.connections < wanted {
 		s.logger.Warn("max_connections is more than the open files allow, so fewer are held; raise LimitNOFILE or ulimit -n",
 			zap.Int("max_connections", wanted), zap.Int("held", limits.connections), zap.Uint64("open_files", files))

@@ -188,9 +188,9 @@ func together(ctx context.Context, t *aim, connections int, reaped time.Duration
 	for one := range failed {
 		err = errors.Join(err, one)
 	}
-	full := int64(min(most.https, most.http))
-	if want := min(1000, connections/2); err == nil && full < int64(want) {
-		err = fmt.Errorf("%.0f were open to 443 and %.0f to 80 at the most, and %d of each is the least", most.https, most.http, want)
+	least, leastHTTP := min(1000, connections/2), min(500, connections/2) // what they hold, or nearly
+	if err == nil && (int(most.https) < least || int(most.http) < leastHTTP) {
+		err = fmt.Errorf("%.0f were open to 443 and %.0f to 80 at the most, and %d and %d are the least", most.https, most.http, least, leastHTTP)
 	}
 	return fmt.Sprintf("%d slow and %d idle were opened, %d turned away; %.0f to 443 and %.0f to 80 at a time at the most; all gone %.1f s after the last was opened",
 		slow.Load(), idle.Load(), away.Load(), most.https, most.http, gone.Seconds()), errors.Join(err, mostErr, enough("opened", slow.Load()+idle.Load(), 4*connections))

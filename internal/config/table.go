@@ -120,7 +120,7 @@ func listenerRows() []row {
 func limitRows() []row {
 	return []row{
 		{name: "max_connections", kind: kindNumber, derived: "1024, or 2048 with upstream; fewer where memory or open files are few", example: "10000", set: count(1_000_000, func(s *Settings) *int { return &s.Limits.Connections }),
-			help: "connections to a listener at a time; another one displaces the one that was idle longest"},
+			help: "connections to a listener of the key at a time; another one displaces the one that was idle longest"},
 		{name: "max_client_connections", kind: kindNumber, derived: "64, or 256 with upstream", example: "1000", set: count(1_000_000, func(s *Settings) *int { return &s.Limits.PerClient }),
 			help: "of them from one public IPv4 address or IPv6 /64; trusted_proxies and private addresses are not limited"},
 		{name: "max_client_rate", kind: kindNumber, derived: "50, or 100 with upstream", example: "1000", set: count(1_000_000, func(s *Settings) *int { return &s.Limits.Rate }),
