@@ -35,6 +35,7 @@ type connections struct {
 	crowd             int          // see crowd
 	mostMultiplexed   int          // over how many HTTP/2 may be spoken
 	unread            atomic.Int64 // see mostUnread
+	tiring            atomic.Int64 // how many are let wait by tire
 	size              atomic.Int64 // of open
 	relieved          atomic.Int64 // when relieve last looked
 	crowded           atomic.Bool  // what it saw

@@ -217,6 +217,7 @@ const (
 	MostEarly     = mostEarly
 	MostUnread    = mostUnread
 	MostIdleTalk  = mostIdleTalk
+	ManyTalk      = manyTalk
 	IdleTalk      = idleTalk
 	PerThanks     = perThanks
 	PerFrame      = perFrame
@@ -300,6 +301,9 @@ func (c Connections) Away(conn net.Conn, away bool) {
 		h.comeBack()
 	}
 }
+
+// Tire has n others wait that said much.
+func (c Connections) Tire(n int) { c.tiring.Store(int64(n)) }
 
 // Forget counts conn no more.
 func (c Connections) Forget(conn net.Conn) {

@@ -137,6 +137,7 @@ func (h *held) Read(b []byte) (int, error) {
 const (
 	mostIdleTalk = 32 << 10
 	idleTalk     = 250 * time.Millisecond
+	manyTalk     = 16 // where more connections do so at a time, each waits for longer
 	perFrame     = 8
 	perThanks    = 32
 )
@@ -146,7 +147,9 @@ func (h *held) tire(c *connections) {
 	if h.talk(c) < c.mostTalk {
 		return
 	}
-	if early := idleTalk - time.Duration(c.now()-h.tired); h.tired > 0 && early > 0 {
+	pause := idleTalk * time.Duration(max(1, c.tiring.Add(1)/manyTalk))
+	defer c.tiring.Add(-1)
+	if early := pause - time.Duration(c.now()-h.tired); h.tired > 0 && early > 0 {
 		over := time.NewTimer(early)
 		defer over.Stop()
 		for late := false; !late; {

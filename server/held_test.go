@@ -110,13 +110,16 @@ func TestIdleTalk(t *testing.T) {
 	const times = 10
 	for name, tc := range map[string]struct {
 		asks, takes, answers bool
+		others               int // who are let wait meanwhile
 		want                 time.Duration
-	}{"nothing else": {want: (times - 2) * server.IdleTalk}, "requests": {asks: true}, "bodies": {takes: true}, "large answers": {answers: true}} {
+	}{"nothing else": {want: (times - 2) * server.IdleTalk}, "many talk": {others: 3*server.ManyTalk - 1, want: 3 * (times - 2) * server.IdleTalk}, "requests": {asks: true}, "bodies": {takes: true}, "large answers": {answers: true}} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				near, far := net.Pipe()
 				defer func() { _ = near.Close(); _ = far.Close() }()
-				held, asks, takes := server.NewConnections(1, 1, 1).HoldMany(near)
+				c := server.NewConnections(1, 1, 1)
+				c.Tire(tc.others)
+				held, asks, takes := c.HoldMany(near)
 				time.Sleep(time.Second) // so that no time is 0
 				go func() { _, _ = far.Write(make([]byte, times*server.MostIdleTalk)) }()
 				go func() { _, _ = io.Copy(io.Discard, far) }()

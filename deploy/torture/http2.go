@@ -62,7 +62,7 @@ func http2Attacks(o options, span time.Duration) []attack {
 	}})
 	for _, unread := range []bool{true, false} {
 		answers := map[bool]string{true: "unread", false: "read"}[unread]
-		add("h2 PING flood on 10 connections, answers "+answers, flooding{conns: 10, unread: unread, do: pings})
+		add("h2 PING flood on 200 connections, answers "+answers, flooding{conns: 200, unread: unread, do: pings})
 		add("h2 SETTINGS flood on 10 connections, answers "+answers, flooding{conns: 10, unread: unread, do: func(_ context.Context, f *flooded) error {
 			return f.repeat(mostFrames, func(int) error { return f.framer.WriteSettings() })
 		}})
