@@ -137,10 +137,7 @@ func fired(ctx context.Context, o options, dir string, app bool, environ, settin
 			continue
 		}
 		say("%s", one.name)
-		seen := row{name: one.name, most: mostMemory, beyond: one.beyond}
-		if app {
-			seen.most = container
-		}
+		seen := row{name: one.name, beyond: one.beyond, app: app}
 		near.turn()
 		if err := t.calm(); err != nil {
 			return err
