@@ -147,9 +147,9 @@ func (h *held) tire(c *connections) {
 	if h.talk(c) < c.mostTalk {
 		return
 	}
-	pause := idleTalk * time.Duration(max(1, c.tiring.Add(1)/manyTalk))
+	interval := idleTalk * time.Duration(max(1, c.tiring.Add(1)/manyTalk))
 	defer c.tiring.Add(-1)
-	if early := pause - time.Duration(c.now()-h.tired); h.tired > 0 && early > 0 {
+	if early := interval - time.Duration(c.now()-h.tired); h.tired > 0 && early > 0 {
 		over := time.NewTimer(early)
 		defer over.Stop()
 		for late := false; !late; {
