@@ -2,8 +2,9 @@
 // process whose heap is small. GOGC lets a heap double before it is looked over
 // again: one of 3 MB is looked over every 50 visits then, which takes a tenth of
 // their processor time. So while there is work, a fixed amount may be made between
-// two collections, and one that is no longer small is kept modest; while there is
-// none, GOGC alone rules, and memory is given back.
+// two collections; while there is none, GOGC alone rules, and memory is given back.
+// And as long as what is in use is modest, a limit keeps everything together modest,
+// whatever clients do.
 package headroom
 
 import (
@@ -24,10 +25,18 @@ const (
 	// busy is how soon after each other two collections come where there is work.
 	busy = time.Second
 
-	// modest is what a heap that is smaller may grow to while there is much work, though
-	// always by a third: hostile connections have up to 50 MB in use, which would double. A
-	// heap that is larger is what the operator wants, such as many sites.
+	// modest is how much may be in use for the limit to hold. More is what the operator
+	// wants, such as many sites.
 	modest = 64 << 20
+
+	// bound is that limit, of all that the runtime has from the system. GOGC would let what
+	// hostile connections have in use double, and of what was freed the runtime keeps 20 MB
+	// in the midst of a flood.
+	bound = 72 << 20
+
+	// beside is how much the limit leaves beside what is in use, rounded up to a multiple of
+	// step. Half of it are gaps and the runtime's own, which no collection gives back.
+	beside, step = 32 << 20, 8 << 20
 
 	// calm is how long none comes where there is no work any more.
 	calm = 10 * time.Second
@@ -40,17 +49,13 @@ const usual = 100
 // heapMinimum in runtime/mgcpacer.go. With a GOGC of 6400 that is 256 MB.
 const least = 4 << 20
 
-// Keep keeps the headroom until ctx is done: of limit, the bytes that the process may
+// Keep keeps the headroom until ctx is done: of most, the bytes that the process may
 // have, it is an eighth at most; 0 is where that is not known. It is not for a process
 // for which somebody has set GOGC.
-func Keep(ctx context.Context, limit uint64) {
-	size := uint64(usualSize)
-	if limit > 0 {
-		size = min(size, limit/8)
-	}
-	k := &keeper{size: size, percent: usual, collected: make(chan struct{}, 1)}
+func Keep(ctx context.Context, most uint64) {
+	k := newKeeper(most)
 	k.watch()
-	defer k.set(usual)
+	defer k.set(usual, k.most)
 	defer k.ended.Store(true)
 	var pause <-chan time.Time // nil while GOGC is the usual
 	for {
@@ -58,9 +63,10 @@ func Keep(ctx context.Context, limit uint64) {
 		case <-ctx.Done():
 			return
 		case <-k.collected:
-			k.set(k.after(multiplied(), time.Now()))
+			alive := multiplied()
+			k.set(k.after(alive, time.Now()), k.limitFor(alive))
 		case <-pause:
-			k.set(usual)
+			k.set(usual, k.limit)
 			debug.FreeOSMemory() // it would be minutes until the next collection
 		}
 		pause = nil
@@ -70,13 +76,22 @@ func Keep(ctx context.Context, limit uint64) {
 	}
 }
 
-// A keeper sets GOGC.
+// A keeper sets GOGC and the limit of memory.
 type keeper struct {
-	size      uint64
+	size      uint64        // the headroom
+	most      uint64        // the limit that others have set; math.MaxInt64 is none
 	percent   int           // GOGC as it is set
+	limit     uint64        // the limit as it is set
 	last      time.Time     // when the last collection was
 	collected chan struct{} // has one after a collection
 	ended     atomic.Bool
+}
+
+func newKeeper(most uint64) *keeper {
+	if most == 0 {
+		most = math.MaxInt64
+	}
+	return &keeper{size: min(usualSize, most/8), most: most, percent: usual, limit: most, collected: make(chan struct{}, 1)}
 }
 
 // after returns the GOGC that follows a collection after which so many bytes count. It
@@ -87,21 +102,30 @@ func (k *keeper) after(alive uint64, now time.Time) int {
 	if took > calm || took > busy && k.percent == usual {
 		return usual
 	}
-	floor := usual
-	if alive < modest {
-		floor = min(usual, max(usual/3, int((modest-alive)*100/max(alive, 1)))) // #nosec G115 -- as many as percent of 64 MB
-	}
-	wanted := max(floor, int(min(k.size*100/max(alive, 1), (alive+k.size)*100/least, math.MaxInt32)))
+	wanted := max(usual, int(min(k.size*100/max(alive, 1), (alive+k.size)*100/least, math.MaxInt32)))
 	if k.percent != usual && wanted > k.percent*3/4 && wanted < k.percent*5/4 {
 		return k.percent
 	}
 	return wanted
 }
 
-func (k *keeper) set(percent int) {
+// limitFor returns the limit that follows a collection after which so many bytes count.
+func (k *keeper) limitFor(alive uint64) uint64 {
+	if alive >= modest {
+		return k.most
+	}
+	return min(k.most, max(bound, (alive+step-1)/step*step+beside))
+}
+
+// set has them set where they differ, since each stops the world.
+func (k *keeper) set(percent int, limit uint64) {
 	if percent != k.percent {
 		debug.SetGCPercent(percent)
 		k.percent = percent
+	}
+	if limit != k.limit {
+		debug.SetMemoryLimit(int64(limit)) // #nosec G115 -- math.MaxInt64 at most
+		k.limit = limit
 	}
 }
 

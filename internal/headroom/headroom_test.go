@@ -2,7 +2,9 @@ package headroom_test
 
 import (
 	"context"
+	"math"
 	"runtime"
+	"runtime/debug"
 	"runtime/metrics"
 	"testing"
 	"time"
@@ -15,12 +17,11 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // TestAfter: while collections follow each other the headroom is what may be made
-// between two, whatever is alive. GOGC is less than usual where a heap would not stay
-// modest, and never less than half.
+// between two, whatever is alive, and GOGC is never less than usual.
 func TestAfter(t *testing.T) {
 	t.Parallel()
 	const mb = 1 << 20
-	k, now := headroom.NewKeeper(24*mb), time.Unix(0, 0)
+	k, now := headroom.NewKeeper(0), time.Unix(0, 0)
 	for i, step := range []struct {
 		later time.Duration
 		alive uint64
@@ -28,21 +29,17 @@ func TestAfter(t *testing.T) {
 	}{
 		{time.Hour, 3 * mb, 100},             // the first
 		{2 * time.Second, 3 * mb, 100},       // nobody is in a hurry
-		{10 * time.Millisecond, 3 * mb, 675}, // much is asked
-		{5 * time.Second, 3 * mb, 675},       // they are rarer now
-		{5 * time.Second, 33 * mb / 10, 675}, // not worth a stop of the world
-		{time.Second, 6 * mb, 400},
+		{10 * time.Millisecond, 3 * mb, 475}, // much is asked
+		{5 * time.Second, 3 * mb, 475},       // they are rarer now
+		{5 * time.Second, 33 * mb / 10, 475}, // not worth a stop of the world
+		{time.Second, 8 * mb, 200},
 		{time.Second, 100 * mb, 100}, // a large heap has room enough
 		{time.Millisecond, 30 * mb, 100},
-		{time.Millisecond, 42 * mb, 57},
-		{time.Millisecond, 44 * mb, 57}, // as good
-		{time.Millisecond, 65 * mb, 100},
-		{time.Millisecond, 63 * mb, 38},
-		{time.Millisecond, 60 * mb, 38}, // as good
-		{time.Minute, 60 * mb, 100},     // it is over
-		{time.Millisecond, 0, 600},
-		{time.Millisecond, 3 * mb, 600},
-		{time.Minute, 3 * mb, 100}, // it is over
+		{time.Millisecond, 2 * mb, 450},
+		{time.Minute, 2 * mb, 100}, // it is over
+		{time.Millisecond, 0, 400},
+		{time.Millisecond, 2 * mb, 400}, // as good
+		{time.Minute, 3 * mb, 100},      // it is over
 	} {
 		now = now.Add(step.later)
 		if got := k.After(step.alive, now); got != step.want {
@@ -51,18 +48,43 @@ func TestAfter(t *testing.T) {
 	}
 }
 
+// TestLimit: what is in use has a fixed amount beside it as long as it is modest, and
+// never more than others allow.
+func TestLimit(t *testing.T) {
+	t.Parallel()
+	const mb = 1 << 20
+	unbound, small := headroom.NewKeeper(0), headroom.NewKeeper(80*mb)
+	for _, tc := range []struct {
+		alive, unbound, small uint64
+	}{
+		{0, 72 * mb, 72 * mb},
+		{40 * mb, 72 * mb, 72 * mb},
+		{40*mb + 1, 80 * mb, 80 * mb},
+		{48 * mb, 80 * mb, 80 * mb},
+		{64*mb - 1, 96 * mb, 80 * mb},
+		{64 * mb, math.MaxInt64, 80 * mb},
+	} {
+		if got := unbound.LimitFor(tc.alive); got != tc.unbound {
+			t.Errorf("with %d in use the limit is %d, want %d", tc.alive, got, tc.unbound)
+		}
+		if got := small.LimitFor(tc.alive); got != tc.small {
+			t.Errorf("with %d in use of 80 MB the limit is %d, want %d", tc.alive, got, tc.small)
+		}
+	}
+}
+
 var garbage []byte // on the heap, since all may see it
 
-// TestKeep: GOGC is raised while much garbage is made, and is the usual one after the
-// end. It is the process's, so nothing runs beside it.
+// TestKeep: GOGC is raised while much garbage is made, and memory has a limit; after the
+// end both are as before. They are the process's, so nothing runs beside it.
 func TestKeep(t *testing.T) {
-	before := gogc()
+	before, limit := gogc(), debug.SetMemoryLimit(-1)
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		headroom.Keep(ctx, 64<<20)
+		headroom.Keep(ctx, 0)
 	}()
 	for gogc() == before {
 		if ctx.Err() != nil {
@@ -73,10 +95,16 @@ func TestKeep(t *testing.T) {
 		}
 		runtime.Gosched()
 	}
+	if got := debug.SetMemoryLimit(-1); got != 72<<20 {
+		t.Errorf("the limit is %d, want 72 MB", got)
+	}
 	cancel()
 	<-ended
 	if got := gogc(); got != before {
 		t.Errorf("GOGC is %d after the end, want %d", got, before)
+	}
+	if got := debug.SetMemoryLimit(-1); got != limit {
+		t.Errorf("the limit is %d after the end, want %d", got, limit)
 	}
 }
 
