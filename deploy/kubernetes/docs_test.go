@@ -2,6 +2,7 @@ package kubernetes_test
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -12,12 +13,24 @@ import (
 )
 
 // The commands of docs/deploy.md install: they name the chart, and values that go
-// together.
+// together, and the pods get the image that is pushed before.
 func TestDocumentedCommands(t *testing.T) {
 	t.Parallel()
-	const command = "helm install wellkey deploy/kubernetes/wellkey "
+	const command = "helm install wellkey deploy/kubernetes/wellkey -f image.yaml "
+	text := deploytest.Read(t, "docs/deploy.md")
+	_, example, _ := strings.Cut(text, "```yaml\n")
+	example, _, _ = strings.Cut(example, "```")
+	var file map[string]any
+	if err := yaml.Unmarshal([]byte(example), &file); err != nil {
+		t.Fatal(err)
+	}
+	_, pushed, _ := strings.Cut(text, "\ndocker push ")
+	pushed, _, _ = strings.Cut(pushed, "\n")
+	if !strings.Contains(text, "\ndocker build -t "+pushed+" .\n") {
+		t.Errorf("%q is pushed and not built", pushed)
+	}
 	found := 0
-	for line := range strings.Lines(deploytest.Read(t, "docs/deploy.md")) {
+	for line := range strings.Lines(text) {
 		rest, ok := strings.CutPrefix(strings.TrimSpace(line), command)
 		if !ok {
 			if strings.HasPrefix(line, "helm ") {
@@ -26,12 +39,17 @@ func TestDocumentedCommands(t *testing.T) {
 			continue
 		}
 		found++
-		text, err := yaml.Marshal(setValues(t, strings.Fields(rest)))
+		values := setValues(t, strings.Fields(rest))
+		maps.Copy(values, file) // which has others
+		text, err := yaml.Marshal(values)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, _, err := render(t, string(text)); err != nil {
+		rendered, _, err := render(t, string(text))
+		if err != nil {
 			t.Errorf("%s: %v", line, err)
+		} else if image := deployment(t, rendered).list("spec", "template", "spec", "containers")[0].text("image"); image != pushed {
+			t.Errorf("%s: the image is %q, and %q was pushed", line, image, pushed)
 		}
 	}
 	if found < 5 {
@@ -67,6 +85,16 @@ func setValues(t *testing.T, args []string) map[string]any {
 	return all
 }
 
+// deployment returns the one of a chart.
+func deployment(t *testing.T, rendered []object) object {
+	t.Helper()
+	i := slices.IndexFunc(rendered, func(o object) bool { return o.kind() == "Deployment" })
+	if i < 0 {
+		t.Fatal("there is no Deployment")
+	}
+	return rendered[i]
+}
+
 // TestBackupPod: the pod of docs/operating.md has the volume of the release as the user
 // that wellkey is, so that wellkey can read what comes back.
 func TestBackupPod(t *testing.T) {
@@ -81,12 +109,9 @@ func TestBackupPod(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	i := slices.IndexFunc(rendered, func(o object) bool { return o.kind() == "Deployment" })
-	if i < 0 {
-		t.Fatal("there is no Deployment")
-	}
+	wellkey := deployment(t, rendered)
 	for _, field := range []string{"runAsNonRoot", "runAsUser", "runAsGroup", "fsGroup"} {
-		got, want := pod.at("spec", "securityContext", field), rendered[i].at("spec", "template", "spec", "securityContext", field)
+		got, want := pod.at("spec", "securityContext", field), wellkey.at("spec", "template", "spec", "securityContext", field)
 		if want == nil || fmt.Sprint(got) != fmt.Sprint(want) {
 			t.Errorf("%s is %v, want that of wellkey, %v", field, got, want)
 		}
