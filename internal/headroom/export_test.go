@@ -15,4 +15,7 @@ func (k Keeper) After(alive uint64, now time.Time) int {
 }
 
 // LimitFor returns the limit that follows a collection.
-func (k Keeper) LimitFor(alive uint64) uint64 { return k.limitFor(alive) }
+func (k Keeper) LimitFor(left uint64) uint64 { return k.limitFor(left) }
+
+// Left returns what no collection gives back.
+func Left() uint64 { return left() }

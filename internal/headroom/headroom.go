@@ -3,8 +3,7 @@
 // again: one of 3 MB is looked over every 50 visits then, which takes a tenth of
 // their processor time. So while there is work, a fixed amount may be made between
 // two collections; while there is none, GOGC alone rules, and memory is given back.
-// And as long as what is in use is modest, a limit keeps everything together modest,
-// whatever clients do.
+// And as long as little is in use, a limit holds all of it together, whatever clients do.
 package headroom
 
 import (
@@ -25,18 +24,14 @@ const (
 	// busy is how soon after each other two collections come where there is work.
 	busy = time.Second
 
-	// modest is how much may be in use for the limit to hold. More is what the operator
-	// wants, such as many sites.
-	modest = 64 << 20
+	// bound is what the runtime may have of the system as long as no collection leaves as much
+	// as modest. GOGC would let double what hostile connections have in use, and of what was
+	// freed the runtime keeps 20 MB in the midst of a flood. More is what the operator wants,
+	// such as many sites.
+	bound, modest = 72 << 20, 80 << 20
 
-	// bound is that limit, of all that the runtime has from the system. GOGC would let what
-	// hostile connections have in use double, and of what was freed the runtime keeps 20 MB
-	// in the midst of a flood.
-	bound = 72 << 20
-
-	// beside is how much the limit leaves beside what is in use, rounded up to a multiple of
-	// step. Half of it are gaps and the runtime's own, which no collection gives back.
-	beside, step = 32 << 20, 8 << 20
+	// step is by how much the limit grows where bound leaves less than the headroom.
+	step = 4 << 20
 
 	// calm is how long none comes where there is no work any more.
 	calm = 10 * time.Second
@@ -63,8 +58,7 @@ func Keep(ctx context.Context, most uint64) {
 		case <-ctx.Done():
 			return
 		case <-k.collected:
-			alive := multiplied()
-			k.set(k.after(alive, time.Now()), k.limitFor(alive))
+			k.set(k.after(multiplied(), time.Now()), k.limitFor(left()))
 		case <-pause:
 			k.set(usual, k.limit)
 			debug.FreeOSMemory() // it would be minutes until the next collection
@@ -109,12 +103,13 @@ func (k *keeper) after(alive uint64, now time.Time) int {
 	return wanted
 }
 
-// limitFor returns the limit that follows a collection after which so many bytes count.
-func (k *keeper) limitFor(alive uint64) uint64 {
-	if alive >= modest {
+// limitFor returns the limit that follows a collection which left so many bytes. It always
+// leaves the headroom: a limit that is nearly reached has everything wait for collections.
+func (k *keeper) limitFor(left uint64) uint64 {
+	if left >= modest {
 		return k.most
 	}
-	return min(k.most, max(bound, (alive+step-1)/step*step+beside))
+	return min(k.most, max(bound, (left+step-1)/step*step+k.size))
 }
 
 // set has them set where they differ, since each stops the world.
@@ -149,11 +144,29 @@ func (k *keeper) watch() {
 // multiplied returns how many bytes GOGC is a percentage of: what the last collection
 // left alive, and where it began to look, stacks above all. Of thousands of
 // connections the stacks are more than the heap.
-func multiplied() (sum uint64) {
-	samples := []metrics.Sample{{Name: "/gc/heap/live:bytes"}, {Name: "/gc/scan/stack:bytes"}, {Name: "/gc/scan/globals:bytes"}}
-	metrics.Read(samples)
-	for _, sample := range samples {
-		sum += sample.Value.Uint64()
+func multiplied() uint64 {
+	n := read("/gc/heap/live:bytes", "/gc/scan/stack:bytes", "/gc/scan/globals:bytes")
+	return n[0] + n[1] + n[2]
+}
+
+// left returns how many bytes of what the runtime has of the system no collection gives
+// back: what the last one left alive, stacks, gaps, and the runtime's own.
+func left() uint64 {
+	n := read("/gc/heap/live:bytes", "/memory/classes/total:bytes", "/memory/classes/heap/objects:bytes",
+		"/memory/classes/heap/free:bytes", "/memory/classes/heap/released:bytes")
+	return n[0] + n[1] - n[2] - n[3] - n[4]
+}
+
+// read returns what metrics of the runtime are.
+func read(names ...string) []uint64 {
+	samples := make([]metrics.Sample, len(names))
+	for i, name := range names {
+		samples[i].Name = name
 	}
-	return sum
+	metrics.Read(samples)
+	values := make([]uint64, len(names))
+	for i, sample := range samples {
+		values[i] = sample.Value.Uint64()
+	}
+	return values
 }

@@ -48,29 +48,68 @@ func TestAfter(t *testing.T) {
 	}
 }
 
-// TestLimit: what is in use has a fixed amount beside it as long as it is modest, and
-// never more than others allow.
+// TestLimit: it leaves the headroom beside what a collection left, as long as that is
+// modest, and is never more than others allow.
 func TestLimit(t *testing.T) {
 	t.Parallel()
 	const mb = 1 << 20
 	unbound, small := headroom.NewKeeper(0), headroom.NewKeeper(80*mb)
 	for _, tc := range []struct {
-		alive, unbound, small uint64
+		left, unbound, small uint64
 	}{
 		{0, 72 * mb, 72 * mb},
-		{40 * mb, 72 * mb, 72 * mb},
-		{40*mb + 1, 80 * mb, 80 * mb},
-		{48 * mb, 80 * mb, 80 * mb},
-		{64*mb - 1, 96 * mb, 80 * mb},
-		{64 * mb, math.MaxInt64, 80 * mb},
+		{56 * mb, 72 * mb, 72 * mb},
+		{56*mb + 1, 76 * mb, 72 * mb},
+		{60 * mb, 76 * mb, 72 * mb},
+		{64 * mb, 80 * mb, 74 * mb},
+		{80*mb - 1, 96 * mb, 80 * mb},
+		{80 * mb, math.MaxInt64, 80 * mb},
 	} {
-		if got := unbound.LimitFor(tc.alive); got != tc.unbound {
-			t.Errorf("with %d in use the limit is %d, want %d", tc.alive, got, tc.unbound)
+		if got := unbound.LimitFor(tc.left); got != tc.unbound {
+			t.Errorf("with %d left the limit is %d, want %d", tc.left, got, tc.unbound)
 		}
-		if got := small.LimitFor(tc.alive); got != tc.small {
-			t.Errorf("with %d in use of 80 MB the limit is %d, want %d", tc.alive, got, tc.small)
+		if got := small.LimitFor(tc.left); got != tc.small {
+			t.Errorf("with %d left of 80 MB the limit is %d, want %d", tc.left, got, tc.small)
 		}
 	}
+}
+
+// TestLeft: stacks count, also the part that nothing is on, and garbage does not.
+func TestLeft(t *testing.T) {
+	const many, stack = 1000, 64 << 10 // a stack doubles when it is full
+	runtime.GC()
+	before := headroom.Left()
+	deep, end := make(chan struct{}), make(chan struct{})
+	defer close(end)
+	for range many {
+		go dive(40, func() {
+			deep <- struct{}{}
+			<-end
+		})
+	}
+	for range many {
+		<-deep
+	}
+	defer debug.SetGCPercent(debug.SetGCPercent(-1))
+	runtime.GC()
+	garbage = make([]byte, 4*many*stack)
+	defer func() { garbage = nil }()
+	if got := headroom.Left() - before; got < many*stack*3/4 || got > many*stack*3/2 {
+		t.Errorf("%d stacks of %d count as %d", many, stack, got)
+	}
+}
+
+// dive calls f below n kilobytes of stack.
+//
+//go:noinline
+func dive(n int, f func()) byte {
+	var words [1024]byte
+	if n > 0 {
+		words[n] = dive(n-1, f)
+	} else {
+		f()
+	}
+	return words[n]
 }
 
 var garbage []byte // on the heap, since all may see it
