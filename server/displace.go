@@ -184,7 +184,7 @@ func (c *connections) evict(h *held, what string, now int64) {
 	c.drop(h, now)
 	_ = h.Conn.Close()
 	h.resume()
-	h.evicted.Store(true) // before stands is read; see line.wait
+	h.end()
 	if w := h.stands.Load(); w != nil {
 		w.line.quit(w, net.ErrClosed)
 	}

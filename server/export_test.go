@@ -305,6 +305,9 @@ func (c Connections) Away(conn net.Conn, away bool) {
 // Tire has n others wait that said much.
 func (c Connections) Tire(n int) { c.tiring.Store(int64(n)) }
 
+// Tiring returns how many wait.
+func (c Connections) Tiring() int { return int(c.tiring.Load()) }
+
 // Forget counts conn no more.
 func (c Connections) Forget(conn net.Conn) {
 	if h := c.held[conn]; h != nil {

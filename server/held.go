@@ -27,7 +27,7 @@ type held struct {
 	wrote    atomic.Uint32 // bytes, which may overflow
 	turn     atomic.Pointer[line]
 	stands   atomic.Pointer[waiter]        // in the line; nil: it does not
-	evicted  atomic.Bool                   // another has its place
+	ended    atomic.Bool                   // it was closed, or another has its place
 	by       atomic.Pointer[connections]   // which count it; nil: none do
 	inCrowd  atomic.Int32                  // requests begun in a crowd since all were answered, see oneOfMany
 	reset    atomic.Int32                  // requests that were taken back, see wanted
@@ -37,7 +37,7 @@ type held struct {
 	told     atomic.Bool                   // that nobody reads the answers
 	waits    atomic.Pointer[pause]         // of Read, for the end of the write that is under way; nil: it does not
 	taken    atomic.Uint32                 // bytes of bodies of HTTP/2 that the application has, which may overflow
-	tires    atomic.Pointer[chan struct{}] // closed when that is more; nil: nobody waits for it
+	tires    atomic.Pointer[chan struct{}] // closed when that is more, or ended is set; nil: nobody waits for it
 
 	// These are for Read alone.
 	seen  uint32 // what wrote was
@@ -142,7 +142,7 @@ const (
 	perThanks    = 32
 )
 
-// tire lets a client wait that says much and asks for little; c counts h.
+// tire lets a client wait that says much and asks for little, while h is open; c counts h.
 func (h *held) tire(c *connections) {
 	if h.talk(c) < c.mostTalk {
 		return
@@ -155,7 +155,7 @@ func (h *held) tire(c *connections) {
 		for late := false; !late; {
 			more := make(chan struct{})
 			h.tires.Store(&more)
-			if h.talk(c) < c.mostTalk {
+			if h.ended.Load() || h.talk(c) < c.mostTalk {
 				return
 			}
 			select {
@@ -183,12 +183,23 @@ func (h *held) talk(c *connections) int {
 // took notes that the application has n bytes more of a body.
 func (h *held) took(n int) {
 	h.taken.Add(uint32(n)) // #nosec G115 -- it may overflow
-	if more := h.tires.Swap(nil); more != nil {
-		close(*more)
-	}
+	h.stir()
 	if h.waits.Load() != nil {
 		h.resume()
 	}
+}
+
+// stir has who is in tire look again.
+func (h *held) stir() {
+	if more := h.tires.Swap(nil); more != nil {
+		close(*more)
+	}
+}
+
+// end tells who waits for something else than the client of h that it is closed.
+func (h *held) end() {
+	h.ended.Store(true) // before tires is read, see tire, and stands, see line.wait
+	h.stir()
 }
 
 // room returns how much may be read, once that is more than nothing.
@@ -310,7 +321,9 @@ func (h *held) lostUnread(c *connections) {
 // Close implements net.Conn.
 func (h *held) Close() error {
 	h.leave()
-	return h.Conn.Close()
+	err := h.Conn.Close()
+	h.end()
+	return err
 }
 
 // leave ends the turn of h, if it has one; see line.

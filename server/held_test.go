@@ -147,6 +147,49 @@ func TestIdleTalk(t *testing.T) {
 	}
 }
 
+// Who is let wait for having said much waits no more when its connection is closed, or its
+// place lost.
+func TestTalksUntilClosed(t *testing.T) {
+	for name, end := range map[string]func(server.Connections, net.Conn){
+		"by us": func(_ server.Connections, held net.Conn) { must(t, held.Close()) },
+		"for another": func(c server.Connections, _ net.Conn) {
+			if reason := c.Admit(from("192.0.2.1"), c.Now()); reason != "" {
+				t.Errorf("the other is refused: %s", reason)
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				near, far := net.Pipe()
+				defer func() { _ = far.Close() }()
+				c := server.NewConnections(1, 1, 0)
+				const others = 3 * server.ManyTalk
+				c.Tire(others)
+				held, _, _ := c.HoldMany(near)
+				time.Sleep(time.Second)
+				go func() { _, _ = far.Write(make([]byte, 4*server.MostIdleTalk)) }()
+				ended := make(chan error)
+				go func() {
+					_, err := io.Copy(io.Discard, held)
+					ended <- err
+				}()
+				synctest.Wait()
+				if got := c.Tiring(); got != others+1 {
+					t.Fatalf("%d wait, want %d", got, others+1)
+				}
+				began := time.Now()
+				end(c, held)
+				if err := <-ended; !errors.Is(err, io.ErrClosedPipe) && !errors.Is(err, net.ErrClosed) {
+					t.Errorf("got %v", err)
+				}
+				if got, took := c.Tiring(), time.Since(began); got != others || took != 0 {
+					t.Errorf("after %v, %d wait, want %d at once", took, got, others)
+				}
+			})
+		})
+	}
+}
+
 // So many may ask and read no answers, and one more has the place of another. A place is
 // free again when one of them reads.
 func TestUnreadAreFew(t *testing.T) {

@@ -82,7 +82,7 @@ func (l *line) stand(conn net.Conn, one *held) *waiter {
 
 // wait returns when the turn of w has come, or says why it does not.
 func (l *line) wait(ctx context.Context, w *waiter) error {
-	if w.one.evicted.Load() { // perhaps before it stood there, when nobody could tell it
+	if w.one.ended.Load() { // perhaps before it stood there, when nobody could tell it
 		l.quit(w, net.ErrClosed)
 	}
 	limit := time.NewTimer(l.longest)
