@@ -78,6 +78,14 @@ func http2Attacks(o options, span time.Duration) []attack {
 			return f.framer.WritePriority(uint32(2*n+1), http2.PriorityParam{Weight: 1})
 		})
 	}})
+	strange := max(span, 8*time.Second) // each is displaced after a second, and another comes
+	all = append(all, attack{name: "h2 frames of an unknown type, 384 connections from 6 addresses that speak nothing else, and again", do: func(ctx context.Context, t *aim) (string, error) {
+		return flood(ctx, t, strange, flooding{conns: 384, opening: 32, again: true, after: 100 * time.Millisecond, window: 1,
+			from: func(n int) (from, to string) { return source(2*(n%6), false) },
+			do: func(_ context.Context, f *flooded) error {
+				return f.repeat(mostFrames, func(int) error { return f.framer.WriteRawFrame(0xfa, 0, 0, make([]byte, 8<<10)) })
+			}})
+	}})
 	return all
 }
 
