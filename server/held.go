@@ -2,7 +2,6 @@ package server
 
 import (
 	"errors"
-	"io"
 	"net"
 	"os"
 	"runtime"
@@ -341,9 +340,4 @@ func (h *held) CloseWrite() error {
 		return half.CloseWrite()
 	}
 	return nil
-}
-
-// ReadFrom implements io.ReaderFrom, by the kernel where that can be.
-func (h *held) ReadFrom(r io.Reader) (int64, error) {
-	return io.Copy(h.Conn, r)
 }
