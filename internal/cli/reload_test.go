@@ -2,6 +2,8 @@ package cli_test
 
 import (
 	"encoding/json"
+	"errors"
+	"fmt"
 	"net/http"
 	"net/http/httputil"
 	"net/url"
@@ -122,6 +124,34 @@ func TestBadCredentials(t *testing.T) {
 	w.awaitLine(r.Log, "credentials not usable; the last good ones stay in use", "level", "error")
 	w.awaitRegistered()
 	w.wantPosts(2)
+}
+
+// TestPipeForCredentials: a pipe in the place of the file is told, keeps neither the
+// status nor SIGHUP waiting for who writes into it, and the file is followed on.
+func TestPipeForCredentials(t *testing.T) {
+	t.Parallel()
+	w := newRegistrable(t, withFiles)
+	p := w.exec()
+	w.awaitRegistered()
+	next := w.CredentialsFile + ".next"
+	if err := errors.Join(syscall.Mkfifo(next, 0o600), os.Rename(next, w.CredentialsFile)); err != nil {
+		t.Fatal(err)
+	}
+	want := fmt.Sprintf("WELLKEY_CREDENTIALS_FILE: %q is a pipe, a socket or a device. Put a regular file in its place", w.CredentialsFile)
+	if e := w.awaitLine(p.Log, "credentials not usable; the last good ones stay in use", "level", "error"); !strings.HasPrefix(e.Text("error"), want) {
+		t.Errorf("the error is %q, want %s ...", e.Text("error"), want)
+	}
+	good := `wellkey_config_last_reload_successful{part="credentials"}`
+	if m := w.metrics(); m[good] != "0" {
+		t.Errorf("%s is %q", good, m[good])
+	}
+	w.signal(p, syscall.SIGHUP)
+	if e := w.awaitLine(p.Log, "reload left the last good state in use", "level", "error"); !strings.Contains(e.Text("error"), want) {
+		t.Errorf("the error is %q, want %s ...", e.Text("error"), want)
+	}
+	w.awaitRegistered()
+	w.replace(w.CredentialsFile, []byte("client_id: 11111111-2222-4333-8444-555555555555\nclient_secret: ta-secret.of-another-one\n"))
+	w.awaitLine(p.Log, "credentials in use", "client_id", "11111111-2222-4333-8444-555555555555")
 }
 
 // TestBadCredentialsAtStart: what is wrong with them is told everywhere, without

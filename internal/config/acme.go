@@ -149,12 +149,13 @@ func (d *draft) finishBinding(prefix string, of func(*Settings) *Authority) {
 // readSecret reads the file of a secret, and sets what is in it.
 func (d *draft) readSecret(name string, set func(*Settings, string) (what, fix string)) {
 	path := d.values[name].text
-	text, mode, err := readLine(path)
+	data, mode, err := d.settings.readOnce(path)
 	if err != nil {
 		what, fix := explainFile(path, err)
 		d.fault(name, what, fix)
 		return
 	}
+	text := oneLine(data)
 	if text == "" {
 		d.fault(name, quote(path)+" is empty", "Write the secret into it, alone")
 		return

@@ -35,6 +35,7 @@ type Settings struct {
 	SitesDir string     // files of sites, or ""
 	listed   []siteText // what the list of sites says
 	live     bool       // the credentials of sites are somebody else's matter
+	again    bool       // they were loaded before: see readOnce
 
 	DataDir string // always set, but see LoadFor; the directory need not exist
 
@@ -172,6 +173,7 @@ type Log struct {
 type Loader struct {
 	environ []string
 	flags   map[string]string // what was given on the command line, by setting
+	loaded  bool              // once, or it was tried
 }
 
 // New returns a Loader for the environment environ, which has the form of
@@ -181,8 +183,9 @@ func New(environ []string) *Loader {
 }
 
 // Load reads and checks all settings, and the files they need. It may be called
-// again, after the file has changed. An error holds one *Fault for everything
-// that is wrong (errors.Join), and there are no Settings with it.
+// again, after the file has changed; only the first time a file may be a pipe. An
+// error holds one *Fault for everything that is wrong (errors.Join), and there are no
+// Settings with it.
 //
 // Where the settings have several sites, the one that domain names is loaded, and
 // to name none is a fault.
@@ -210,7 +213,8 @@ func (l *Loader) LoadLiveFor(domain string) (*Settings, error) {
 }
 
 func (l *Loader) load(d *draft) (*Settings, error) {
-	d.values, d.settings.live = map[string]value{}, d.live
+	d.values, d.settings.live, d.settings.again = map[string]value{}, d.live, l.loaded
+	l.loaded = true
 	env := d.readEnvironment(l.environ)
 	d.checkProxies(l.environ)
 	file := d.readConfigFile(l.flags["config"], env["config"])

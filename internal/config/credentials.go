@@ -115,7 +115,7 @@ func (a Application) load() (id string, key secret.Text, warnings []string, faul
 		if path == "" {
 			return ""
 		}
-		text, mode, err := readLine(path)
+		data, mode, err := readFile(path)
 		if errors.Is(err, os.ErrNotExist) {
 			return ""
 		}
@@ -124,6 +124,7 @@ func (a Application) load() (id string, key secret.Text, warnings []string, faul
 			faults = append(faults, &Fault{Setting: a.spelled[name], What: what, Fix: fix})
 			return ""
 		}
+		text := oneLine(data)
 		if what, fix := check(text); what != "" {
 			faults = append(faults, &Fault{Setting: a.spelled[name], What: "the value in " + quote(path) + " " + what, Fix: fix})
 			return ""
@@ -186,15 +187,4 @@ func (a Application) loadBoth() (id string, key secret.Text, warnings []string, 
 		warnings = append(warnings, a.spelled["credentials_file"]+": every user of the machine can read "+quote(path)+": chmod 600 it")
 	}
 	return entries["client_id"].text, secret.New(entries["client_secret"].text), warnings, nil
-}
-
-// readLine reads a file that holds one value, without the one line end behind
-// it that editors write.
-func readLine(path string) (string, os.FileMode, error) {
-	data, mode, err := readFile(path)
-	text := string(data)
-	if shorter, ok := strings.CutSuffix(text, "\n"); ok {
-		text = strings.TrimSuffix(shorter, "\r")
-	}
-	return text, mode, err
 }

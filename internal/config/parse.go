@@ -112,7 +112,7 @@ type pool = **x509.CertPool
 // roots returns a setter that reads a file of root certificates.
 func roots(field func(*Settings) (*string, pool)) func(*Settings, string) (string, string) {
 	return func(s *Settings, text string) (what, fix string) {
-		data, _, err := readFile(text)
+		data, _, err := s.readOnce(text)
 		if err != nil {
 			return explainFile(text, err)
 		}

@@ -126,12 +126,13 @@ func (d *draft) passwordInURL(name string) bool {
 // secretLine reads a file that holds one line.
 func (d *draft) secretLine(name, what string) (text string, ok bool) {
 	path := d.values[name].text
-	text, mode, err := readLine(path)
+	data, mode, err := d.settings.readOnce(path)
 	if err != nil {
 		what, fix := explainFile(path, err)
 		d.fault(name, what, fix)
 		return "", false
 	}
+	text = oneLine(data)
 	if text == "" {
 		d.fault(name, quote(path)+" is empty", "Write "+what+" into it")
 		return "", false
@@ -148,7 +149,7 @@ func (d *draft) readStorageKeys() {
 		return
 	}
 	path := d.values[name].text
-	data, mode, err := readFile(path)
+	data, mode, err := d.settings.readOnce(path)
 	if err != nil {
 		what, fix := explainFile(path, err)
 		d.fault(name, what, fix)

@@ -14,9 +14,6 @@ import (
 	"wellkey/internal/pattern"
 )
 
-// maxFile is far above any file of settings; more is a wrong path.
-const maxFile = 1 << 20
-
 // readConfigFile reads the file that the flag or else the environment names.
 func (d *draft) readConfigFile(flag, env string) map[string]value {
 	path, from := flag, fromFlag
@@ -27,7 +24,7 @@ func (d *draft) readConfigFile(flag, env string) map[string]value {
 		return nil
 	}
 	d.settings.File = path
-	data, mode, err := readFile(path)
+	data, mode, err := d.settings.readOnce(path)
 	if err != nil {
 		what, fix := explainFile(path, err)
 		d.faults = append(d.faults, &Fault{Setting: spell("config", from), What: what, Fix: fix})
@@ -205,59 +202,4 @@ func cutName(name string) string {
 		end = len(name)
 	}
 	return name[:min(end, 40)]
-}
-
-// readFile reads a small file, and its mode.
-func readFile(path string) ([]byte, os.FileMode, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, 0, err
-	}
-	defer func() { _ = f.Close() }() // only read
-	info, err := f.Stat()
-	if err != nil {
-		return nil, 0, err
-	}
-	if info.IsDir() {
-		return nil, 0, errIsDirectory
-	}
-	data, err := io.ReadAll(io.LimitReader(f, maxFile+1))
-	if err == nil && len(data) > maxFile {
-		err = errTooLarge
-	}
-	return data, info.Mode(), err
-}
-
-var (
-	errIsDirectory = errors.New("is a directory")
-	errTooLarge    = errors.New("is larger than 1 MiB")
-)
-
-// explainFile says why path could not be read, and what to do.
-func explainFile(path string, err error) (what, fix string) {
-	switch {
-	case errors.Is(err, os.ErrNotExist):
-		return "there is no file " + quote(path), "Check the path; in a container it is the path inside"
-	case errors.Is(err, os.ErrPermission):
-		return "may not read " + quote(path), fmt.Sprintf("Let user id %d read it (chown or chmod)", os.Getuid())
-	case errors.Is(err, errIsDirectory):
-		return quote(path) + " is a directory", "Name the file; Docker makes a directory where the file to mount does not exist, so remove it and write the file first"
-	case errors.Is(err, errTooLarge):
-		return quote(path) + " is larger than 1 MiB", "Check the path: this is another file"
-	}
-	return "reading " + quote(path) + ": " + cause(err), "Check the path and the disk"
-}
-
-// cause returns the last word of a chain of errors, without the path.
-func cause(err error) string {
-	if path := (*os.PathError)(nil); errors.As(err, &path) {
-		return path.Err.Error()
-	}
-	return err.Error()
-}
-
-// readableByAll reports whether every user of the machine may read the file.
-// Secrets of containers are 0444 by design, inside the container.
-func readableByAll(path string, mode os.FileMode) bool {
-	return mode.Perm()&0o007 != 0 && !strings.HasPrefix(path, "/run/secrets/") && !strings.HasPrefix(path, "/var/run/secrets/")
 }

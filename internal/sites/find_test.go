@@ -2,10 +2,14 @@ package sites_test
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
+	"syscall"
 	"testing"
+	"time"
 
 	"wellkey/internal/config"
 	"wellkey/internal/sites"
@@ -85,4 +89,41 @@ func TestVisitorsDoNotDecide(t *testing.T) {
 	if !b || c || set.Len() != 2 || set.Faults()["c.example.com"] == nil || set.Faults()["b.example.com"] != nil {
 		t.Errorf("b %v, c %v, faults %v", b, c, set.Faults())
 	}
+}
+
+// TestPipeInSitesDir: a pipe in the place of one site's file, to which nobody writes,
+// keeps neither those waiting who visit it, nor the other sites.
+func TestPipeInSitesDir(t *testing.T) {
+	t.Parallel()
+	h := newHost(t, "sites_dir: $DIR/sites\n")
+	h.write("sites/b.example.com.yaml", "")
+	path := filepath.Join(h.dir, "sites/a.example.com.yaml")
+	if err := syscall.Mkfifo(path, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan error, 1)
+	go func() {
+		if _, ok := h.set.Find("a.example.com"); ok {
+			t.Error("a pipe is a site")
+		}
+		if _, ok := h.set.Find("b.example.com"); !ok {
+			t.Error("the other site was not opened")
+		}
+		done <- h.reload()
+	}()
+	want := fmt.Sprintf(`site "a.example.com": %q is a pipe, a socket or a device. Put a regular file in its place, or name one: `, path)
+	select {
+	case err := <-done:
+		if err == nil || !strings.HasPrefix(err.Error(), want) {
+			t.Errorf("got %v, want %s ...", err, want)
+		}
+	case <-time.After(patience):
+		t.Fatal("who reads the sites waits for a writer")
+	}
+	h.want(map[string]string{"b.example.com": "[na eu]"}, `open b.example.com after ""`, "close", `open b.example.com after ""`)
+	h.write("sites/a.example.com.yaml", "regions: na\n")
+	if err := h.reload(); err != nil {
+		t.Error(err)
+	}
+	h.want(map[string]string{"a.example.com": "[na]", "b.example.com": "[na eu]"}, `open a.example.com after ""`)
 }
