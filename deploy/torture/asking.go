@@ -42,7 +42,7 @@ func askingAttacks(o options, span time.Duration) []attack {
 		{name: fmt.Sprintf("HTTP/1.1 on %d connections, a request whenever they have come to rest", connections), do: func(ctx context.Context, t *aim) (string, error) {
 			var rested atomic.Int64
 			saw, err := busy(ctx, t, connections, span, "http/1.1", func(conn net.Conn) error { return askAtRest(ctx, conn, span, &rested) })
-			return fmt.Sprintf("%s, %d answers after a rest", saw, rested.Load()), errors.Join(err, enough("answered after a rest", rested.Load(), connections))
+			return fmt.Sprintf("%s, %d answers after a rest", saw, rested.Load()), errors.Join(err, t.nearlyAll("answered after a rest", rested.Load(), connections))
 		}},
 		{name: fmt.Sprintf("%d handshakes in segments of one byte", connections), do: func(ctx context.Context, t *aim) (string, error) {
 			words, err := hello()
@@ -79,7 +79,7 @@ func resets(ctx context.Context, t *aim, span time.Duration) (string, error) {
 		reset(conn)
 		return nil
 	})
-	return fmt.Sprintf("%d a second", rate(made.Load(), span)), errors.Join(err, enoughFlood(made.Load(), floodPace, span))
+	return fmt.Sprintf("%d a second", rate(made.Load(), span)), errors.Join(err, t.enoughFlood(made.Load(), floodPace, span))
 }
 
 // again writes words without end.
@@ -160,6 +160,6 @@ func busy(ctx context.Context, t *aim, connections int, span time.Duration, prot
 			return nil
 		})
 	}
-	err := errors.Join(all.Wait(), enough("made", int64(connections)-away.Load(), connections))
+	err := errors.Join(all.Wait(), t.nearlyAll("made", int64(connections)-away.Load(), connections))
 	return fmt.Sprintf("%d open to the end, %d closed, %d turned away", open.Load(), closed.Load(), away.Load()), err
 }

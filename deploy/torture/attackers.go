@@ -16,7 +16,6 @@ const orders = "WELLKEY_TORTURE_ATTACK"
 
 // An order says what they are to do.
 type order struct {
-	Fast   bool
 	Only   string
 	Attack int // of the chosen ones
 	Aim    aim
@@ -29,7 +28,7 @@ func launch(ctx context.Context, o options, attack int, at *aim) (saw string, er
 	if err != nil {
 		return "", err
 	}
-	text, err := json.Marshal(order{o.fast, o.only, attack, *at})
+	text, err := json.Marshal(order{o.only, attack, *at})
 	if err != nil {
 		return "", err
 	}
@@ -46,7 +45,7 @@ func launch(ctx context.Context, o options, attack int, at *aim) (saw string, er
 func obey(ctx context.Context, text string, stdout, stderr io.Writer) int {
 	var what order
 	err := json.Unmarshal([]byte(text), &what)
-	if chosen := (options{fast: what.Fast, only: what.Only}).chosen(); err == nil && what.Attack < len(chosen) {
+	if chosen := (options{fast: what.Aim.Fast, only: what.Only}).chosen(); err == nil && what.Attack < len(chosen) {
 		var saw string
 		if saw, err = chosen[what.Attack].do(ctx, &what.Aim); err == nil {
 			fmt.Fprint(stdout, saw)

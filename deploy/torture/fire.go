@@ -23,7 +23,7 @@ type attack struct {
 	far  bool // somebody from far away wants the key, too
 
 	// It is more than the processors can do, from clients that nobody can tell from visitors,
-	// so that visits fail or are slow: they are told, and not judged.
+	// so that some visits fail, and most are slow: how slow is told, and not judged.
 	beyond bool
 }
 

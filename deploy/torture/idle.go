@@ -141,7 +141,7 @@ func lie(ctx context.Context, t *aim, connections int, span time.Duration, open 
 			return nil
 		})
 	}
-	err := errors.Join(all.Wait(), enough("opened", opened.Load(), connections))
+	err := errors.Join(all.Wait(), t.nearlyAll("opened", opened.Load(), connections))
 	_ = pause.For(ctx, span) // what there is to tell is told where ctx has ended, too
 	now, nowErr := t.holds(ctx)
 	most, _, mostErr := stop()

@@ -35,7 +35,7 @@ func TestUsage(t *testing.T) {
 // Attackers do what they are told, and say what they cannot.
 func TestObeys(t *testing.T) {
 	t.Parallel()
-	for text, want := range map[string]int{`{"Fast":true,"Only":"nothing"}`: 0, `{"Attack":1000}`: 1, `{"Only":"kindness"}`: 1, "": 1} {
+	for text, want := range map[string]int{`{"Only":"nothing","Aim":{"Fast":true}}`: 0, `{"Attack":1000}`: 1, `{"Only":"kindness"}`: 1, "": 1} {
 		var stdout, stderr strings.Builder
 		if code := obey(t.Context(), text, &stdout, &stderr); code != want || (stderr.Len() > 0) != (want != 0) {
 			t.Errorf("%q: got %d, %q, %q", text, code, &stdout, &stderr)
@@ -120,21 +120,49 @@ func TestTurnedAway(t *testing.T) {
 	}
 }
 
+// Of what wellkey lets happen to all connections nine of ten are the least, and a tenth
+// where it is to be fast.
+func TestNearlyAll(t *testing.T) {
+	t.Parallel()
+	for _, one := range []struct {
+		got  int64
+		fast bool
+		want string
+	}{
+		{4500, false, ""}, {500, true, ""},
+		{4499, false, "4499 of 5000 connections were opened, and 4500 are the least"},
+		{499, true, "499 of 5000 connections were opened, which is no attack"},
+	} {
+		got := ""
+		if err := (&aim{Fast: one.fast}).nearlyAll("opened", one.got, 5000); err != nil {
+			got = err.Error()
+		}
+		if got != one.want {
+			t.Errorf("%d: got %q, want %q", one.got, got, one.want)
+		}
+	}
+	if (&aim{}).nearlyAll("opened", 0, 1) == nil {
+		t.Error("none of one is enough")
+	}
+}
+
 // What is beyond the bounds is told, whichever it is.
 func TestJudges(t *testing.T) {
 	t.Parallel()
 	good := visited{good: 120, p50: time.Millisecond, p99: 99 * time.Millisecond, slowest: 7 * time.Second}
 	for want, one := range map[string]row{
 		"": {name: "a", visited: good, memory: mostMemory, far: &good},
-		"a: wellkey took 98 MB, and 96 MB is the most":                        {name: "a", visited: visited{bad: 1, p99: time.Hour}, beyond: true, memory: 98_000_000},
-		"a: 1 of 121 visits failed; the first: no":                            {name: "a", visited: visited{good: 120, bad: 1, first: "no"}},
-		"a: only 119 visits were made, and 120 are the least":                 {name: "a", visited: visited{good: 119}},
-		"a: one visit in a hundred took 101ms or more, and 100ms is the most": {name: "a", visited: visited{good: 120, p99: 101 * time.Millisecond}},
-		"a: wellkey took 97 MB, and 96 MB is the most":                        {name: "a", visited: good, memory: 97_000_000},
-		"a: one visit in a hundred took 251ms or more, and 250ms is the most": {name: "a", app: true, visited: visited{good: 120, p99: 251 * time.Millisecond}, memory: 97_000_000},
-		"a: wellkey took 135 MB, and 134 MB is the most":                      {name: "a", app: true, visited: good, memory: 135_000_000},
-		"a: 2 of 122 visits from far away failed; the first: no":              {name: "a", visited: good, far: &visited{good: 120, bad: 2, first: "no"}},
-		"a: only 0 visits from far away were made, and 120 are the least":     {name: "a", visited: good, far: &visited{}},
+		"a: wellkey took 98 MB, and 96 MB is the most":                                              {name: "a", visited: visited{good: 96, bad: 24, p99: time.Hour}, beyond: true, memory: 98_000_000},
+		"a: 95 of 120 visits were right, and four of five are the least; the first that failed: no": {name: "a", visited: visited{good: 95, bad: 25, first: "no"}, beyond: true},
+		"a: 0 of 120 visits were right, and four of five are the least; the first that failed: ":    {name: "a", beyond: true},
+		"a: 1 of 121 visits failed; the first: no":                                                  {name: "a", visited: visited{good: 120, bad: 1, first: "no"}},
+		"a: only 119 visits were made, and 120 are the least":                                       {name: "a", visited: visited{good: 119}},
+		"a: one visit in a hundred took 101ms or more, and 100ms is the most":                       {name: "a", visited: visited{good: 120, p99: 101 * time.Millisecond}},
+		"a: wellkey took 97 MB, and 96 MB is the most":                                              {name: "a", visited: good, memory: 97_000_000},
+		"a: one visit in a hundred took 251ms or more, and 250ms is the most":                       {name: "a", app: true, visited: visited{good: 120, p99: 251 * time.Millisecond}, memory: 97_000_000},
+		"a: wellkey took 135 MB, and 134 MB is the most":                                            {name: "a", app: true, visited: good, memory: 135_000_000},
+		"a: 2 of 122 visits from far away failed; the first: no":                                    {name: "a", visited: good, far: &visited{good: 120, bad: 2, first: "no"}},
+		"a: only 0 visits from far away were made, and 120 are the least":                           {name: "a", visited: good, far: &visited{}},
 	} {
 		r := report{of: "wellkey of a test"}
 		r.attack(one)
@@ -280,17 +308,19 @@ func TestJudgesRandomRequests(t *testing.T) {
 	t.Parallel()
 	before := map[string]float64{"a": 1}
 	for want, judge := range map[string]func(*report){
-		"": func(r *report) { r.random(before, before, 11, 10, 10) },
+		"": func(r *report) { r.random(before, before, 11, 10, 10); r.names(10, 9, 10) },
 		"random requests made the series b": func(r *report) {
 			r.random(before, map[string]float64{"a": 1, "b": 2}, 10, 10, 10)
 		},
 		"2 panics by random requests": func(r *report) {
 			r.random(map[string]float64{`wellkey_panics_total{part="server"}`: 0}, map[string]float64{`wellkey_panics_total{part="server"}`: 2}, 10, 10, 10)
 		},
-		"9 random requests of 10 were answered":                          func(r *report) { r.random(before, before, 9, 10, 9) },
-		"wellkey's handler counted 9 requests of 10 that were answered":  func(r *report) { r.random(before, before, 9, 10, 10) },
-		"1 lines of log tell of a request, and there were 2":             func(r *report) { r.log("{\"message\":\"request\"}\nb\n", 2) },
-		"a line of the log has a control character at 1: \"a\\x1bb\\n\"": func(r *report) { r.log("a\x1bb\n", 0) },
+		"9 random requests of 10 were answered":                                func(r *report) { r.random(before, before, 9, 10, 9) },
+		"wellkey's handler counted 9 requests of 10 that were answered":        func(r *report) { r.random(before, before, 9, 10, 10) },
+		"9 random names of 10 were asked for within 3m0s":                      func(r *report) { r.names(9, 9, 10) },
+		"8 random names of 10 were refused a certificate, and 9 are the least": func(r *report) { r.names(10, 8, 10) },
+		"1 lines of log tell of a request, and there were 2":                   func(r *report) { r.log("{\"message\":\"request\"}\nb\n", 2) },
+		"a line of the log has a control character at 1: \"a\\x1bb\\n\"":       func(r *report) { r.log("a\x1bb\n", 0) },
 	} {
 		var r report
 		judge(&r)

@@ -24,14 +24,14 @@ import (
 // randomWorkers is how many send one kind of thing at a time.
 const randomWorkers = 8
 
-// namesFor is how long names are asked for at the most.
-const namesFor = 30 * time.Second
+// namesPatience is how long it may take to ask for all names. It takes half a minute.
+const namesPatience = 3 * time.Minute
 
 // A tally counts what was sent at random.
 type tally struct {
 	begun, reached atomic.Int64 // well-formed requests, and those of them that were answered
 	broken         atomic.Int64 // those of which any part may be anything
-	names, refused atomic.Int64 // in TLS, and those of them that got no certificate
+	names, refused atomic.Int64 // in TLS, and those of them that were refused a certificate
 }
 
 // atRandom sends requests and names at random to a wellkey that logs all of them. No
@@ -80,6 +80,7 @@ func atRandom(ctx context.Context, o options, dir string, r *report, say func(st
 	const counter = "wellkey_http_requests_total"
 	handled, more := sum(between, counter, "")-sum(before, counter, ""), sum(after, counter, "")-sum(between, counter, "")
 	r.random(before, after, handled, float64(requests), float64(seen.reached.Load()))
+	r.names(seen.names.Load(), seen.refused.Load(), int64(names))
 	lines := r.log(t.process.Log.String(), int(handled+more))
 	r.say("%d requests with a random method, path, host, user agent or other field, the rest well-formed, were answered by wellkey's own handler. Of %d more that are hardly requests that answered %.0f, and net/http the others or none of them. %d random names in TLS, of which %d got no certificate. %d series at `/metrics` before and %d after, no control character in %d lines of log.",
 		seen.reached.Load(), seen.broken.Load(), more, seen.names.Load(), seen.refused.Load(), len(before), len(after), lines)
@@ -87,9 +88,9 @@ func atRandom(ctx context.Context, o options, dir string, r *report, say func(st
 }
 
 // wellFormed sends so many requests that reach the handler, and asks for so many names, or
-// for as many as there is time for.
+// for as many as there is patience for.
 func (t *target) wellFormed(ctx context.Context, seen *tally, requests, names int64) error {
-	until := time.Now().Add(namesFor)
+	until := time.Now().Add(namesPatience)
 	return randomly(ctx, func(ctx context.Context, random *rand.Rand) error {
 		// One whose connection was closed before the answer is made up for.
 		return t.requests(ctx, random, oddRequest, func() bool { return seen.reached.Load() < requests && upTo(&seen.begun, 2*requests) }, &seen.reached)
@@ -153,6 +154,17 @@ func (r *report) random(before, after map[string]float64, handled, wanted, reach
 	}
 	if handled < reached {
 		r.fault("wellkey's handler counted %.0f requests of %.0f that were answered", handled, reached)
+	}
+}
+
+// names judges what came of names at random: wanted were to be asked for, tried were, and
+// refused of them got no certificate, as all must but the empty one.
+func (r *report) names(tried, refused, wanted int64) {
+	if tried < wanted {
+		r.fault("%d random names of %d were asked for within %v", tried, wanted, namesPatience)
+	}
+	if least := (tried*9 + 9) / 10; refused < least {
+		r.fault("%d random names of %d were refused a certificate, and %d are the least", refused, tried, least)
 	}
 }
 
@@ -241,7 +253,7 @@ func (t *target) either(ctx context.Context, random *rand.Rand) (conn net.Conn, 
 	return nil, err
 }
 
-// name asks for the certificate of a name, and counts where there is none.
+// name asks for the certificate of a name, and counts where that is refused.
 func (t *target) name(ctx context.Context, name string, refused *atomic.Int64) error {
 	conn, err := t.dial(ctx, private, private, t.Port)
 	if err != nil {
@@ -251,7 +263,7 @@ func (t *target) name(ctx context.Context, name string, refused *atomic.Int64) e
 	_ = conn.SetDeadline(time.Now().Add(15 * time.Second))
 	// It is refused, which is what is wanted. One curve is less work for who asks.
 	err = tls.Client(conn, &tls.Config{ServerName: name, InsecureSkipVerify: true, CurvePreferences: []tls.CurveID{tls.X25519}}).HandshakeContext(ctx)
-	if err != nil {
+	if alerted(err) {
 		refused.Add(1)
 	}
 	return ctx.Err()

@@ -64,6 +64,9 @@ func (r *report) attack(one row) {
 	came := func(who string, v visited) {
 		switch {
 		case one.beyond:
+			if all := max(least, v.bad+v.good); !r.fast && 5*v.good < 4*all {
+				r.fault("%s: %d of %d visits%s were right, and four of five are the least; the first that failed: %s", one.name, v.good, all, who, v.first)
+			}
 		case v.bad > 0:
 			r.fault("%s: %d of %d visits%s failed; the first: %s", one.name, v.bad, v.bad+v.good, who, v.first)
 		case v.good < least:

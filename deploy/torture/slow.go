@@ -102,9 +102,7 @@ func slowly(ctx context.Context, t *aim, mode string, connections int, span time
 	switch least := span / 10; {
 	case err != nil:
 	case mode == slowBodies:
-		if most := connections / 2; answered < float64(most) {
-			err = fmt.Errorf("%.0f requests were answered, and %d are the least", answered, most)
-		}
+		err = t.nearlyAll("answered", int64(answered), connections)
 	case long < least:
 		err = fmt.Errorf("for %v only were there half as many connections as at the most, %v is the least", long, least)
 	default:
@@ -193,7 +191,7 @@ func together(ctx context.Context, t *aim, connections int, reaped time.Duration
 		err = fmt.Errorf("%.0f were open to 443 and %.0f to 80 at the most, and %d and %d are the least", most.https, most.http, least, leastHTTP)
 	}
 	return fmt.Sprintf("%d slow and %d idle were opened, %d turned away; %.0f to 443 and %.0f to 80 at a time at the most; all gone %.1f s after the last was opened",
-		slow.Load(), idle.Load(), away.Load(), most.https, most.http, gone.Seconds()), errors.Join(err, mostErr, enough("opened", slow.Load()+idle.Load(), 4*connections))
+		slow.Load(), idle.Load(), away.Load(), most.https, most.http, gone.Seconds()), errors.Join(err, mostErr, t.nearlyAll("opened", slow.Load()+idle.Load(), 4*connections))
 }
 
 // drip sends a header that has no end, line by line, until the connection is closed or ctx

@@ -48,6 +48,7 @@ type aim struct {
 	Port, Plain string // of HTTPS and HTTP
 	Admin       string // host:port
 	roots       *x509.CertPool
+	Fast        bool // see options
 }
 
 // start starts wellkey in a world of its own, with more of an environment than it needs
@@ -60,7 +61,7 @@ func start(ctx context.Context, o options, dir string, environ []string, setting
 	if err != nil {
 		return nil, err
 	}
-	t := &target{w: w, aim: aim{Admin: w.AdminAddr, roots: w.Roots()}}
+	t := &target{w: w, aim: aim{Admin: w.AdminAddr, roots: w.Roots(), Fast: o.fast}}
 	_, t.Port, _ = net.SplitHostPort(w.HTTPSAddr)
 	_, t.Plain, _ = net.SplitHostPort(w.HTTPAddr)
 	settings = append(settings, "HTTPS_ADDR=:"+t.Port, "HTTP_ADDR=:"+t.Plain)
