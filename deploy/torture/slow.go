@@ -108,7 +108,7 @@ func slowly(ctx context.Context, t *aim, mode string, connections int, span time
 	default:
 		err = enough("held at a time", int64(most.https), connections)
 	}
-	return fmt.Sprintf("%.0f at a time at the most, %.1f s with half as many or more; %.0f requests answered; %s", most.https, long.Seconds(), answered, end), errors.Join(err, mostErr, afterErr)
+	return fmt.Sprintf("at most %.0f at a time, at least half of that for %.1f s; %.0f requests answered; %s", most.https, long.Seconds(), answered, end), errors.Join(err, mostErr, afterErr)
 }
 
 var slowStatus = regexp.MustCompile(`Exit status:(?:\x1b\[[0-9;]*m)? *([^\x1b\n]+)`)
