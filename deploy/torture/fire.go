@@ -139,7 +139,7 @@ func fired(ctx context.Context, o options, dir string, app bool, environ, settin
 		say("%s", one.name)
 		seen := row{name: one.name, beyond: one.beyond, app: app}
 		near.turn()
-		if err := t.calm(); err != nil {
+		if seen.began, err = t.calm(); err != nil {
 			return err
 		}
 		seen.saw, seen.far, err = t.attacked(ctx, o, n, one)

@@ -6,7 +6,7 @@
 //
 //	go run ./deploy/torture [flags]
 //
-//	-fast           a tenth of everything, and a generous bound on time
+//	-fast           a tenth of everything, and generous bounds on time and memory
 //	-only WORDS     only the attacks with these in their names, and nothing at random
 //	-binary FILE    the wellkey to attack; without, it is built
 //	-report FILE    put the report between the markers in FILE, too; of everything alone
@@ -14,12 +14,14 @@
 // It fails when the client that behaves gets no answer or a wrong one, or waits too
 // long; when wellkey takes more than 96 MB, or with an application behind it more than
 // a container of 128 MiB has, or contains a panic; when a random request adds a series
-// to the metrics, or puts a control character into the log; and when an attack was none.
+// to the metrics, or puts a control character into the log; when random names are not
+// refused; and when an attack was none.
 // It wants root, for the network, and slowhttptest (Debian package slowhttptest).
 //
 // Attackers and wellkey share the processors of this machine, which those on the
-// internet do not. So the attackers are a process of the lowest priority: what the
-// client that behaves waits for is wellkey, and not its own turn among them.
+// internet do not. So the attackers are a process of the lowest priority (with -fast of a
+// low one): what the client that behaves waits for is wellkey, and not its own turn among
+// them.
 //
 // Exit status: 0 all well, 1 something is wrong, 2 wrong usage.
 package main
@@ -67,7 +69,7 @@ func (o options) few(n int) int {
 func parse(args []string, stderr io.Writer) (options, error) {
 	var o options
 	flags := trial.Flags("torture", stderr)
-	flags.BoolVar(&o.fast, "fast", false, "a tenth of everything, and a generous bound on time")
+	flags.BoolVar(&o.fast, "fast", false, "a tenth of everything, and generous bounds on time and memory")
 	flags.StringVar(&o.only, "only", "", "only the attacks with these words in their names, and nothing at random")
 	trial.Binary(flags, &o.binary, "attack")
 	document.Report(flags, &o.report)

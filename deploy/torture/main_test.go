@@ -178,6 +178,45 @@ func TestJudges(t *testing.T) {
 	}
 }
 
+// A machine that is busy with other things has wider bounds.
+func TestJudgesInAHurry(t *testing.T) {
+	t.Parallel()
+	good := visited{good: 10, p99: 5 * time.Second}
+	for want, one := range map[string]row{
+		"": {name: "a", visited: good, memory: fastMemory},
+		"a: wellkey took 113 MB, and 112 MB is the most":                    {name: "a", visited: good, memory: 113_000_000},
+		"a: wellkey took 135 MB, and 134 MB is the most":                    {name: "a", app: true, visited: good, memory: 135_000_000},
+		"a: only 9 visits were made, and 10 are the least":                  {name: "a", visited: visited{good: 9}},
+		"a: one visit in a hundred took 5.001s or more, and 5s is the most": {name: "a", app: true, visited: visited{good: 10, p99: 5001 * time.Millisecond}},
+	} {
+		r := report{fast: true}
+		r.attack(one)
+		if got := strings.Join(r.wrong, "\n"); got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	}
+}
+
+// Memory that one attack left is its fault, and not also that of those which follow;
+// what they take beyond that is theirs.
+func TestJudgesMemoryOnce(t *testing.T) {
+	t.Parallel()
+	var r report
+	for _, one := range []row{
+		{name: "a", began: 20_000_000, memory: 90_000_000}, {name: "b", began: 90_000_000, memory: 97_000_000},
+		{name: "c", began: 97_000_000, memory: 97_000_000}, {name: "d", began: 97_000_000, memory: 99_000_000},
+		{name: "e", began: 98_000_000, memory: 120_000_000}, {name: "f", began: 90_000_000, memory: 98_000_000},
+		{name: "g", began: 40_000_000, memory: 50_000_000}, {name: "h", began: 97_000_000, memory: 98_000_000},
+	} {
+		one.visited.good = leastVisits
+		r.attack(one)
+	}
+	want := "b: wellkey took 97 MB, and 96 MB is the most\ne: wellkey took 120 MB, and 96 MB is the most\nf: wellkey took 98 MB, and 96 MB is the most\nh: wellkey took 98 MB, and 96 MB is the most"
+	if got := strings.Join(r.wrong, "\n"); got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
 // Of a hundred visits one may be slow, and no more.
 func TestPercentiles(t *testing.T) {
 	t.Parallel()

@@ -13,7 +13,11 @@ import (
 const (
 	mostMemory = 96_000_000
 	mostWait   = 100 * time.Millisecond
-	fastWait   = 5 * time.Second // where the machine may be busy with other things
+
+	// Where the machine may be busy with other things, such as those which keep the
+	// collector of garbage waiting.
+	fastMemory = 112_000_000
+	fastWait   = 5 * time.Second
 
 	// With an application behind it, which may ask for more, in little memory.
 	container = 128 << 20
@@ -40,7 +44,8 @@ type row struct {
 	far       *visited // from far away; nil = nobody
 	beyond    bool     // see attack
 	app       bool     // likewise
-	memory    int      // bytes
+	began     int      // bytes of memory
+	memory    int      // bytes at the most
 }
 
 // told returns what became of the attack, and of who came from far away.
@@ -53,14 +58,18 @@ func (r row) told() string {
 
 // attack notes one attack, and judges it.
 func (r *report) attack(one row) {
-	r.rows = append(r.rows, one)
 	most, bound, least := mostMemory, mostWait, leastVisits
-	if one.app {
-		most, bound = container, appWait
-	}
 	if r.fast {
-		bound, least = fastWait, fastVisits
+		most, bound, least = fastMemory, fastWait, fastVisits
 	}
+	if one.app {
+		most, bound = container, max(bound, appWait)
+	}
+	atMost := most
+	if n := len(r.rows); n > 0 && r.rows[n-1].memory > most && one.began > most {
+		atMost = one.began + one.began/10 // what that one left is its fault alone
+	}
+	r.rows = append(r.rows, one)
 	came := func(who string, v visited) {
 		switch {
 		case one.beyond:
@@ -80,7 +89,7 @@ func (r *report) attack(one row) {
 	if !one.beyond && one.visited.p99 > bound {
 		r.fault("%s: one visit in a hundred took %v or more, and %v is the most", one.name, one.visited.p99, bound)
 	}
-	if one.memory > most {
+	if one.memory > atMost {
 		r.fault("%s: wellkey took %s, and %s is the most", one.name, megabytes(one.memory), megabytes(most))
 	}
 }
@@ -96,7 +105,8 @@ func (r *report) say(format string, args ...any) {
 // markdown returns the report as it stands in docs/reliability.md.
 func (r *report) markdown() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s, %s, %s, %d processors, %s; attackers and visitor on the same, the attackers with the lowest priority.\n\n", time.Now().UTC().Format("2006-01-02"), r.of, document.Processor(), runtime.NumCPU(), runtime.Version())
+	priority := map[bool]string{true: "a low", false: "the lowest"}[r.fast]
+	fmt.Fprintf(&b, "%s, %s, %s, %d processors, %s; attackers and visitor on the same, the attackers with %s priority.\n\n", time.Now().UTC().Format("2006-01-02"), r.of, document.Processor(), runtime.NumCPU(), runtime.Version(), priority)
 	b.WriteString("| attack | right answers | p50 | p99 | slowest | most memory | what became of it |\n|---|---|---|---|---|---|---|\n")
 	for _, one := range r.rows {
 		fmt.Fprintf(&b, "| %s | %d of %d | %s | %s | %s | %s | %s |\n", one.name, one.visited.good, one.visited.good+one.visited.bad,

@@ -157,12 +157,15 @@ func (t *target) fetch(ctx context.Context, from string, trip time.Duration) ([]
 	return body, err
 }
 
-// memory returns the most that wellkey has had since calm, in bytes.
+// memory returns the most memory that wellkey has had since calm, in bytes.
 func (t *target) memory() (int, error) { return testworld.Memory(t.process.Pid(), testworld.Peak) }
 
-// calm has memory begin anew.
-func (t *target) calm() error {
-	return os.WriteFile(fmt.Sprintf("/proc/%d/clear_refs", t.process.Pid()), []byte("5"), 0) // see proc(5)
+// calm has memory begin anew, with what there is now, which it returns.
+func (t *target) calm() (now int, err error) {
+	if err := os.WriteFile(fmt.Sprintf("/proc/%d/clear_refs", t.process.Pid()), []byte("5"), 0); err != nil { // see proc(5)
+		return 0, err
+	}
+	return t.memory()
 }
 
 // series returns what is at /metrics, by name and labels.
