@@ -154,9 +154,10 @@ func TestOperatingFiles(t *testing.T) {
 	}
 }
 
-// A release's package is installed by its name.
+// A release's package is installed by its name, and one that is made here from dist/.
 func TestOperatingPackage(t *testing.T) {
 	if !strings.Contains(read(t, "docs/operating.md"), "apt install ./wellkey_VERSION_amd64.deb") ||
+		!strings.Contains(read(t, "docs/deploy.md"), "`make release`, then `apt install ./dist/wellkey_*_amd64.deb`") ||
 		!strings.Contains(read(t, "deploy/release/debian/build"), `"$out/wellkey_${version}_$arch.deb"`) {
 		t.Error("the package has another name")
 	}
