@@ -5,7 +5,7 @@ build: # a static binary
 	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w' -o wellkey .
 
 test: needs # all tests, with the race detector, which needs cgo; Chromium opens the status page
-	CGO_ENABLED=1 go test -race -timeout 30m ./...
+	CGO_ENABLED=1 go test -race -timeout 60m ./...
 
 cover: needs # the same, and which share of the statements they reach; COVER=FILE keeps the profile
 	.ci/cover $(COVER)

@@ -97,6 +97,7 @@ func damage(t *testing.T, file string, orders int, forget bool) {
 	}
 	path := filepath.Join(w.state(), strings.NewReplacer("ISSUER", issuer, "DOMAIN", w.Domain).Replace(file))
 	for name, do := range damages(good["key.pem"]) {
+		w.goOn()
 		restore(t, w.DataDir, good)
 		w.start()
 		w.watcher.up(time.Now())

@@ -225,6 +225,7 @@ func TestKilledOnAVolume(t *testing.T) {
 	w.watcher.served()
 	var longest time.Duration
 	for range 30 {
+		w.goOn()
 		since := w.kill()
 		w.start(w.production())
 		longest = max(longest, w.served(since, w.production()))
@@ -241,6 +242,7 @@ func TestStartedOnTmpfs(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	for range 30 {
+		w.goOn()
 		mountTmpfs(t, w.DataDir, 1024)
 		w.start(w.production())
 		status := w.settled()

@@ -117,6 +117,7 @@ func TestKilledWhileRotating(t *testing.T) {
 	const want, most = 100, 500 // a kill may come late
 	kills, runs, changed := 0, 0, 0
 	for ; kills < want && runs < most; runs++ {
+		w.goOn()
 		before, staged := w.fingerprint(w.keyFile()), w.stagedKey()
 		var killed bool
 		if staged == "" {

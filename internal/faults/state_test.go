@@ -54,6 +54,7 @@ func killWhileStoringState(t *testing.T, random *rand.Rand, kills int) {
 	folder := filepath.Join(w.state(), "registrations")
 	changed := 0
 	for n := range kills {
+		w.goOn()
 		before := w.ageRecords(folder)
 		told := make(chan struct{}, 100)
 		answers.Store(&told)

@@ -36,8 +36,6 @@ type world struct {
 // newWorld starts all but wellkey, which has not run there before.
 func newWorld(t *testing.T, options ...func(*testworld.Config)) *world {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 4*patience)
-	t.Cleanup(cancel)
 	host, domain := newHost()
 	config := testworld.Config{Domain: domain, Dir: t.TempDir(), Host: host}
 	for _, option := range options {
@@ -45,7 +43,8 @@ func newWorld(t *testing.T, options ...func(*testworld.Config)) *world {
 	}
 	inner, err := testworld.Start(config)
 	must(t, err)
-	w := &world{World: inner, t: t, ctx: ctx}
+	w := &world{World: inner, t: t}
+	w.goOn()
 	if inner.CA != nil {
 		w.ca = newAuthority(inner.CA)
 	}
@@ -70,6 +69,13 @@ func newWorld(t *testing.T, options ...func(*testworld.Config)) *world {
 		}
 	})
 	return w
+}
+
+// goOn begins the time of a long test anew.
+func (w *world) goOn() {
+	ctx, cancel := context.WithTimeout(context.Background(), 4*patience)
+	w.t.Cleanup(cancel)
+	w.ctx = ctx
 }
 
 // writeKey puts a new private key into the data directory and returns how its
