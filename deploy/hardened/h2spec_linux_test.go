@@ -37,7 +37,7 @@ func TestH2Spec(t *testing.T) {
 	// It sends the name that it looks up, so that has to lead here.
 	hosts, report := filepath.Join(dir, "hosts"), filepath.Join(dir, "report.xml")
 	must(t, os.WriteFile(hosts, []byte(host+" "+w.Domain+"\n"), 0o644))
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Minute)
 	defer cancel()
 	scan := exec.CommandContext(ctx, "sh", "-c", `mount --bind "$0" /etc/hosts && exec "$@"`, hosts,
 		program, "--host="+w.Domain, "--port="+port, "--path="+server.KeyPath, "--tls", "--insecure", "--strict", "--timeout=10", "--junit-report="+report)

@@ -26,7 +26,7 @@ func TestTestSSL(t *testing.T) {
 	must(t, err)
 	roots, report := filepath.Join(dir, "roots.pem"), filepath.Join(dir, "report.json")
 	must(t, os.WriteFile(roots, w.RootsPEM(), 0o600))
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Minute)
 	defer cancel()
 	// With --fast it would leave ciphers out that the local OpenSSL does not have.
 	scan := exec.CommandContext(ctx, "testssl", "--quiet", "--color", "0", "--warnings", "batch", "--nodns", "none", "--ip", host,
