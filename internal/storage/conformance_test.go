@@ -46,7 +46,7 @@ func conform(t *testing.T, without func(*storage.Directory)) {
 		},
 		Seize:    seize,
 		Lease:    2 * refresh,
-		Takeover: time.Second,
+		Takeover: 15 * time.Second,
 		Steady:   true,
 		Lost:     storage.ErrLockLost,
 	})

@@ -53,12 +53,12 @@ func TestStoreIsAStorage(t *testing.T) {
 			return server.URL("/0")
 		},
 		Open: func(t *testing.T, address string) storagetest.Storage {
-			return openStore(t, storage.Config{Keys: keys(t, "a"), Shared: storage.Shared{URL: address, TTL: time.Second, Copy: t.TempDir()}})
+			return openStore(t, storage.Config{Keys: keys(t, "a"), Shared: storage.Shared{URL: address, TTL: 3 * time.Second, Copy: t.TempDir()}})
 		},
 		Seize: func(_ *testing.T, _, name string) {
 			server.Say("SET {wellkey}:lock:" + name + " 999:THEIRS XX")
 		},
-		Lease: time.Second, Takeover: 1500 * time.Millisecond, Lost: storage.ErrLockLost,
+		Lease: 3 * time.Second, Takeover: 15 * time.Second, Lost: storage.ErrLockLost,
 	})
 }
 

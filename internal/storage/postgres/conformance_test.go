@@ -15,8 +15,8 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// ttl is that of the locks of tests: far more than a call takes.
-const ttl = time.Second
+// ttl is that of the locks of tests: far more than a call takes, and a process stalls.
+const ttl = 3 * time.Second
 
 func TestPostgresIsAStorage(t *testing.T) {
 	t.Parallel()
@@ -35,7 +35,7 @@ func TestPostgresIsAStorage(t *testing.T) {
 			server.Exec(database, "UPDATE wellkey_locks SET owner = 'THEIRS', fence = DEFAULT, expires = clock_timestamp() + interval '1 hour' WHERE name = '"+name+"'")
 		},
 		Lease:    ttl,
-		Takeover: ttl + 500*time.Millisecond,
+		Takeover: 15 * time.Second,
 		Lost:     lease.ErrLost,
 	})
 }

@@ -15,8 +15,8 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// ttl is that of the locks of tests: far more than a call takes.
-const ttl = time.Second
+// ttl is that of the locks of tests: far more than a call takes, and a process stalls.
+const ttl = 3 * time.Second
 
 func TestRedisIsAStorage(t *testing.T) {
 	t.Parallel()
@@ -62,7 +62,7 @@ func conform(t *testing.T, start func(*testing.T) (*teststore.Redis, string)) {
 			}
 		},
 		Lease:    ttl,
-		Takeover: ttl + 500*time.Millisecond,
+		Takeover: 15 * time.Second,
 		Lost:     lease.ErrLost,
 	})
 }

@@ -39,7 +39,8 @@ type Backend struct {
 	Seize func(t *testing.T, address, name string)
 	// Lease is how long a lock outlives an owner that cannot be seen to be dead.
 	Lease time.Duration
-	// Takeover is how soon the lock of a killed process must be free.
+	// Takeover is how soon the lock of a killed process must be free. It is far more
+	// than that takes: the machine may be busy, and nobody waits for it.
 	Takeover time.Duration
 	// Steady says that a process which stands still, but lives, keeps its locks.
 	Steady bool
