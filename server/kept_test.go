@@ -189,7 +189,7 @@ func TestKeptDeadlines(t *testing.T) {
 	t.Parallel()
 	config, certs := configure(t)
 	s := newServer(t, config)
-	s.SetHeaderTimeout(50 * time.Millisecond)
+	s.SetHeaderTimeout(2 * time.Second)
 	run(t, s)
 	l := speak(t, s, certs)
 	for range 3 {

@@ -361,7 +361,7 @@ func TestPassthroughGarbage(t *testing.T) {
 	config, _ := configure(t)
 	withPassthrough(&config, telemetry+"=127.0.0.1:1")
 	s := newServer(t, config)
-	s.SetPatience(200 * time.Millisecond)
+	s.SetPatience(2 * time.Second)
 	run(t, s)
 	for _, tc := range []struct{ name, sent, want, reason string }{
 		{"HTTP", "GET / HTTP/1.1\r\nHost: a\r\n\r\n", "HTTP/1.0 400 Bad Request\r\n\r\nThis port speaks HTTPS: write https:// in front of the address.\n", "not_tls"},
