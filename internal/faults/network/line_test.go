@@ -60,7 +60,8 @@ func TestLossAndDelay(t *testing.T) {
 	for name, took := range map[string][]time.Duration{"wellkey": ours, "a bare listener": theirs} {
 		t.Logf("%s: half of %d handshakes within %v, 95 of 100 within %v; within 5 s: %d %%", name, len(took), took[len(took)/2], took[len(took)*95/100], within(took))
 	}
-	if got, control := within(ours), within(theirs); got < control-20 {
+	// By pure chance they differ by more than 20 of 100 once in a hundred runs.
+	if got, control := within(ours), within(theirs); got < control-25 {
 		t.Errorf("%d %% of the handshakes took less than 5 s, with a bare listener %d %%", got, control)
 	}
 	if ours[len(ours)/2] < 500*time.Millisecond {
