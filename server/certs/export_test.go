@@ -74,6 +74,14 @@ func (m *Manager) CACounts() {
 	}
 }
 
+// Patience sets how long m waits for an answer of a CA. It is called while m waits
+// for the test.
+func (m *Manager) Patience(d time.Duration) {
+	for _, ca := range m.cas {
+		ca.http.Timeout = d
+	}
+}
+
 // WorthTryingElsewhere reports what is thought of a reason: that it lies on this
 // host, or else that another CA would likely find the same.
 func WorthTryingElsewhere(r Reason) (here, same bool) {
