@@ -29,8 +29,8 @@ var waitingLimits = limits{connections: 1024, perAddress: 256}
 // A gate is what connections come through where more than HTTP is done with them:
 // it finds out who the client is (PROXY protocol), passes on what is for others
 // (passthrough), makes the handshake, and reads along where requests go to an
-// application (framing). Each connection does so in a goroutine of its own, whose
-// stack a handshake makes large: that in which net/http serves it stays small.
+// application (framing). That is not done where net/http serves a connection, since a
+// handshake makes the stack of a goroutine large: see mostIdle for those that do it.
 type gate struct {
 	drained
 	listener *listener

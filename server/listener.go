@@ -15,8 +15,8 @@ import (
 // Limits of every listener. A visit is one small GET, so each is far above what an
 // honest client needs and far below what an idle one would like.
 const (
-	// The header of a request is one packet; net/http also takes the smallest
-	// timeout as the deadline of the TLS handshake.
+	// The header of a request is one packet. What comes before it has as long
+	// again; see helloTimeout.
 	readHeaderTimeout = 5 * time.Second
 	// Bodies are not read, so this bounds only how long one may be discarded. What
 	// goes to an application has deadlines of its own; see upstream.
