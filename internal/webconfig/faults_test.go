@@ -14,7 +14,7 @@ import (
 	"wellkey/internal/webconfig"
 )
 
-func read(t *testing.T, path string) string {
+func read(t testing.TB, path string) string {
 	t.Helper()
 	data, err := os.ReadFile(path)
 	if err != nil {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net/http"
 	"path/filepath"
 	"slices"
@@ -15,6 +16,7 @@ import (
 	"golang.org/x/crypto/bcrypt"
 
 	"wellkey/internal/pattern"
+	"wellkey/internal/phrase"
 	"wellkey/internal/secret"
 	"wellkey/internal/smallfile"
 )
@@ -63,10 +65,18 @@ func (r *reader) read(key, path string) []byte {
 	r.sum = append(r.sum, sum[:]...)
 	if err != nil {
 		r.sum = append(r.sum, err.Error()...)
-		r.fail(0, key, fmt.Sprintf("cannot be read: %v; check the path, and that the user of wellkey may read it", err))
+		r.fail(0, key, fmt.Sprintf("cannot be read: %s; check the path, and that the user of wellkey may read it", plain(err)))
 		return nil
 	}
 	return data
+}
+
+// plain returns an error as it may be shown, with a path that some file named.
+func plain(err error) string {
+	if at := (*fs.PathError)(nil); errors.As(err, &at) {
+		return fmt.Sprintf("%s %s: %v", at.Op, phrase.Quote(at.Path, 200), at.Err)
+	}
+	return err.Error()
 }
 
 // fail notes what is wrong with a key.

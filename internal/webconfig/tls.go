@@ -12,6 +12,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"wellkey/internal/guideline"
+	"wellkey/internal/phrase"
 )
 
 var clientAuths = map[string]tls.ClientAuthType{
@@ -86,7 +87,8 @@ func finishTLS(out *tls.Config, cert, private, ca []byte, sans []string) error {
 	}
 	pair, err := tls.X509KeyPair(cert, private)
 	if err != nil {
-		return fmt.Errorf("cert_file and key_file are not a certificate and its key: %w; give the chain, leaf first, and the unencrypted key, both in PEM", err)
+		// Its words may have some of the files', such as the kinds of their blocks.
+		return fmt.Errorf("cert_file and key_file are not a certificate and its key: %s; give the chain, leaf first, and the unencrypted key, both in PEM", phrase.Quote(err.Error(), 300))
 	}
 	out.Certificates = []tls.Certificate{pair}
 	if out.MinVersion > out.MaxVersion {
