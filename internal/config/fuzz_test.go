@@ -6,6 +6,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -18,7 +19,8 @@ import (
 
 // FuzzSettings gives the loader any environment and any file beside it: it gives
 // settings that hang together, or faults, each on one line with a fix; the same the
-// next time; and nothing on the disk has changed. A value may name a file as $DIR.
+// next time; and nothing on the disk has changed. A value may name a file as $DIR, and
+// of a proxy nothing is shown.
 func FuzzSettings(f *testing.F) {
 	for _, seed := range [][2]string{
 		{"WELLKEY_DOMAIN=example.com", ""}, {"", "domain: example.com\nregions: [na, eu]\n"}, {"WELLKEY_DOMAIN=https://Example.COM./x", "domain: b.example\n"},
@@ -29,6 +31,8 @@ func FuzzSettings(f *testing.F) {
 		{"WELLKEY_DOMAIN=xn--\nWELLKEY_ACCEPT_KEY=00\nWELLKEY_PROBE_PORT=-1", "a: &a [*a]\n"}, {"WELLKEY_DOMAIN=example.com\nWELLKEY_SITES_DIR=$DIR", "sites: [{domain: a.example.com}, {domain: a.example.com, regions: x}, 7]\n"},
 		{"WELLKEY_UPSTREAM=http://u:p@127.0.0.1:1/x?y#z\nWELLKEY_PASSTHROUGH=a=b,c", "passthrough: {}\n"}, {"WELLKEY_DNS_PROVIDER=rfc2136\nWELLKEY_DNS_RFC2136_SERVER=[", "dns_provider: no\n"},
 		{"WELLKEY_LOG_LEVEL=loud\nWELLKEY_DATA_DIR=\x00", "log_level: 1\nlog_format: \"\\u202e\\r\\n\\e[2J\"\n"}, {"WELLKEY_CREDENTIALS_FILE=$DIR/wellkey.yaml", "client_id: i\nclient_secret: s\n"},
+		{"HTTP_PROXY=http://u:CANARY%zz@h:1\nhttps_proxy=u:CANARY/@h", "domain: example.com\n"}, {"HTTPS_PROXY=\nhttps_proxy=ftp://CANARY\nhttp_proxy=socks5://u:CANARY@h:1080", "domain: example.com\n"},
+		{"WELLKEY_ADMIN_WEB_CONFIG=$DIR/wellkey.yaml", "tls_server_config: {cert_file: \"\\e[2J\", key_file: wellkey.yaml}\n"},
 	} {
 		f.Add(seed[0], seed[1])
 	}
@@ -57,6 +61,9 @@ func FuzzSettings(f *testing.F) {
 		}
 		if (settings == nil) == (err == nil) {
 			t.Fatal("settings and an error, or neither")
+		}
+		if shown := fmt.Sprint(err); strings.Contains(shown, "CANARY") && !strings.Contains(proxyLine.ReplaceAllString(environ, "")+file, "CANARY") {
+			t.Fatalf("a proxy is shown: %s", shown)
 		}
 		if entries, _ := os.ReadDir(dir); len(entries) != 1 {
 			t.Fatalf("there is %v in the directory now", entries)
@@ -95,6 +102,9 @@ func FuzzSettings(f *testing.F) {
 		}
 	})
 }
+
+// proxyLine is one of an environment that names a proxy.
+var proxyLine = regexp.MustCompile(`(?mi)^https?_proxy=.*$`)
 
 // odd reports whether r could move the cursor, turn the text round, or end a line.
 func odd(r rune) bool { return !unicode.IsPrint(r) }

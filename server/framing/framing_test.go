@@ -118,14 +118,41 @@ func TestOpaque(t *testing.T) {
 	}
 }
 
+// fields returns how many fields a request has in its header and its trailer.
+func fields(r *http.Request) (header, trailer int) {
+	for _, values := range r.Header {
+		header += len(values)
+	}
+	for _, values := range r.Trailer {
+		trailer += len(values)
+	}
+	return header, trailer
+}
+
 // What passes has one meaning: where net/http takes a request out of it, what is
-// behind that request begins like one for us too.
+// behind that request begins like one for us too. It has no more fields than may be,
+// and neither has a header that Few lets pass, in whatever pieces it comes.
 func FuzzAgreesWithNetHTTP(f *testing.F) {
 	f.Add(head+"Content-Length: 3\r\n\r\nabc", next)
 	f.Add(head+"Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n", next)
 	f.Add("GET / HTTP/1.0\r\nConnection: keep-alive\r\nContent-Length: 1\r\n\r\nx", next)
+	for _, n := range []int{framing.MostFields, framing.MostFields + 1} {
+		f.Add("GET / HTTP/1.1\r\n"+strings.Repeat("a:\r\n", n)+"\r\n", next)
+		f.Add("GET / HTTP/1.1\n"+strings.Repeat("a:\n", n)+"\n", next)
+		f.Add(head+"Transfer-Encoding: chunked\r\n\r\n0\r\n"+strings.Repeat("a:\r\n", n)+"\r\n", next)
+	}
 	f.Fuzz(func(t *testing.T, first, second string) {
 		input := first + second
+		few, err := io.ReadAll(framing.Few(stub{Reader: strings.NewReader(input)}))
+		slow, err2 := io.ReadAll(framing.Few(stub{Reader: iotest.OneByteReader(strings.NewReader(input))}))
+		if (err == nil) != (err2 == nil) || !strings.HasPrefix(input, string(few)) || err == nil && string(few)+string(slow) != input+input {
+			t.Fatalf("of %q passes %q, %v, and in pieces %q, %v", input, few, err, slow, err2)
+		}
+		if r, err := http.ReadRequest(bufio.NewReader(bytes.NewReader(few))); err == nil {
+			if n, _ := fields(r); n > framing.MostFields {
+				t.Fatalf("%d fields pass", n)
+			}
+		}
 		got, wrong := read(strings.NewReader(input))
 		if wrong != "" {
 			input = got
@@ -137,6 +164,9 @@ func FuzzAgreesWithNetHTTP(f *testing.F) {
 		}
 		if _, err := io.Copy(io.Discard, r.Body); err != nil {
 			return
+		}
+		if n, more := fields(r); n > framing.MostFields || more > framing.MostFields {
+			t.Fatalf("%d fields pass, and %d in the trailer", n, more)
 		}
 		rest, _ := io.ReadAll(reader)
 		end := len(input) - len(rest)
