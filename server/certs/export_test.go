@@ -195,3 +195,30 @@ func (l *lookups) Items() int {
 	defer l.mu.Unlock()
 	return len(l.items)
 }
+
+// Stored returns what the first look at a domain would serve, and when it is renewed;
+// nil = nothing.
+func (m *Manager) Stored(ctx context.Context, domain string) (cert *tls.Certificate, renewal time.Time, err error) {
+	s, err := m.get(domain).load(ctx)
+	if err != nil || s.cert == nil {
+		return nil, time.Time{}, err
+	}
+	return s.cert, renewalTime(s.cert.Leaf, s.ari), nil
+}
+
+// Pair returns a pair that may be served.
+func Pair(certPEM, keyPEM []byte, domain string) (*tls.Certificate, error) {
+	cert, err := parsePair(certPEM, keyPEM, domain)
+	if err != nil {
+		return nil, err
+	}
+	return cert, checkChain(cert)
+}
+
+// MendAccount looks at the account of a domain at the first CA, which is reached by
+// transport.
+func (m *Manager) MendAccount(ctx context.Context, domain string, transport http.RoundTripper) error {
+	a := m.get(domain).authorities[0]
+	a.http, a.client = &http.Client{Transport: transport}, &client{log: zap.NewNop()}
+	return a.mendAccount(ctx)
+}

@@ -4,6 +4,9 @@ import (
 	"bytes"
 	"context"
 	"crypto"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rsa"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -148,11 +151,27 @@ func (a *authority) mendAccount(ctx context.Context) error {
 	return nil
 }
 
+// decodeKey reads the key of an account. One with which no request can be signed (RFC
+// 8555, section 6.2, and what crypto/rsa takes for too short) is none.
 func decodeKey(data []byte) (crypto.Signer, error) {
 	if len(bytes.TrimSpace(data)) == 0 {
 		return nil, errors.New("there is no key")
 	}
-	return certmagic.PEMDecodePrivateKey(data)
+	key, err := certmagic.PEMDecodePrivateKey(data)
+	if err != nil {
+		return nil, err
+	}
+	switch public := key.Public().(type) {
+	case *rsa.PublicKey:
+		if public.Size() >= 1024/8 {
+			return key, nil
+		}
+	case *ecdsa.PublicKey:
+		if public.Curve != elliptic.P224() {
+			return key, nil
+		}
+	}
+	return nil, errors.New("it is of a kind that signs no request")
 }
 
 // accountOf asks the CA for the account of a key; it makes none.

@@ -75,6 +75,9 @@ func (a *authority) unfinished(ctx context.Context, old resource) *resource {
 	if err == nil {
 		cert, err = next.pair(a.m.domain)
 	}
+	if err == nil {
+		err = checkChain(cert)
+	}
 	if err != nil || next.Issuer != a.issuerKey {
 		_ = a.m.quarantine(ctx, a.nextKey(), "the certificate that was being stored is damaged") // logged; the parts count
 		return nil

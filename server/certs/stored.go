@@ -1,6 +1,7 @@
 package certs
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -132,6 +133,9 @@ func (a *authority) loadOwn(ctx context.Context) (s stored, err error) {
 		return s, err
 	}
 	if a.unsaved != nil && !a.m.onlyLooks() {
+		if bytes.Equal(a.unsaved.CertPEM, s.CertPEM) {
+			a.unsaved.Meta = s.Meta // it may be mended
+		}
 		a.save(ctx)
 	}
 	a.held = a.m.keep(s.resource, s.cert)

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"wellkey/internal/durable"
+	"wellkey/internal/pattern"
 	"wellkey/internal/smallfile"
 )
 
@@ -43,6 +44,9 @@ func readAccounts(path string) (accounts, error) {
 	all := accounts{}
 	if err := json.Unmarshal(data, &all); err != nil {
 		return nil, fail(KindProvider, `%q of dns_acmedns_account_file is no JSON of the form {"example.com": {"fulldomain": "...", "subdomain": "...", "username": "...", "password": "..."}}`, path)
+	}
+	if all == nil { // the file says null
+		return accounts{}, nil
 	}
 	return all, nil
 }
@@ -93,11 +97,20 @@ func (a account) missing() string {
 	return strings.Join(names, ", ")
 }
 
+// hostName has the names of hosts, with a dot at the end or without, and of records beside them.
+var hostName = pattern.New(`^([A-Za-z0-9_-]{1,63}\.)*[A-Za-z0-9_-]{1,63}\.?$`)
+
+// named reports whether a CNAME can lead to the record of the account.
+func (a account) named() bool { return len(a.FullDomain) <= 254 && hostName.MatchString(a.FullDomain) }
+
 // check returns an error where the account cannot be used, or belongs to another
 // server than the one that is set.
 func (a account) check(path, domain, server string) error {
 	if missing := a.missing(); missing != "" {
 		return fail(KindProvider, "the acme-dns account of %s in %q lacks %s: copy it again, whole", domain, path, missing)
+	}
+	if !a.named() {
+		return fail(KindProvider, "the fulldomain of the acme-dns account of %s in %q is no name of a host: copy the account again, whole", domain, path)
 	}
 	if a.server(server) == "" {
 		return fail(KindProvider, "the acme-dns account of %s in %q does not say its server_url: add it, or set dns_acmedns_url", domain, path)

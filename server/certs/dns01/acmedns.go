@@ -128,7 +128,7 @@ func (p *acmeDNS) register(ctx context.Context) (account, error) {
 		return account{}, fail(KindProvider, "acme-dns gives no account (%d, %s): where registration is closed, put one into dns_acmedns_account_file", status, quote(strings.TrimSpace(string(answer))))
 	}
 	var a account
-	if json.Unmarshal(answer, &a) != nil || a.missing() != "" {
+	if json.Unmarshal(answer, &a) != nil || a.missing() != "" || !a.named() {
 		return account{}, wrap(KindProvider, errors.New("the answer has no account in it"), "dns_acmedns_url is not the address of an acme-dns server")
 	}
 	return a, nil
