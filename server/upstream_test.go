@@ -147,7 +147,7 @@ func TestUpstreamFields(t *testing.T) {
 	pretended := http.Header{
 		"X-Forwarded-For": {"198.51.100.1, 198.51.100.2"}, "X-Forwarded-Host": {"outside.example"}, "X-Forwarded-Proto": {"https"}, "X-Forwarded-Port": {"443"},
 		"X-Real-Ip": {"198.51.100.1"}, "Forwarded": {""}, "Cf-Connecting-Ip": {"198.51.100.1"}, "Cookie": {"a=b"},
-		"X_forwarded_for": {"198.51.100.1"}, "X_real-Ip": {"198.51.100.1"}, "Te": {"trailers"}, "Connection": {"X-Hop"}, "X-Hop": {"x"},
+		"X_forwarded_for": {"198.51.100.1"}, "X_real-Ip": {"198.51.100.1"}, "X-Forwarded_for": {"198.51.100.3"}, "X-Real_ip": {"198.51.100.3"}, "Te": {"trailers"}, "Connection": {"X-Hop"}, "X-Hop": {"x"},
 	}
 	for _, tc := range []struct {
 		name    string
@@ -156,11 +156,11 @@ func TestUpstreamFields(t *testing.T) {
 	}{
 		{"stranger", nil, map[string]string{
 			"X-Forwarded-For": "127.0.0.1", "X-Forwarded-Host": domain, "X-Forwarded-Proto": "http", "X-Forwarded-Port": "",
-			"X-Real-Ip": "", "Forwarded": "", "Cf-Connecting-Ip": "", "Cookie": "a=b", "X_forwarded_for": "", "X_real-Ip": "", "X-Hop": "", "User-Agent": "",
+			"X-Real-Ip": "", "Forwarded": "", "Cf-Connecting-Ip": "", "Cookie": "a=b", "X_forwarded_for": "", "X_real-Ip": "", "X-Forwarded_for": "", "X-Real_ip": "", "X-Hop": "", "User-Agent": "",
 		}},
 		{"trusted proxy", []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, map[string]string{
 			"X-Forwarded-For": "198.51.100.2, 127.0.0.1", "X-Forwarded-Host": "outside.example", "X-Forwarded-Proto": "https", "X-Forwarded-Port": "443",
-			"X-Real-Ip": "198.51.100.1", "Forwarded": "", "Cookie": "a=b",
+			"X-Real-Ip": "198.51.100.1", "Forwarded": "", "Cookie": "a=b", "X_forwarded_for": "", "X_real-Ip": "", "X-Forwarded_for": "", "X-Real_ip": "",
 		}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

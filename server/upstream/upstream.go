@@ -287,7 +287,8 @@ func (p *Proxy) rewrite(r *httputil.ProxyRequest) {
 	out.URL.RawQuery = r.In.URL.RawQuery // we read nothing in it, so nothing in it can fool us
 	out.Host = r.In.Host
 	for name := range out.Header {
-		if isForwarding(name) && !(v.from.Trusted && strings.HasPrefix(name, "X-")) {
+		// No proxy that is worth trust writes an underscore, but one lets a visitor's pass.
+		if isForwarding(name) && !(v.from.Trusted && strings.HasPrefix(name, "X-") && !strings.Contains(name, "_")) {
 			delete(out.Header, name)
 		}
 	}
