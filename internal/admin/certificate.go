@@ -9,7 +9,7 @@ import (
 	"wellkey/server/certs"
 )
 
-func checkCertificate(s certs.Status, now time.Time) Check {
+func checkCertificate(s certs.Status, domain string, now time.Time) Check {
 	c := Check{ID: "certificate", Title: "Certificate", State: OK}
 	if e := s.LastError; e != nil {
 		c.Seen, c.Cause, c.Fix = e.Text, phrase.Sentence(e.Cause), phrase.Sentence(e.Fix)
@@ -26,7 +26,7 @@ func checkCertificate(s certs.Status, now time.Time) Check {
 		c.State, c.Text = Action, "There is no certificate, so neither Tesla nor owners can fetch the key."
 	case left <= 0:
 		c.State, c.Text = Action, fmt.Sprintf("The certificate expired %s ago, so neither Tesla nor owners can fetch the key.", span(-left))
-		c.Fix = cmp.Or(c.Fix, "Renew the certificate; if wellkey obtains it, look at its log.")
+		c.Fix = cmp.Or(c.Fix, renewal(s.Source, domain))
 	case now.Before(s.NotBefore):
 		c.State, c.Text = Action, "The certificate is not valid yet."
 		c.Cause = cmp.Or(c.Cause, "The clock of this host is slow, or the certificate was made for later.")
@@ -39,7 +39,7 @@ func checkCertificate(s certs.Status, now time.Time) Check {
 		c.Fix = "Replace the certificate files; they are read again automatically."
 	case float64(left) < shareToExpiry*float64(life):
 		c.State, c.Text = Attention, fmt.Sprintf("The certificate ends in %s and was not renewed yet.", span(left))
-		c.Fix = "Renew the certificate; if wellkey obtains it, look at its log."
+		c.Fix = renewal(s.Source, domain)
 	case s.WhyFallback != nil:
 		c.Text = fmt.Sprintf("The certificate is good for another %s. The fallback authority gave it, since the first one failed.", span(left))
 		if why := s.WhyFallback; !passes(why.Reason) { // so it will fail at the next renewal, too
@@ -50,6 +50,14 @@ func checkCertificate(s certs.Status, now time.Time) Check {
 		c.Text = fmt.Sprintf("The certificate is good for another %s.", span(left))
 	}
 	return c
+}
+
+// renewal says how a domain gets the next certificate from where it has this one.
+func renewal(source, domain string) string {
+	if source == "files" {
+		return "Put a renewed pair in the place of tls_cert_file and tls_key_file; it is taken over within seconds."
+	}
+	return "Run: wellkey renew --now --domain " + domain + "; what it meets is shown here."
 }
 
 // passes reports whether the reason of a failed attempt usually ends without

@@ -94,7 +94,7 @@ func summarize(checks []Check) Summary {
 func checklist(s SiteView, on []Listener, storage *Storage, now time.Time) []Check {
 	checks := []Check{checkListeners(on)}
 	checks = append(checks, checkStorage(storage)...)
-	checks = append(checks, checkKey(s.Key), checkCertificate(s.Certificate, now), checkReachability(s))
+	checks = append(checks, checkKey(s.Key), checkCertificate(s.Certificate, s.Domain, now), checkReachability(s))
 	for _, r := range s.Registrations {
 		checks = append(checks, checkRegistration(r, now))
 	}

@@ -167,14 +167,26 @@ func scenes() []scene {
 			change: certificate(func(c *certs.Status) {
 				c.NotAfter, c.LastError = noon.Add(-3*time.Hour), failed(certs.ReasonConnection)
 			})},
+		{name: "certificate expired, and nothing failed", state: "action", check: "certificate", says: "The certificate expired 3 hours ago",
+			fix:    "Run: wellkey renew --now --domain keys.example.com; what it meets is shown here.",
+			change: certificate(func(c *certs.Status) { c.NotAfter = noon.Add(-3 * time.Hour) })},
+		{name: "certificate file expired", state: "action", check: "certificate", says: "The certificate expired 3 hours ago",
+			fix: "Put a renewed pair in the place of tls_cert_file and tls_key_file; it is taken over within seconds.",
+			change: certificate(func(c *certs.Status) {
+				c.Source, c.NotAfter, c.Warning = "files", noon.Add(-3*time.Hour), "the certificate expired"
+			})},
 		{name: "certificate not yet valid", state: "action", check: "certificate", says: "The certificate is not valid yet", fix: "clock",
 			change: certificate(func(c *certs.Status) { c.NotBefore = noon.Add(time.Hour) })},
 		{name: "renewal fails", state: "attention", check: "certificate", says: "The certificate is good for another 20 days, but getting the next one failed", fix: "Forward ports", pairing: true,
 			change: certificate(func(c *certs.Status) {
 				c.NotAfter, c.LastError = noon.Add(20*24*time.Hour), failed(certs.ReasonConnection)
 			})},
-		{name: "renewal overdue", state: "attention", check: "certificate", says: "The certificate ends in 3 days and was not renewed yet", fix: "Renew", pairing: true,
+		{name: "renewal overdue", state: "attention", check: "certificate", says: "The certificate ends in 3 days and was not renewed yet", pairing: true,
+			fix:    "Run: wellkey renew --now --domain keys.example.com; what it meets is shown here.",
 			change: certificate(func(c *certs.Status) { c.NotAfter = noon.Add(3 * 24 * time.Hour) })},
+		{name: "certificate file ends", state: "attention", check: "certificate", says: "The certificate ends in 3 days and was not renewed yet", pairing: true,
+			fix:    "Put a renewed pair in the place of tls_cert_file and tls_key_file; it is taken over within seconds.",
+			change: certificate(func(c *certs.Status) { c.Source, c.NotAfter = "files", noon.Add(3*24*time.Hour) })},
 		{name: "fallback's certificate", state: "ok", says: "All is well", pairing: true,
 			change: certificate(fallen(certs.ReasonServer))},
 		{name: "fallback's certificate, and the first refuses", state: "attention", check: "certificate", says: "The certificate is good for another 90 days. The fallback authority gave it, since the first one failed.",
