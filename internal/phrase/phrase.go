@@ -35,13 +35,16 @@ func List(words []string) string {
 }
 
 // Cut returns text if it has at most most bytes, and else its beginning, of
-// whole characters, with end after it.
+// whole characters, with end after it. Of what is no text, no more than three bytes
+// are left out.
 func Cut(text string, most int, end string) string {
 	if len(text) <= most {
 		return text
 	}
-	for most > 0 && !utf8.RuneStart(text[most]) {
-		most--
+	for back := range min(most+1, utf8.UTFMax) {
+		if utf8.RuneStart(text[most-back]) {
+			return text[:most-back] + end
+		}
 	}
 	return text[:most] + end
 }

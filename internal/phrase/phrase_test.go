@@ -3,6 +3,7 @@ package phrase_test
 import (
 	"encoding/json"
 	"reflect"
+	"strings"
 	"testing"
 
 	"go.uber.org/goleak"
@@ -55,6 +56,9 @@ func TestCut(t *testing.T) {
 		t.Errorf("Cut = %q", got)
 	}
 	if got := phrase.Cut("aéb", 4, "…"); got != "aéb" {
+		t.Errorf("Cut = %q", got)
+	}
+	if got := phrase.Cut(strings.Repeat("\x80", 9), 7, "…"); got != strings.Repeat("\x80", 7)+"…" { // no text at all
 		t.Errorf("Cut = %q", got)
 	}
 }
