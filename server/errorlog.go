@@ -2,12 +2,13 @@ package server
 
 import (
 	"log"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
 
 	"go.uber.org/zap"
+
+	"wellkey/internal/phrase"
 )
 
 // newErrorLog returns the logger that net/http complains to. Most of its lines
@@ -63,12 +64,5 @@ func (l *limiter) allow(interval time.Duration) bool {
 	return true
 }
 
-// quote makes remote text fit for a log: at most 200 bytes of it, with every
-// control character escaped.
-func quote(text string) string {
-	const most = 200
-	if len(text) > most {
-		text = text[:most]
-	}
-	return strconv.QuoteToASCII(text)
-}
+// quote makes remote text fit for a log.
+func quote(text string) string { return phrase.Quote(text, 200) }

@@ -305,7 +305,7 @@ func TestComplaints(t *testing.T) {
 			if key == "line" {
 				text = strings.Replace(text, "http: ", "", 1)
 			}
-			if strings.ContainsAny(text, "\x1b\n") || len(text) > 2000 || !strings.HasPrefix(text, `"\x1b[2J\n`) {
+			if strings.ContainsAny(text, "\x1b\n") || len(text) > 250 || !strings.HasPrefix(text, `"\x1b[2J\n`) || !strings.HasSuffix(text, `é"...`) {
 				t.Errorf("logged %s", text)
 			}
 		}

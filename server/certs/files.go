@@ -137,7 +137,7 @@ func (f *Files) reload(sure bool) error {
 
 // record keeps err for the status. The caller holds mu.
 func (f *Files) record(err error) {
-	failure := Failure{At: f.cfg.Now(), Reason: ReasonFiles, Text: fmt.Sprintf("%.500q", err.Error())}
+	failure := Failure{At: f.cfg.Now(), Reason: ReasonFiles, Text: quote(err.Error())}
 	if fault := (*fileFault)(nil); errors.As(err, &fault) {
 		failure.Cause, failure.Fix = fault.cause, fault.fix
 	}

@@ -98,6 +98,31 @@ func TestFilesWarns(t *testing.T) {
 	}
 }
 
+// TestFilesFaultIsQuotedAndCut: what is wrong with a change may be long, and is shown
+// as text of whole characters, with a mark where it was cut.
+func TestFilesFaultIsQuotedAndCut(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), strings.Repeat("é", 120), strings.Repeat("é", 120))
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	cfg := write(t, dir, issue(t, testca.LeafOptions{}, "example.test"))
+	files, err := certs.NewFiles(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(cfg.CertFile, []byte("none"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if files.Reload() == nil {
+		t.Fatal("no certificate is one")
+	}
+	failure := files.Status("example.test").LastError
+	if failure == nil || !strings.HasPrefix(failure.Text, `"tls_cert_file \"/`) || !strings.HasSuffix(failure.Text, `é"...`) || len(failure.Text) > 600 {
+		t.Errorf("got %+v", failure)
+	}
+}
+
 // TestFilesReload swaps a symlinked directory, as Kubernetes does.
 func TestFilesReload(t *testing.T) {
 	first, second := issue(t, testca.LeafOptions{}, "example.test"), issue(t, testca.LeafOptions{}, "example.test")

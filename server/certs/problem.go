@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
-	"fmt"
 	"net"
 	"net/url"
 	"slices"
@@ -14,6 +13,7 @@ import (
 	"github.com/mholt/acmez/v3/acme"
 
 	"wellkey/internal/pattern"
+	"wellkey/internal/phrase"
 	"wellkey/server/certs/dns01"
 )
 
@@ -210,8 +210,11 @@ func (a *authority) explain(err error) Failure {
 	if a.role == Fallback { // which has settings of its own
 		fix = strings.NewReplacer("acme_eab_", "acme_fallback_eab_", "acme_directory", "acme_fallback_directory").Replace(fix)
 	}
-	return Failure{At: a.m.cfg.Now(), Reason: reason, Cause: row.cause, Fix: fix, Text: fmt.Sprintf("%.500q", text)}
+	return Failure{At: a.m.cfg.Now(), Reason: reason, Cause: row.cause, Fix: fix, Text: quote(text)}
 }
+
+// quote returns what a CA or this host said as it may be shown.
+func quote(text string) string { return phrase.Quote(text, 500) }
 
 // classify finds the reason of a failed attempt.
 func classify(err error) Reason {

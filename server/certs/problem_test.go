@@ -133,8 +133,8 @@ func TestFixEndsTheWait(t *testing.T) {
 }
 
 func TestFailureTextIsQuotedAndCut(t *testing.T) {
-	got := certs.Explain(problem("dns", "\x1b[31m"+strings.Repeat("x", 5000), 400), nil).Text
-	if len(got) > 600 || !strings.HasPrefix(got, `"dns: \x1b[31m`) {
+	got := certs.Explain(problem("dns", "\x1b[31mx"+strings.Repeat("é", 5000), 400), nil).Text
+	if len(got) > 600 || !strings.HasPrefix(got, `"dns: \x1b[31mx`) || !strings.HasSuffix(got, `é"...`) {
 		t.Errorf("got %q", got)
 	}
 }

@@ -6,13 +6,14 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
-	"fmt"
 	"io"
 	"net"
 	"net/url"
 	"os"
 	"strings"
 	"syscall"
+
+	"wellkey/internal/phrase"
 )
 
 // A Reason is one of a closed set.
@@ -109,4 +110,4 @@ func Unexplained(store string, err error) *Error {
 }
 
 // Quote quotes what a server said, and cuts it.
-func Quote(text string) string { return fmt.Sprintf("%.300q", text) }
+func Quote(text string) string { return phrase.Quote(text, 300) }
