@@ -131,8 +131,8 @@ func (h *held) Read(b []byte) (int, error) {
 // (WINDOW_UPDATE): some say 48 for every 4 kB.
 //
 // Where more than manyTalk connections do so at a time, each waits for longer, so that all
-// together say no more than so many: 32 s where 2,048 are held, which may all be another's
-// at once (see evict).
+// together say no more than so many: up to 32 s where 2,048 are held. Who loses its place
+// meanwhile waits no more; see evict.
 //
 // Nobody can take the beginning of a frame that lies in the beginning of a record. With an
 // application that is 32 KiB and a bit (RFC 8446, section 5.1), so there it is half as much
