@@ -194,7 +194,7 @@ func (s *Server) Firing() []Alert {
 
 // get returns the body of an answer with status 200.
 func (s *Server) get(path string, query url.Values) ([]byte, error) {
-	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: 10 * time.Second}
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: patience}
 	resp, err := client.Get(s.base + path + "?" + query.Encode())
 	if err != nil {
 		return nil, err

@@ -162,12 +162,12 @@ func tempDir(t testing.TB) string {
 
 // say sends a line to a Redis and returns the first line of its answer.
 func say(addr, line string) (string, error) {
-	conn, err := net.DialTimeout("tcp", addr, time.Second)
+	conn, err := net.DialTimeout("tcp", addr, patience)
 	if err != nil {
 		return "", err
 	}
 	defer conn.Close()
-	_ = conn.SetDeadline(time.Now().Add(5 * time.Second)) // a fresh connection takes one
+	_ = conn.SetDeadline(time.Now().Add(patience)) // a fresh connection takes one
 	if _, err := fmt.Fprintf(conn, "%s\r\n", line); err != nil {
 		return "", err
 	}
