@@ -383,7 +383,7 @@ var catalogue = []Refusal{
 		Code: TokenExpired, Operations: partner, Statuses: []int{401},
 		Actor: ActorNobody, Retry: RetrySoon,
 		Summary: "Tesla does not accept the token",
-		Cause:   "The token ended early, or Tesla does not know it yet. A new one was tried at once and not accepted either.",
+		Cause:   "Tesla does not know the token yet, or ended it early. It was a new one: an older one is replaced at once.",
 		Fix:     waits, Source: "the client python-tesla-fleet-api; " + conventions,
 		Examples: []Example{
 			{Status: 401, Body: envelope("token expired (401)")},

@@ -1,6 +1,7 @@
 package fleetapi_test
 
 import (
+	"context"
 	"encoding/base64"
 	"encoding/json"
 	"io"
@@ -103,14 +104,18 @@ func newClient(t *testing.T, f http.RoundTripper, change ...func(*fleetapi.Confi
 // do makes the request of an operation and returns its error.
 func do(t *testing.T, c *fleetapi.Client, op fleetapi.Operation, r fleetapi.Region) error {
 	t.Helper()
+	return doIn(t.Context(), c, op, r)
+}
+
+func doIn(ctx context.Context, c *fleetapi.Client, op fleetapi.Operation, r fleetapi.Region) error {
 	var err error
 	switch op {
 	case fleetapi.OpToken:
-		_, err = c.Token(t.Context(), r)
+		_, err = c.Token(ctx, r)
 	case fleetapi.OpRegister:
-		_, err = c.Register(t.Context(), r, domain)
+		_, err = c.Register(ctx, r, domain)
 	case fleetapi.OpPublicKey:
-		_, err = c.PublicKey(t.Context(), r, domain)
+		_, err = c.PublicKey(ctx, r, domain)
 	}
 	return err
 }

@@ -82,20 +82,19 @@ func (c *Client) PublicKey(ctx context.Context, region Region, domain string) (s
 	return response.PublicKey, nil
 }
 
-// partner makes a request with the region's token. A token that Tesla no longer
-// takes is dropped, and the request made once more with a new one.
+// partner makes a request with the token of the attempt that it belongs to.
 func (c *Client) partner(ctx context.Context, r request) (answer, error) {
-	for again := false; ; again = true {
-		t, err := c.token(ctx, r.region)
+	attempt := attemptOf(ctx)
+	for {
+		t, err := attempt.use(ctx, c, r.region)
 		if err != nil {
 			return answer{}, err
 		}
 		r.bearer = t.bearer
 		a, err := c.exchange(ctx, r)
-		var refused *Error
-		if again || !errors.As(err, &refused) || refused.Status != http.StatusUnauthorized {
+		refused, ok := errors.AsType[*Error](err)
+		if !ok || refused.Status != http.StatusUnauthorized || !attempt.refused() {
 			return a, err
 		}
-		c.tokens[r.region].drop(t)
 	}
 }

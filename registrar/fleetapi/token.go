@@ -44,7 +44,7 @@ func (c *Client) Token(ctx context.Context, region Region) (TokenInfo, error) {
 	if err := c.known(region); err != nil {
 		return TokenInfo{}, err
 	}
-	t, err := c.token(ctx, region)
+	t, err := attemptOf(ctx).use(ctx, c, region)
 	if err != nil {
 		return TokenInfo{}, err
 	}
@@ -56,6 +56,7 @@ func (c *Client) Token(ctx context.Context, region Region) (TokenInfo, error) {
 // A token is one answer of the token endpoint. It is never changed.
 type token struct {
 	bearer secret.Text
+	given  time.Time
 	info   TokenInfo
 }
 
@@ -82,15 +83,16 @@ func (s *tokens) drop(t *token) {
 	}
 }
 
-// token returns the region's token. Callers that come while one is fetched
-// share what comes out, except that nobody inherits another's cancelled ctx.
-func (c *Client) token(ctx context.Context, region Region) (*token, error) {
+// token returns the region's token, which was given since a time, and reports whether
+// it was held already. Callers that come while one is fetched share what comes out,
+// except that nobody inherits another's cancelled ctx.
+func (c *Client) token(ctx context.Context, region Region, since time.Time) (t *token, held bool, err error) {
 	s := c.tokens[region]
 	for {
 		s.mu.Lock()
-		if t := s.current; t != nil && time.Until(t.info.ExpiresAt) > spare {
+		if t := s.current; t != nil && time.Until(t.info.ExpiresAt) > spare && !t.given.Before(since) {
 			s.mu.Unlock()
-			return t, nil
+			return t, true, nil
 		}
 		f := s.flight
 		if f == nil {
@@ -102,16 +104,16 @@ func (c *Client) token(ctx context.Context, region Region) (*token, error) {
 			s.current, s.flight = f.token, nil
 			s.mu.Unlock()
 			close(f.done)
-			return f.token, f.err
+			return f.token, false, f.err
 		}
 		s.mu.Unlock()
 		select {
 		case <-ctx.Done():
-			return nil, c.stopped(request{op: OpToken, region: region}, ctx.Err())
+			return nil, false, c.stopped(request{op: OpToken, region: region}, ctx.Err())
 		case <-f.done:
 		}
 		if f.err == nil || !f.abandoned() {
-			return f.token, f.err
+			return f.token, false, f.err
 		}
 	}
 }
@@ -160,10 +162,11 @@ func (c *Client) fetchToken(ctx context.Context, region Region) (*token, error) 
 	if other := c.elsewhere(claims.Audience, region); other != "" {
 		return nil, c.bad(a, "the token is for the region "+string(other)+", and for "+string(region)+" one was asked")
 	}
-	return &token{bearer: secret.New(granted.AccessToken), info: TokenInfo{
+	now := time.Now()
+	return &token{bearer: secret.New(granted.AccessToken), given: now, info: TokenInfo{
 		Region: region, ClientID: claims.Party, Issuer: claims.Issuer,
 		Audience: claims.Audience, Scopes: claims.Scopes, GrantType: claims.GrantType,
-		ExpiresAt: time.Now().Add(lifetime(granted.ExpiresIn, claims)),
+		ExpiresAt: now.Add(lifetime(granted.ExpiresIn, claims)),
 	}}, nil
 }
 
@@ -236,7 +239,7 @@ func (c claims) user() bool {
 
 // lifetime returns how long a token lives: the shorter of what the answer and
 // the token say, which are both relative, so that a wrong clock of ours does no
-// harm. A token that says nothing is used for one request.
+// harm. A token that says nothing is used for one attempt.
 func lifetime(expiresIn float64, c claims) time.Duration {
 	seconds := longest.Seconds()
 	said := false

@@ -215,25 +215,74 @@ func TestWaitingForAnothersTokenEndsWithTheContext(t *testing.T) {
 }
 
 func TestRejectedTokenIsFetchedAnewOnce(t *testing.T) {
-	f := &fake{}
-	f.partner = func(r *http.Request) (*http.Response, error) {
-		if f.count("/public_key") == 1 {
-			return answer(401, `{"error":"token expired (401)"}`)
+	f := &fake{partner: always(401, `{"error":"token expired (401)"}`)}
+	c := newClient(t, f)
+	ask := func(ctx context.Context, tokens, questions int) {
+		t.Helper()
+		_, err := c.PublicKey(ctx, fleetapi.NA, domain)
+		wantCode(t, err, fleetapi.TokenExpired)
+		if gotTokens, asked := f.count("/token"), f.count("/public_key"); gotTokens != tokens || asked != questions {
+			t.Errorf("got %d tokens, %d questions, want %d, %d", gotTokens, asked, tokens, questions)
+		}
+	}
+	hold := func() {
+		t.Helper()
+		if _, err := c.Token(t.Context(), fleetapi.NA); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ask(t.Context(), 1, 1) // it was new
+	hold()
+	ask(t.Context(), 3, 3)
+	hold()
+	ask(fleetapi.Attempt(t.Context(), time.Time{}), 5, 5)
+	hold()
+	ask(fleetapi.Attempt(t.Context(), time.Now().Add(-time.Hour)), 6, 6) // it is since the failure
+	hold()
+	ask(fleetapi.Attempt(t.Context(), time.Now().Add(time.Hour)), 8, 7) // it is not
+
+	f.partner = func(*http.Request) (*http.Response, error) {
+		if f.count("/public_key") == 8 {
+			return answer(401, "")
 		}
 		return answer(200, `{"response":{"public_key":"04"}}`)
 	}
-	c := newClient(t, f)
-	if _, err := c.PublicKey(t.Context(), fleetapi.NA, domain); err != nil {
-		t.Fatal(err)
+	hold()
+	if _, err := c.PublicKey(t.Context(), fleetapi.NA, domain); err != nil || f.count("/token") != 10 {
+		t.Errorf("got %v and %d tokens, want that the second of two was good", err, f.count("/token"))
 	}
-	if tokens, asked := f.count("/token"), f.count("/public_key"); tokens != 2 || asked != 2 {
-		t.Errorf("got %d tokens, %d questions, want 2, 2", tokens, asked)
-	}
-	f.partner = always(401, "")
-	_, err := c.PublicKey(t.Context(), fleetapi.NA, domain)
-	wantCode(t, err, fleetapi.TokenExpired)
-	if tokens, asked := f.count("/token"), f.count("/public_key"); tokens != 3 || asked != 4 {
-		t.Errorf("got %d tokens, %d questions, want 3, 4", tokens, asked)
+}
+
+// An attempt is of four requests at most where there was a failure before, whatever
+// Tesla says of its tokens; and where all was well, it does not fetch one in vain.
+func TestAttemptUsesOneToken(t *testing.T) {
+	for _, seconds := range []int{0, -5, 1, 30, 60, 61, 28800} {
+		t.Run(fmt.Sprint(seconds), func(t *testing.T) {
+			f := &fake{token: granted("opaque", seconds), partner: always(200, `{"response":{"public_key":"04"}}`)}
+			c := newClient(t, f)
+			for n := 1; n <= 3; n++ {
+				ctx := fleetapi.Attempt(t.Context(), time.Now())
+				for _, op := range []fleetapi.Operation{fleetapi.OpToken, fleetapi.OpPublicKey, fleetapi.OpRegister, fleetapi.OpPublicKey} {
+					if err := doIn(ctx, c, op, fleetapi.NA); err != nil {
+						t.Fatal(err)
+					}
+				}
+				if got := f.count(""); got != 4*n {
+					t.Errorf("%d requests in %d attempts, want 4 in each", got, n)
+				}
+			}
+			// Another region and another application have tokens of their own.
+			ctx := fleetapi.Attempt(t.Context(), time.Time{})
+			for range 2 {
+				if err := doIn(ctx, c, fleetapi.OpPublicKey, fleetapi.NA); err != nil {
+					t.Fatal(err)
+				}
+			}
+			before := f.count("/token")
+			if err := doIn(ctx, c, fleetapi.OpPublicKey, fleetapi.EU); err != nil || f.count("/token") != before+1 {
+				t.Errorf("got %v and %d tokens, want one more than %d", err, f.count("/token"), before)
+			}
+		})
 	}
 }
 
