@@ -2,6 +2,7 @@ package registrar
 
 import (
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"wellkey/registrar/fleetapi"
@@ -55,10 +56,31 @@ func waits(class fleetapi.Retry) []time.Duration {
 	return waitsSlow
 }
 
+// countAfter returns the count of a failure after another, nil = after none. Classes
+// that take turns do not begin anew, or the waits would stay short for ever: a new one
+// waits no less than the last, and counts on; but it begins with an hour at most.
+func countAfter(was *Failure, class fleetapi.Retry) int {
+	switch {
+	case was == nil:
+		return 1
+	case was.Retry == class:
+		return was.Count + 1
+	}
+	count := max(was.Count, 0)
+	atLeast := func(least time.Duration) int {
+		return slices.IndexFunc(waits(class), func(d time.Duration) bool { return d >= least })
+	}
+	return 1 + max(min(count, atLeast(time.Hour)), atLeast(min(waitAfter(waits(was.Retry), count), time.Hour)))
+}
+
 // backoff returns the wait after the count-th failure in a row, count from 1,
 // with up to a tenth of jitter on top, so that many domains do not come at once.
 func backoff(row []time.Duration, count int) time.Duration {
-	return jitter(row[min(max(count, 1), len(row))-1])
+	return jitter(waitAfter(row, count))
+}
+
+func waitAfter(row []time.Duration, count int) time.Duration {
+	return row[min(max(count, 1), len(row))-1]
 }
 
 // jitter adds up to a tenth to d: never less than d.

@@ -28,6 +28,7 @@ var (
 	Decide     = decide
 	DecideKey  = decideKey
 	Backoff    = backoff
+	CountAfter = countAfter
 	Waits      = waits
 	RecordKey  = recordKey
 	LoadRecord = loadRecord

@@ -35,7 +35,7 @@ type Failure struct {
 	At          time.Time      `json:"at"`
 	Next        time.Time      `json:"next"`                // not before then, by the backoff table or Tesla's own word
 	NotBefore   time.Time      `json:"not_before,omitzero"` // by Tesla's own word; zero = it gave none
-	Count       int            `json:"count"`               // failures of this retry class in a row
+	Count       int            `json:"count"`               // failures in a row, or fewer where the retry class changed: countAfter
 	Operation   string         `json:"operation"`
 	Reason      string         `json:"reason"`
 	Actor       fleetapi.Actor `json:"actor"`

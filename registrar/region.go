@@ -20,7 +20,8 @@ type region struct {
 	shown  decision  // guarded by site.mu; the last decision
 	since  time.Time // guarded by site.mu; when its state and reason began
 
-	hurried bool // guarded by site.mu; somebody asked for another attempt now
+	hurried bool     // guarded by site.mu; somebody asked for another attempt now
+	before  *Failure // guarded by site.mu; of the attempt before the one under way; nil = it did not fail
 }
 
 func newRegion(name fleetapi.Region) *region {
@@ -36,6 +37,7 @@ func (s *site) reconcile(ctx context.Context, r *region) time.Time {
 		s.refresh(ctx, r)
 	}
 	s.hurry(ctx, r)
+	ctx = fleetapi.Attempt(ctx, s.begin(r))
 	for ctx.Err() == nil {
 		if d := s.step(ctx, r); d.Action == wait {
 			_, settles := s.certificate(time.Now())
@@ -43,6 +45,17 @@ func (s *site) reconcile(ctx context.Context, r *region) time.Time {
 		}
 	}
 	return time.Time{}
+}
+
+// begin begins an attempt, and returns when the one before it failed; zero = it did not.
+func (s *site) begin(r *region) (failed time.Time) {
+	app, key := s.Application(), s.Keys.Key()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if r.before = r.record.failureFor(app.Digest, key); r.before != nil {
+		failed = r.before.At
+	}
+	return failed
 }
 
 // step observes, decides, and acts, unless the decision is to wait.
@@ -206,10 +219,11 @@ func (s *site) fail(ctx context.Context, r *region, app Application, key keystor
 	f.Application = app.Digest
 	f.Fingerprint = key.Fingerprint()
 	s.update(ctx, r, func(rec *record) {
-		f.Count = 1
-		if was := rec.failureFor(app.Digest, key); was != nil && was.Retry == f.Retry {
-			f.Count = was.Count + 1
+		was := rec.failureFor(app.Digest, key)
+		if was == nil { // Tesla answered meanwhile, but nothing is registered by it
+			was = record{Failure: r.before}.failureFor(app.Digest, key)
 		}
+		f.Count = countAfter(was, f.Retry)
 		f.Next = f.At.Add(backoff(waits(f.Retry), f.Count))
 		f.NotBefore = notBefore
 		if f.Next.Before(notBefore) {

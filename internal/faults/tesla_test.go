@@ -277,6 +277,60 @@ func TestTeslaIsBroken(t *testing.T) {
 	suffer(t, all)
 }
 
+// TestTeslaForgets: what it accepts, it does not have when it is read back; and its
+// tokens are short, end early, or are refused now and then. However that comes
+// together, the requests become few.
+func TestTeslaForgets(t *testing.T) {
+	t.Parallel()
+	refuses := func(every int, status int, ops ...fleetapi.Operation) func(*bubble) {
+		return func(b *bubble) {
+			for _, r := range bubbleRegions {
+				for _, op := range ops {
+					b.tesla.Answer(fleetapi.Example{Status: status}, fleetsim.Limit{Regions: []fleetapi.Region{r}, Operations: []fleetapi.Operation{op}, Every: every})
+				}
+			}
+		}
+	}
+	gives := func(expiresIn int, life time.Duration) func(*bubble) {
+		return func(b *bubble) { b.tesla.GiveTokens(expiresIn, life) }
+	}
+	both := func(all ...func(*bubble)) func(*bubble) {
+		return func(b *bubble) {
+			for _, begin := range all {
+				begin(b)
+			}
+		}
+	}
+	const ask, post = fleetapi.OpPublicKey, fleetapi.OpRegister
+	for name, begin := range map[string]func(*bubble){
+		"tokens that say nothing":                      gives(0, 8*time.Hour),
+		"tokens of half a minute":                      gives(30, 30*time.Second),
+		"tokens that end after ten minutes":            gives(28800, 10*time.Minute),
+		"401 at each first try":                        refuses(2, 401, ask, post),
+		"401 at the first question":                    refuses(2, 401, ask),
+		"401 at each first try, and no word of a life": both(gives(0, 8*time.Hour), refuses(2, 401, ask, post)),
+		"503 at each first try":                        refuses(2, 503, ask, post),
+		"503 at the first question":                    refuses(3, 503, ask),
+	} {
+		inBubble(t, name, func(b *bubble) {
+			begin(b)
+			says(204, "")(b, post)
+			since := time.Now()
+			b.start()
+			time.Sleep(2 * 24 * time.Hour)
+			synctest.Wait()
+			b.wantKept()
+			b.wantFewRequests(since)
+			b.wantNoPanics()
+
+			b.tesla.Clear()
+			time.Sleep(27 * time.Hour)
+			synctest.Wait()
+			b.wantRegistered()
+		})
+	}
+}
+
 // TestTeslaRedirects: wherever an answer leads, nothing follows it there, and no
 // secret goes.
 func TestTeslaRedirects(t *testing.T) {

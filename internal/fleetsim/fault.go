@@ -41,12 +41,14 @@ type Limit struct {
 	Regions    []fleetapi.Region
 	Operations []fleetapi.Operation
 	Times      int // 0 = until Clear
+	Every      int // the first of so many, and so on; 0 = each
 }
 
 type fault struct {
 	Limit
 	kind    Kind // "" = answer
 	example fleetapi.Example
+	passed  int // requests since the one that it last answered, which counts; where Every is set
 }
 
 // Inject makes requests end as the catalogue's row for code says: with its
@@ -100,11 +102,11 @@ func (s *Sim) add(f *fault) {
 	s.faults = append(s.faults, f)
 }
 
-// Clear ends all faults. Requests that hang go on hanging.
+// Clear ends all faults, and what GiveTokens began. Requests that hang go on hanging.
 func (s *Sim) Clear() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.faults = nil
+	s.faults, s.opaque = nil, nil
 }
 
 // faulted lets the oldest fault that meets the request answer it, and reports
@@ -127,9 +129,15 @@ func (e *exchange) takeFault() *fault {
 	e.sim.mu.Lock()
 	defer e.sim.mu.Unlock()
 	i := slices.IndexFunc(e.sim.faults, func(f *fault) bool {
-		return (len(f.Regions) == 0 || slices.Contains(f.Regions, e.record.Region)) &&
+		meets := (len(f.Regions) == 0 || slices.Contains(f.Regions, e.record.Region)) &&
 			(len(f.Operations) == 0 || slices.Contains(f.Operations, e.record.Operation)) &&
 			(!slices.Contains([]Kind{WrongToken, OtherAudience, OldToken}, f.kind) || e.record.Operation == fleetapi.OpToken)
+		if !meets || f.Every == 0 {
+			return meets
+		}
+		turn := f.passed
+		f.passed = (turn + 1) % f.Every
+		return turn == 0
 	})
 	if i < 0 {
 		return nil

@@ -55,6 +55,7 @@ type Sim struct {
 	mu        sync.Mutex // guards all below
 	apps      map[string]App
 	tokens    map[string]grant
+	opaque    *opaque // nil = tokens are as Tesla's
 	accounts  map[holder]fleetapi.Account
 	faults    []*fault
 	requests  []Request

@@ -40,6 +40,20 @@ func (s *Sim) expire(token string) {
 	s.tokens[token] = g
 }
 
+// An opaque is how tokens are given out that are no JWT.
+type opaque struct {
+	expiresIn int
+	life      time.Duration
+}
+
+// GiveTokens has tokens given out, until Clear, that are no JWT, and of which the answer
+// says that they live for expiresIn seconds, 0 = nothing, while they do so for life.
+func (s *Sim) GiveTokens(expiresIn int, life time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.opaque = &opaque{expiresIn, life}
+}
+
 // Tokens returns all tokens that were given out, for searching where they must
 // not be.
 func (s *Sim) Tokens() []string {
@@ -110,10 +124,18 @@ func (s *Sim) issue(clientID string, region fleetapi.Region, scopes []string, us
 		claims["gty"], claims["account_type"], claims["open_source"] = "client-credentials", "business", false
 	}
 	token := jwt(claims)
+	answer := map[string]any{"expires_in": int(life.Seconds()), "token_type": "Bearer"}
 	s.mu.Lock()
+	defer s.mu.Unlock()
+	if o := s.opaque; o != nil {
+		token, life, answer["expires_in"] = random(32), o.life, o.expiresIn
+		if o.expiresIn == 0 {
+			delete(answer, "expires_in")
+		}
+	}
 	s.tokens[token] = grant{clientID: clientID, region: region, expires: now.Add(life), user: user}
-	s.mu.Unlock()
-	return map[string]any{"access_token": token, "expires_in": int(life.Seconds()), "token_type": "Bearer"}
+	answer["access_token"] = token
+	return answer
 }
 
 func jwt(claims map[string]any) string {
