@@ -56,6 +56,17 @@ func TestSlope(t *testing.T) {
 	}
 }
 
+// TestEnviron: where memory's growth is not judged, wellkey runs as shipped.
+func TestEnviron(t *testing.T) {
+	t.Parallel()
+	for long, want := range map[time.Duration]bool{time.Minute: false, judgedFrom: true, time.Hour: true} {
+		s := &soak{o: options{long: long}}
+		if got := slices.Contains(s.environ(), "GOGC=100"); got != want {
+			t.Errorf("for %v: %q", long, s.environ())
+		}
+	}
+}
+
 // good returns a result in which nothing is wrong.
 func good() *result {
 	s := &soak{o: options{long: time.Hour}, tallies: newTallies(), faults: newFaults(), start: time.Date(2026, 11, 25, 12, 0, 0, 0, time.UTC)}

@@ -48,7 +48,7 @@ func (r *result) markdown() string {
 	row("resident memory", func(s sample) float64 { return s.resident }, mebibytes)
 	line("")
 	judged := "not judged, for that it was too short"
-	if r.judged() {
+	if r.s.o.judged() {
 		judged = "less than 1 MB is wanted"
 	}
 	line("Over the last two thirds, resident memory rises by %s an hour, by least squares over %d samples (%s).", megabytes(r.growth()),

@@ -89,8 +89,8 @@ func (r *result) growth() float64 {
 	return slope(r.under, func(s sample) float64 { return s.resident })
 }
 
-// judged reports whether the load lasted long enough to judge the growth.
-func (r *result) judged() bool { return r.s.o.long >= judgedFrom }
+// judged reports whether the load lasts long enough to judge the growth.
+func (o options) judged() bool { return o.long >= judgedFrom }
 
 // wrong returns all that must not be, in sentences.
 func (r *result) wrong() (all []string) {
@@ -107,7 +107,7 @@ func (r *result) wrong() (all []string) {
 	add(r.after.goroutines > r.before.goroutines, "%d goroutines before the load and %d after it", r.before.goroutines, r.after.goroutines)
 	add(r.after.descriptors > r.before.descriptors, "%d descriptors before the load and %d after it", r.before.descriptors, r.after.descriptors)
 	add(len(r.left) > 0, "%d series of sites that have gone; first: %s", len(r.left), strings.Join(r.left[:min(1, len(r.left))], ""))
-	add(r.judged() && r.growth() >= mostGrowth, "memory grows by %s an hour", megabytes(r.growth()))
+	add(r.s.o.judged() && r.growth() >= mostGrowth, "memory grows by %s an hour", megabytes(r.growth()))
 	add(r.panics > 0, "%.0f panics", r.panics)
 	add(len(r.suspicious) > 0, "%d lines of the log are not what they should be; first: %s", len(r.suspicious), strings.Join(r.suspicious[:min(1, len(r.suspicious))], ""))
 	add(r.mostInMinute > mostLines, "%d lines in the log in one minute; %s", r.mostInMinute, r.commonest(5))

@@ -83,10 +83,7 @@ func (s *soak) run(ctx context.Context) (r *result, err error) {
 			return nil, err
 		}
 	}
-	// With GOGC set there is no headroom, in which memory comes and goes by 15 MB: a rise
-	// of 1 MB an hour could not be told from that.
-	environ := []string{"HOME=" + s.dir, "PATH=" + os.Getenv("PATH"), "GOGC=100"}
-	if s.p, err = s.w.Exec(s.o.binary, environ, s.settings()...); err != nil {
+	if s.p, err = s.w.Exec(s.o.binary, s.environ(), s.settings()...); err != nil {
 		return nil, err
 	}
 	defer func() {
@@ -133,6 +130,17 @@ func (s *soak) run(ctx context.Context) (r *result, err error) {
 	}
 	r.read(s.p.Log.String())
 	return r, nil
+}
+
+// environ is the environment of wellkey: that of the program as shipped, but where the
+// growth of its memory is judged. With GOGC set there is no headroom, in which memory comes
+// and goes by 15 MB: a rise of 1 MB an hour could not be told from that.
+func (s *soak) environ() []string {
+	environ := []string{"HOME=" + s.dir, "PATH=" + os.Getenv("PATH")}
+	if s.o.judged() {
+		environ = append(environ, "GOGC=100")
+	}
+	return environ
 }
 
 // settings are those of a wellkey with several sites.
