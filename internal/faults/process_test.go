@@ -233,8 +233,8 @@ func (w *world) rotate(after time.Duration, args ...string) (took time.Duration,
 
 // TestFewDescriptors: with 64 file descriptors and 200 connections that want to be
 // held, and come again when they are not, those that are too many are shed while there
-// are descriptors left to renew the certificate; the log stays short, and when the
-// silent ones have gone, all are served again.
+// are descriptors left to look from outside, to register and to renew the certificate; the
+// log stays short, and when the silent ones have gone, all are served again.
 func TestFewDescriptors(t *testing.T) {
 	t.Parallel()
 	const files = 64
@@ -245,6 +245,8 @@ func TestFewDescriptors(t *testing.T) {
 	since := w.watcher.down() // all places are taken
 	stop := w.flood(200, w.HTTPSAddr)
 	w.moreTurned(files)
+	must(t, w.WriteCredentials())
+	w.await("both regions", registered)
 	w.renew(t)
 	w.moreTurned(1)
 	stop()
