@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -81,12 +82,11 @@ func killWhileIssuing(t *testing.T, random *rand.Rand, kills *atomic.Int32) {
 		t.Errorf("%d orders within a day, want %d at most", n, budgetOfADay)
 	}
 
-	began := time.Now()
-	w.start()
 	if stored {
-		w.served(began)
+		w.again()
 		return
 	}
+	w.start()
 	rest := func(s admin.Status) bool {
 		return have(s) || held(certs.ReasonBudget)(s) || held(certs.ReasonCrashLoop)(s)
 	}
@@ -108,9 +108,8 @@ func killWhileIssuing(t *testing.T, random *rand.Rand, kills *atomic.Int32) {
 	if n := w.ca.count(testca.NewOrderPath); n > budgetOfAWeek {
 		t.Errorf("%d orders within two days, want %d at most", n, budgetOfAWeek)
 	}
-	since := w.kill()
-	w.start()
-	w.served(since)
+	w.kill()
+	w.again()
 	if found := quarantined(w.state()); len(found) > 0 {
 		t.Errorf("a kill left what had to go into quarantine: %q", found)
 	}
@@ -183,20 +182,37 @@ func (w *world) stored() bool {
 	return false
 }
 
-// served waits for the key from a process that was started after since, and checks
-// what is promised of that. Where it took longer, it is killed and started once more: on
-// a busy machine it may be we who got no processor.
-func (w *world) served(since time.Time, settings ...string) (took time.Duration) {
+// again starts wellkey after a kill, waits for the key, and checks what is promised of
+// that. Where it took longer, the same start is made once more, from a copy of what the
+// kill left: on a busy machine it may be we who got no processor, while a lock that was
+// left behind, say, which is not judged by the clock, costs either.
+func (w *world) again(settings ...string) (took time.Duration) {
 	w.t.Helper()
-	if took = w.watcher.up(since); took > startPromise {
-		since = w.kill()
+	left := w.t.TempDir()
+	w.copyAll(w.DataDir, left)
+	start := func() time.Duration {
+		began := time.Now()
 		w.start(settings...)
-		took = min(took, w.watcher.up(since))
+		return w.watcher.up(began)
+	}
+	if took = start(); took > startPromise {
+		w.kill()
+		restore(w.t, w.DataDir, nil)
+		w.copyAll(left, w.DataDir)
+		took = min(took, start())
 	}
 	if took > startPromise {
-		w.t.Errorf("nobody was served for %v after a kill, twice in a row; want %v at most", took, startPromise)
+		w.t.Errorf("nobody was served for %v after a kill, from a copy of what it left, too; want %v at most", took, startPromise)
 	}
 	return took
+}
+
+// copyAll copies all that is in a directory, empty directories and modes included.
+func (w *world) copyAll(from, to string) {
+	w.t.Helper()
+	if out, err := exec.CommandContext(w.ctx, "cp", "-a", from+"/.", to).CombinedOutput(); err != nil {
+		w.t.Fatalf("copying %s: %v\n%s", from, err, out)
+	}
 }
 
 var timestamp = regexp.MustCompile(`"\d{4}-\d\d-\d\dT[^"]*"`)
@@ -226,11 +242,10 @@ func TestKilledOnAVolume(t *testing.T) {
 	var longest time.Duration
 	for range 30 {
 		w.goOn()
-		since := w.kill()
-		w.start(w.production())
-		longest = max(longest, w.served(since, w.production()))
+		w.kill()
+		longest = max(longest, w.again(w.production()))
 	}
-	t.Logf("after a kill, nobody was served for %v at most", longest.Round(time.Millisecond))
+	t.Logf("after a start, nobody was served for %v at most", longest.Round(time.Millisecond))
 	if n := w.ca.count(testca.NewOrderPath); n != 1 {
 		t.Errorf("%d orders, want 1", n)
 	}

@@ -95,9 +95,7 @@ func killWhileStoringState(t *testing.T, random *rand.Rand, kills int) {
 		t.Error("no kill came after a record was stored")
 	}
 	answers.Store(nil)
-	began := time.Now()
-	w.start()
-	w.served(began)
+	w.again()
 	w.await("both regions", registered)
 	if found := quarantined(w.state()); len(found) > 0 {
 		t.Errorf("in quarantine: %q", found)
