@@ -64,7 +64,7 @@ func newWorld(t *testing.T, host func(*testnetns.Net) testnetns.Host) *world {
 }
 
 // serve runs wellkey by start, which is of either host, and waits until it serves.
-// It listens at all addresses of its host.
+// It listens at all addresses of its host. On Here a client watches it from then on.
 func (w *world) serve(start func(*exec.Cmd) error) {
 	w.t.Helper()
 	w.serveAt(start, "")
@@ -99,6 +99,9 @@ func (w *world) serveAt(start func(*exec.Cmd) error, ip string) {
 	w.key = visit.Body
 	if string(parsed.Key.PEM()) != string(w.key) {
 		w.t.Fatalf("what is served is not in its canonical form: %q", w.key)
+	}
+	if netip.MustParseAddrPort(w.HTTPSAddr).Addr() == w.Here.IPv4 {
+		w.watch()
 	}
 }
 
