@@ -222,3 +222,9 @@ func (m *Manager) MendAccount(ctx context.Context, domain string, transport http
 	a.http, a.client = &http.Client{Transport: transport}, &client{log: zap.NewNop()}
 	return a.mendAccount(ctx)
 }
+
+// MostReaders is how many handshakes wait for the storage at a time.
+const MostReaders = mostReaders
+
+// Readers returns how many do.
+func (m *Manager) Readers() int { return len(m.readers) }

@@ -35,6 +35,7 @@ type Manager struct {
 	cas     []*ca // the preferred one first; fixed
 	queue   *schedule.Queue
 	jumped  func(then, now time.Time) bool
+	readers chan struct{}            // one for each handshake that waits for the storage
 	lookups *lookups                 // in which acme looks
 	magic   *certmagic.Cache         // empty; nil unless Run runs
 	acme    atomic.Pointer[answerer] // likewise
@@ -54,7 +55,7 @@ type Manager struct {
 func New(cfg Config) (*Manager, error) {
 	cfg.setDefaults()
 	m := &Manager{cfg: cfg, log: cfg.Logger.Named("certs"), former: map[string]*subject{},
-		certs: &cache{most: cfg.Cached}, jumped: skew.Jumped, lookups: newLookups(cfg.Storage)}
+		certs: &cache{most: cfg.Cached}, jumped: skew.Jumped, readers: make(chan struct{}, mostReaders), lookups: newLookups(cfg.Storage)}
 	m.panics = contain.New("certificates", m.log)
 	m.queue = schedule.New(attemptsAtATime, m.panics)
 	err := cfg.check()

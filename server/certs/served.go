@@ -17,6 +17,10 @@ const (
 
 	// readAgain is how long a failure to read one counts.
 	readAgain = time.Second
+
+	// mostReaders is how many handshakes wait for that at a time. Whose connection has lost
+	// its place waits on, so that more would have memory without bound.
+	mostReaders = 256
 )
 
 // A served is what is known of the certificate that is served for a domain,
@@ -30,6 +34,9 @@ type served struct {
 
 // errNone is that there is nothing to be served.
 var errNone = errors.New("there is no certificate yet")
+
+// errReaders is that too many handshakes wait for the storage.
+var errReaders = errors.New("no certificate in memory, and too many handshakes wait for the storage")
 
 // serve makes the certificate of s the one that is served, and reports whether it
 // is another.
@@ -66,6 +73,12 @@ func (m *subject) get(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
 	}
 	if m.looked.Load() && m.served.Load() == nil {
 		return nil, errNone
+	}
+	select {
+	case m.all.readers <- struct{}{}:
+		defer func() { <-m.all.readers }()
+	default:
+		return nil, errReaders
 	}
 	ctx, cancel := context.WithTimeout(hello.Context(), readTimeout)
 	defer cancel()
