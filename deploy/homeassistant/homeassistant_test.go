@@ -13,7 +13,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"wellkey/deploy/deploytest"
 	"wellkey/internal/admin"
@@ -278,7 +277,7 @@ func TestCredentialsAreGivenInTheOptions(t *testing.T) {
 		t.Fatal(err)
 	}
 	deploytest.Serve(t, w, "CREDENTIALS_FILE", "CONFIG="+file)
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), deploytest.Patience)
 	defer cancel()
 	s, err := w.AwaitStatus(ctx, func(s admin.Status) bool {
 		return len(s.Sites) == 1 && s.Sites[0].Registrations[0].State == registrar.WaitingForCredentials

@@ -160,10 +160,11 @@ func TestStoreDown(t *testing.T) {
 	cfg := storage.Config{Timeout: 500 * time.Millisecond, Registerer: registry,
 		Shared: storage.Shared{URL: server.URL("/0"), TTL: time.Second, Copy: t.TempDir()}}
 	s := openStore(t, cfg)
-	must(t, s.Store(ctx, crt, []byte("certificate")))
-	must(t, s.Store(ctx, ledger, []byte("orders")))
-	guarded, release, err := s.Guard(ctx, "l")
-	must(t, err)
+	must(t, eventually(t, func() error { return s.Store(ctx, crt, []byte("certificate")) }))
+	must(t, eventually(t, func() error { return s.Store(ctx, ledger, []byte("orders")) }))
+	var guarded context.Context
+	var release func(context.Context) error
+	must(t, eventually(t, func() (err error) { guarded, release, err = s.Guard(ctx, "l"); return err }))
 
 	wantDown := func(s *storage.Store, reason trouble.Reason) {
 		t.Helper()

@@ -73,7 +73,7 @@ type worker struct {
 func start(t *testing.T, address, role string) *worker {
 	t.Helper()
 	test, _, _ := strings.Cut(t.Name(), "/")
-	w := &worker{command: exec.CommandContext(t.Context(), os.Args[0], "-test.run=^"+regexp.QuoteMeta(test)+"$", "-test.timeout=60s")}
+	w := &worker{command: exec.CommandContext(t.Context(), os.Args[0], "-test.run=^"+regexp.QuoteMeta(test)+"$", "-test.timeout=5m")}
 	w.command.Env = append(os.Environ(), roleVariable+"="+role, addressVariable+"="+address,
 		"GORACE=atexit_sleep_ms=0 "+os.Getenv("GORACE")) // -race takes a second to end, else
 	w.command.Stderr = &w.stderr
