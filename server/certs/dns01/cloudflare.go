@@ -127,7 +127,7 @@ func (p *cloudflare) ask(ctx context.Context, method, path string, body, result 
 		if len(answer.Errors) > 0 && identical[answer.Errors[0].Code] || method == http.MethodDelete && status == http.StatusNotFound {
 			return nil
 		}
-		return judgeCloudflare(method, status, answer.Errors)
+		return p.judge(method, status, answer.Errors)
 	}
 	if result == nil {
 		return nil
@@ -138,8 +138,8 @@ func (p *cloudflare) ask(ctx context.Context, method, path string, body, result 
 	return nil
 }
 
-// judgeCloudflare puts a refusal into words.
-func judgeCloudflare(method string, status int, complaints []complaint) error {
+// judge puts a refusal into words.
+func (p *cloudflare) judge(method string, status int, complaints []complaint) error {
 	codes := map[int]bool{}
 	var said []string
 	for _, c := range complaints {
@@ -150,7 +150,7 @@ func judgeCloudflare(method string, status int, complaints []complaint) error {
 			said = append(said, fmt.Sprintf("%d %s", link.Code, link.Message))
 		}
 	}
-	text := fmt.Sprintf("HTTP %d, %s", status, quote(strings.Join(said, "; ")))
+	text := fmt.Sprintf("HTTP %d, %s", status, quote(p.cfg.Token.Hide(strings.Join(said, "; ")))) // again, since JSON can spell it otherwise
 	switch {
 	case codes[6003] || codes[6111]:
 		return fail(KindProvider, "Cloudflare cannot read the token (%s): copy it again, alone; dns_cloudflare_token is an API token, not the Global API Key", text)

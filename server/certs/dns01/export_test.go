@@ -1,5 +1,7 @@
 package dns01
 
+import "net/http"
+
 // Algorithms are those by which an update can be signed.
 var Algorithms = algorithms
 
@@ -13,4 +15,16 @@ func AddAccount(path, domain string) error {
 		return err
 	}
 	return all.write(path)
+}
+
+// Through has a provider reached by transport.
+func Through(p Provider, transport http.RoundTripper) {
+	switch p := p.(type) {
+	case *cloudflare:
+		p.client.Transport = transport
+	case *httpReq:
+		p.client.Transport = transport
+	case *acmeDNS:
+		p.client.Transport = transport
+	}
 }

@@ -3,6 +3,10 @@ package dns01_test
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
+	"io"
+	"io/fs"
+	"net/http"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -10,6 +14,7 @@ import (
 	"testing"
 	"unicode"
 
+	"wellkey/internal/secret"
 	"wellkey/server/certs/dns01"
 )
 
@@ -60,6 +65,70 @@ func FuzzAccounts(f *testing.F) {
 		for name, was := range before {
 			if name != "c.example" && !reflect.DeepEqual(after[name], was) {
 				t.Fatalf("of %q, %v has become %v", name, was, after[name])
+			}
+		}
+	})
+}
+
+// parrot answers every request with the same.
+type parrot struct {
+	status int
+	body   string
+}
+
+func (p parrot) RoundTrip(r *http.Request) (*http.Response, error) {
+	return &http.Response{StatusCode: p.status, Header: http.Header{}, Body: io.NopCloser(strings.NewReader(p.body)), Request: r}, nil
+}
+
+// FuzzProviders has the API of each provider answer anything. A record passes for made
+// only where the answer says so; else there is one line that can be shown, and has no
+// token or password, whatever is repeated of them.
+func FuzzProviders(f *testing.F) {
+	const token = "CANARY-8c5f1e" // also a user's password, and an account's
+	for _, body := range []string{
+		"", "null", "{", "[]", "\x00\x1b[2J\u202e", `{"success":true}`, `{"success":true,"result":null}`, `{"success":true,"result":7}`, `{"success":true,"result":[]}`, `{"success":true,"result":[{"id":"../..?a#b","content":"\"value\""}]}`, `{"success":true,"result":[{"id":""}]}`,
+		`{"success":false,"errors":[{"code":81057}]}`, `{"errors":[{"code":6003,"message":"` + token + `","error_chain":[{"code":6111,"message":"\u001b]0;CANARY-8c5f1\u0065"}]}]}`, `{"success":"` + token + `"}`, token, "Basic " + token,
+		`{"fulldomain":"x.auth.example","subdomain":"x","username":"u","password":"p"}`, `{"fulldomain":"\u001b[2J","subdomain":"x","username":"u","password":"p"}`,
+	} {
+		for _, status := range []int{200, 201, 308, 400, 401, 403, 404, 429, 500} {
+			f.Add(status, body)
+		}
+	}
+	full, empty := filepath.Join(f.TempDir(), "full.json"), filepath.Join(f.TempDir(), "empty.json")
+	if err := os.WriteFile(full, []byte(`{"a.example":{"fulldomain":"f.auth.example","subdomain":"f","username":"u","password":"`+token+`"}}`), 0o600); err != nil {
+		f.Fatal(err)
+	}
+	f.Fuzz(func(t *testing.T, status int, body string) {
+		if status < 200 || status > 599 {
+			return // net/http takes no other for an answer
+		}
+		if err := os.Remove(empty); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			t.Fatal(err)
+		}
+		for i, p := range []dns01.Provider{
+			dns01.NewCloudflare(dns01.Cloudflare{Token: secret.New(token)}), dns01.NewHTTPReq(dns01.HTTPReq{URL: "https://dns.example", Username: "u", Password: secret.New(token)}),
+			dns01.NewACMEDNS(dns01.ACMEDNS{URL: "https://auth.example", AccountFile: full}),
+			dns01.NewACMEDNS(dns01.ACMEDNS{URL: "https://auth.example", AccountFile: empty}), // it was told nothing that it could repeat
+		} {
+			dns01.Through(p, parrot{status, body})
+			r := dns01.Record{Domain: "a.example", Name: "f.auth.example", Value: "value"}
+			added, removed := p.Add(t.Context(), r), p.Remove(t.Context(), r)
+			var said struct {
+				Success bool
+				Errors  []struct{ Code int }
+			}
+			_ = json.Unmarshal([]byte(body), &said) // what can be read
+			if is2xx := status < 300; added == nil && !is2xx && !said.Success && (len(said.Errors) == 0 || said.Errors[0].Code != 81057 && said.Errors[0].Code != 81058) {
+				t.Fatalf("%T takes %d for done: %q", p, status, body)
+			}
+			for _, err := range []error{added, removed} {
+				if err == nil {
+					continue
+				}
+				var known *dns01.Error
+				if text := err.Error(); !errors.As(err, &known) || strings.ContainsFunc(text, func(r rune) bool { return !unicode.IsPrint(r) }) || i < 3 && strings.Contains(text, token) || len(text) > 1500 {
+					t.Fatalf("%T says %q", p, text)
+				}
 			}
 		}
 	})
