@@ -33,6 +33,7 @@ var (
 	RecordKey  = recordKey
 	LoadRecord = loadRecord
 	Loaded     = record.loaded
+	Hurried    = (*Failure).hurried
 	NoteOf     = noteOf
 
 	AcceptanceKey = acceptanceKey

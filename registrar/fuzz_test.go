@@ -15,7 +15,8 @@ import (
 // FuzzRecord starts on any file of state. It may be damaged, of another program, or
 // say what nobody ever wrote: nothing is registered over a key that Tesla has by it,
 // or on an answer that is not of the last minutes; and it puts off the next question
-// for a day and a bit at most, as what was written here may.
+// for a day and a bit at most, as what was written here may, also where somebody asks
+// for it.
 func FuzzRecord(f *testing.F) {
 	write := func(r Record) {
 		data, err := json.Marshal(r)
@@ -33,6 +34,8 @@ func FuzzRecord(f *testing.F) {
 		"", "{", "null", "[]", "\x00\x00", `{"answer":null,"failure":{}}`, `{"answer":{"at":"2026-11-24T11:59:30Z","next":"2999-01-01T00:00:00Z","client_id":"id"}}`,
 		`{"answer":{"at":"2999-01-01T00:00:00Z","next":"2999-01-01T00:00:00Z","client_id":"id","key":""}}`, `{"answer":{"at":"0001-01-01T00:00:00Z","next":"9999-12-31T23:59:59Z","client_id":"id"}}`,
 		`{"failure":{"at":"2026-11-24T11:59:30Z","next":"2999-01-01T00:00:00Z","count":-9223372036854775808,"application":"digest","fingerprint":"` + ours.Fingerprint() + `"}}`,
+		`{"failure":{"at":"2026-11-24T09:59:30Z","next":"2026-11-24T12:59:30Z","not_before":"2999-01-01T00:00:00Z","application":"digest","fingerprint":"` + ours.Fingerprint() + `"}}`,
+		`{"failure":{"at":"2026-11-24T09:59:30Z","next":"2999-01-01T00:00:00Z","not_before":"2026-11-24T12:30:00Z","retry":"lag","application":"digest","fingerprint":"` + ours.Fingerprint() + `"}}`,
 		`{"answer":{"at":"2026-11-24T11:59:30Z","next":"2026-11-24T12:59:30Z","client_id":"id","key":"` + strings.ToUpper(ours.Hex()) + `"}}`, `{"answer":{"client_id":"id","key":"zz"}}`,
 	} {
 		f.Add(text, true)
@@ -51,8 +54,14 @@ func FuzzRecord(f *testing.F) {
 		}
 		o.Record = Loaded(r, now, o.Key)
 		d := Decide(o)
-		if latest := now.Add(27 * time.Hour); d.Next.After(latest) {
+		latest := now.Add(27 * time.Hour)
+		if d.Next.After(latest) {
 			t.Fatalf("the next step is at %v: %+v", d.Next, r)
+		}
+		if f := o.Record.Failure; f != nil {
+			if _, whyNot := Hurried(f, latest); whyNot != "" {
+				t.Fatalf("whoever asks for it is told that %s, a day and a bit later: %+v", whyNot, f)
+			}
 		}
 		a := o.Record.Answer
 		switch {

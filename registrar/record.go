@@ -131,9 +131,14 @@ func (r record) withoutLongWaits(now time.Time) record {
 	if a := r.Answer; a != nil && a.Next.After(latest) {
 		r.Answer = a.due(now)
 	}
-	if f := r.Failure; f != nil && f.Next.After(latest) {
+	if f := r.Failure; f != nil && (f.Next.After(latest) || f.NotBefore.After(latest)) {
 		again := *f
-		again.Next = now
+		if f.Next.After(latest) {
+			again.Next = now
+		}
+		if f.NotBefore.After(latest) {
+			again.NotBefore = time.Time{}
+		}
 		r.Failure = &again
 	}
 	return r
