@@ -207,7 +207,7 @@ var catalogue = []Refusal{
 		Code: RootDomainMismatch, Operations: partner, Statuses: []int{412},
 		Pattern: pattern.New(`^Root domain .*must match registered allowed origin`),
 		Actor:   ActorOperator, Retry: RetryLag,
-		Summary: "{domain} does not belong to an allowed origin of the application",
+		Summary: "the domain {domain} does not belong to an allowed origin of the application",
 		Cause: "None of the allowed origins saved in Tesla's portal has the same root domain as {domain}: it was not saved, " +
 			"is misspelt, or ends in a slash. A change takes some minutes.",
 		Fix:      "On " + portal + ", add https://{domain} to the allowed origins of application {client_id}, without a slash at the end, and save.",
@@ -314,7 +314,7 @@ var catalogue = []Refusal{
 	{
 		Code: DomainTaken, Operations: register, Statuses: []int{422}, Pattern: pattern.New(`Domain has already been taken`),
 		Actor: ActorOperator, Retry: RetrySlow,
-		Summary: "{domain} is already registered by another application",
+		Summary: "the domain {domain} is already registered by another application",
 		Cause: "In one region, a domain belongs to one application, and stays with it when the application is deleted. " +
 			"{domain} was registered in {region_name} by another one than {client_id}.",
 		Fix: "Use the client id and secret of the old application; or register the old application with another domain, which frees " +

@@ -6,7 +6,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
-	"unicode/utf8"
+
+	"wellkey/internal/phrase"
 )
 
 // ErrNotRegistered is what errors.Is finds in the error of PublicKey where
@@ -16,7 +17,7 @@ import (
 // where none is registered.
 var ErrNotRegistered = errors.New("not registered")
 
-// quoted is how much of a foreign text an error shows, in characters.
+// quoted is how much of a foreign text an error shows, in bytes.
 const quoted = 300
 
 // An Error is a request that did not succeed: refused by Tesla, or failed on
@@ -49,7 +50,7 @@ func (e *Error) Error() string {
 	}
 	b.WriteString(")")
 	if e.Text != "" {
-		b.WriteString(": " + strconv.Quote(cut(e.Text, quoted)))
+		b.WriteString(": " + strconv.Quote(phrase.Cut(e.Text, quoted, "…")))
 	}
 	if e.TxID != "" {
 		b.WriteString(", txid " + e.TxID)
@@ -99,11 +100,3 @@ type lost struct {
 
 func (l *lost) Error() string { return l.text }
 func (l *lost) Unwrap() error { return l.err }
-
-// cut returns at most n characters of s, with an ellipsis where it was longer.
-func cut(s string, n int) string {
-	if utf8.RuneCountInString(s) <= n {
-		return s
-	}
-	return string([]rune(s)[:n]) + "…"
-}

@@ -33,7 +33,7 @@ func TestErrorText(t *testing.T) {
 		want    string
 	}{
 		{fleetapi.OpRegister, always(422, `{"response":null,"error":"Validation failed: Domain has already been taken","error_description":"","txid":"ab12"}`),
-			`registering keys.example.com in eu: keys.example.com is already registered by another application (domain_taken, status 422): ` +
+			`registering keys.example.com in eu: the domain keys.example.com is already registered by another application (domain_taken, status 422): ` +
 				`"Validation failed: Domain has already been taken", txid ab12`},
 		{fleetapi.OpPublicKey, always(412, `{"error":"set a domain for your account first"}`, "X-Txid", "cd-34"),
 			`asking for the key of keys.example.com in eu: the application has no domain in this region (domain_not_set, status 412): ` +
@@ -50,7 +50,7 @@ func TestErrorText(t *testing.T) {
 		{fleetapi.OpRegister, always(503, "a\nb\x1b[31m"),
 			`registering keys.example.com in eu: Tesla is not available (unavailable, status 503): "a\nb\x1b[31m"`},
 		{fleetapi.OpRegister, always(500, strings.Repeat("é", 400)),
-			`registering keys.example.com in eu: Tesla is not available (unavailable, status 500): "` + strings.Repeat("é", 300) + `…"`},
+			`registering keys.example.com in eu: Tesla is not available (unavailable, status 500): "` + strings.Repeat("é", 150) + `…"`},
 		{fleetapi.OpRegister, func(r *http.Request) (*http.Response, error) {
 			return nil, &net.DNSError{Err: "no such host", Name: "x"}
 		},

@@ -29,6 +29,7 @@ This page is made from the table in ` + "`registrar/fleetapi/catalogue.go`" + `:
 *check*: after 1 min, 5 min, 15 min, then every 1 h, each time after a look at the key from outside;
 *slow*: after 1 h, then every 6 h;
 *daily*: after 1 h, then every 24 h.
+A failure of another kind waits no less than the one before it, but begins with an hour at most.
 Credentials or a key that change are tried at once, whatever was waited for; and so is everything at SIGHUP, unless Tesla was asked
 less than 5 minutes ago: [operating.md](operating.md#ask-tesla-again). A time that Tesla names is waited for in any case.
 
