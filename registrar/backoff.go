@@ -22,8 +22,8 @@ const (
 // Waits before the next try, by the class of the failure; the last of a row
 // repeats.
 var (
-	// Tesla's or the network's fault: soon, then at most four times an hour, at
-	// last every six hours.
+	// Tesla's or the network's fault: soon, then at most four times an hour, then
+	// every six hours.
 	waitsSoon = []time.Duration{15 * time.Second, 30 * time.Second, time.Minute, 2 * time.Minute, 5 * time.Minute,
 		10 * time.Minute, 15 * time.Minute, 30 * time.Minute, time.Hour, 2 * time.Hour, 4 * time.Hour, 6 * time.Hour}
 	// A new application, or an edit in the portal, takes minutes to hours to

@@ -36,7 +36,7 @@ type Retry string
 // The retry classes.
 const (
 	RetrySoon  Retry = "soon"  // Tesla or the network fails: seconds, growing
-	RetryLag   Retry = "lag"   // a new application or a portal edit has to spread: 2 to 15 minutes for an hour, at last every 6 hours
+	RetryLag   Retry = "lag"   // a new application or a portal edit has to spread: 2 to 15 minutes for an hour, then up to an hour, then every 6 hours
 	RetryCheck Retry = "check" // after a look at the key from outside: 1, 5, 15 minutes, then every hour
 	RetrySlow  Retry = "slow"  // a person must act: after an hour, then every 6 hours
 	RetryDaily Retry = "daily" // the credentials are refused: after an hour, for a new application, then once a day
