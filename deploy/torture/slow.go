@@ -187,6 +187,9 @@ func together(ctx context.Context, t *aim, connections int, reaped time.Duration
 		err = errors.Join(err, one)
 	}
 	least, leastHTTP := min(1000, connections/2), min(500, connections/2) // what they hold, or nearly
+	if t.Fast {
+		least, leastHTTP = connections/10, connections/10
+	}
 	if err == nil && (int(most.https) < least || int(most.http) < leastHTTP) {
 		err = fmt.Errorf("%.0f were open to 443 and %.0f to 80 at the most, and %d and %d are the least", most.https, most.http, least, leastHTTP)
 	}
