@@ -79,9 +79,10 @@ func http2Attacks(o options, span time.Duration) []attack {
 		})
 	}})
 	strange := max(span, 8*time.Second) // each is displaced after a second, and another comes
+	const apart = 1000                  // from where no other comes, whom their rate would turn away
 	all = append(all, attack{name: "h2 frames of an unknown type, 384 connections from 6 addresses that speak nothing else, and again", do: func(ctx context.Context, t *aim) (string, error) {
 		return flood(ctx, t, strange, flooding{conns: 384, opening: 32, again: true, after: 100 * time.Millisecond, window: 1,
-			from: func(n int) (from, to string) { return source(2*(n%6), false) },
+			from: func(n int) (from, to string) { return source(2*(apart+n%6), false) },
 			do: func(_ context.Context, f *flooded) error {
 				return f.repeat(mostFrames, func(int) error { return f.framer.WriteRawFrame(0xfa, 0, 0, make([]byte, 8<<10)) })
 			}})
