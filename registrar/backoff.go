@@ -58,19 +58,17 @@ func waits(class fleetapi.Retry) []time.Duration {
 
 // countAfter returns the count of a failure after another, nil = after none. Classes
 // that take turns do not begin anew, or the waits would stay short for ever: a new one
-// waits no less than the last, and counts on; but it begins with an hour at most.
+// waits longer than the last, but begins with an hour at most.
 func countAfter(was *Failure, class fleetapi.Retry) int {
-	switch {
-	case was == nil:
+	if was == nil {
 		return 1
-	case was.Retry == class:
-		return was.Count + 1
 	}
-	count := max(was.Count, 0)
-	atLeast := func(least time.Duration) int {
-		return slices.IndexFunc(waits(class), func(d time.Duration) bool { return d >= least })
+	count := min(max(was.Count, 0), 1<<20) // a record may be damaged
+	if was.Retry == class {
+		return count + 1
 	}
-	return 1 + max(min(count, atLeast(time.Hour)), atLeast(min(waitAfter(waits(was.Retry), count), time.Hour)))
+	last := waitAfter(waits(was.Retry), count)
+	return 1 + slices.IndexFunc(waits(class), func(d time.Duration) bool { return d >= time.Hour || d > last })
 }
 
 // backoff returns the wait after the count-th failure in a row, count from 1,

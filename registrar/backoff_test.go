@@ -35,7 +35,13 @@ func TestClassesThatTakeTurns(t *testing.T) {
 			}
 		}
 	}
+	if got := CountAfter(&Failure{Retry: fleetapi.RetrySoon, Count: 3}, fleetapi.RetryCheck); got != 2 {
+		t.Errorf("after three short failures the look that Tesla fails at counts as number %d, want 2, which is 5 minutes", got)
+	}
 	for _, damaged := range []int{-1 << 63, -1, 0, 1<<63 - 1} {
+		if got := CountAfter(&Failure{Retry: fleetapi.RetrySoon, Count: damaged}, fleetapi.RetrySoon); got < 1 || damaged > 0 && got < len(Waits(fleetapi.RetrySoon)) {
+			t.Errorf("after a count of %d comes %d", damaged, got)
+		}
 		if got := CountAfter(&Failure{Retry: fleetapi.RetrySoon, Count: damaged}, fleetapi.RetryLag); got < 1 || got > len(Waits(fleetapi.RetryLag)) {
 			t.Errorf("after a count of %d comes %d", damaged, got)
 		}

@@ -5,8 +5,6 @@ import (
 	"time"
 
 	"go.uber.org/zap"
-
-	"wellkey/registrar/fleetapi"
 )
 
 // hurryAgain is how old a failure must be before somebody may have Tesla asked again
@@ -36,18 +34,18 @@ func (r *Registrar) Hurry(domain string) {
 	r.Wake(domain)
 }
 
-// hurry makes the next attempt due, if somebody has asked for it. Without the lock
-// nothing is asked, so the request stands until it can be had.
-func (s *site) hurry(ctx context.Context, r *region) {
+// hurry makes the next attempt due, if somebody has asked for it, and reports whether it
+// did. Without the lock nothing is asked, so the request stands until it can be had.
+func (s *site) hurry(ctx context.Context, r *region) bool {
 	s.mu.Lock()
 	asked := r.hurried
 	s.mu.Unlock()
 	if !asked {
-		return
+		return false
 	}
 	ctx, release, err := s.guard(ctx, r)
 	if err != nil {
-		return
+		return false
 	}
 	defer release()
 	if s.shared { // another replica may have asked meanwhile
@@ -59,15 +57,16 @@ func (s *site) hurry(ctx context.Context, r *region) {
 	r.hurried = false
 	s.mu.Unlock()
 	if failure == nil || !failure.Next.After(now) {
-		return
+		return false
 	}
 	again, whyNot := failure.hurried(now)
 	if whyNot != "" {
 		s.regionLog(r).Info("not asking Tesla again yet", zap.String("cause", whyNot), zap.Time("next", failure.Next))
-		return
+		return false
 	}
 	s.regionLog(r).Info("Tesla is asked again at once, as requested", zap.String("reason", failure.Reason))
 	s.update(ctx, r, func(rec *record) { rec.Failure = again })
+	return true
 }
 
 // hurried returns f as one that puts nothing off; else why it goes on doing so.
@@ -80,8 +79,5 @@ func (f *Failure) hurried(now time.Time) (again *Failure, whyNot string) {
 	}
 	due := *f
 	due.Next = now
-	if f.Retry == fleetapi.RetryLag {
-		due.Count = 1 // what was just edited in the portal takes minutes to arrive everywhere
-	}
 	return &due, ""
 }

@@ -44,6 +44,18 @@ func TestHurry(t *testing.T) {
 		w.want(Registered)
 		w.stop()
 	})
+	inWorld("known at last, and on its way through Tesla", t, func(w *world) {
+		w.tesla.refuse = refuse(fleetapi.UnauthorizedClient)
+		w.start()
+		time.Sleep(3 * 24 * time.Hour)
+		w.change(func() { w.tesla.refuse = refuse(fleetapi.RootDomainMismatch) })
+		w.registrar.Hurry("example.com")
+		w.want(Refused)
+		w.change(func() { w.tesla.refuse = nil })
+		time.Sleep(6 * time.Minute) // and not an hour
+		w.want(Registered)
+		w.stop()
+	})
 	inWorld("after a restart", t, func(w *world) {
 		w.tesla.refuse = refuse(fleetapi.DomainTaken)
 		w.start()

@@ -22,6 +22,7 @@ type region struct {
 
 	hurried bool     // guarded by site.mu; somebody asked for another attempt now
 	before  *Failure // guarded by site.mu; of the attempt before the one under way; nil = it did not fail
+	asked   bool     // guarded by site.mu; somebody asked for the one under way
 }
 
 func newRegion(name fleetapi.Region) *region {
@@ -36,8 +37,7 @@ func (s *site) reconcile(ctx context.Context, r *region) time.Time {
 	if s.shared {
 		s.refresh(ctx, r)
 	}
-	s.hurry(ctx, r)
-	ctx = fleetapi.Attempt(ctx, s.begin(r))
+	ctx = fleetapi.Attempt(ctx, s.begin(r, s.hurry(ctx, r)))
 	for ctx.Err() == nil {
 		if d := s.step(ctx, r); d.Action == wait {
 			_, settles := s.certificate(time.Now())
@@ -47,11 +47,13 @@ func (s *site) reconcile(ctx context.Context, r *region) time.Time {
 	return time.Time{}
 }
 
-// begin begins an attempt, and returns when the one before it failed; zero = it did not.
-func (s *site) begin(r *region) (failed time.Time) {
+// begin begins an attempt, which somebody asked for or not, and returns when the one before
+// it failed; zero = it did not.
+func (s *site) begin(r *region, asked bool) (failed time.Time) {
 	app, key := s.Application(), s.Keys.Key()
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	r.asked = asked
 	if r.before = r.record.failureFor(app.Digest, key); r.before != nil {
 		failed = r.before.At
 	}
@@ -222,6 +224,9 @@ func (s *site) fail(ctx context.Context, r *region, app Application, key keystor
 		was := rec.failureFor(app.Digest, key)
 		if was == nil { // Tesla answered meanwhile, but nothing is registered by it
 			was = record{Failure: r.before}.failureFor(app.Digest, key)
+		}
+		if r.asked && f.Retry == fleetapi.RetryLag { // what was just edited in the portal takes minutes to arrive everywhere
+			was = &Failure{Retry: fleetapi.RetryLag, Count: 1}
 		}
 		f.Count = countAfter(was, f.Retry)
 		f.Next = f.At.Add(backoff(waits(f.Retry), f.Count))

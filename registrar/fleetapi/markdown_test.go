@@ -29,7 +29,7 @@ This page is made from the table in ` + "`registrar/fleetapi/catalogue.go`" + `:
 *check*: after 1 min, 5 min, 15 min, then every 1 h, each time after a look at the key from outside;
 *slow*: after 1 h, then every 6 h;
 *daily*: after 1 h, then every 24 h.
-A failure of another kind waits no less than the one before it, but begins with an hour at most.
+Where the next failure has another of these rows, waits do not begin anew: the first is longer than the last one was, or an hour.
 Credentials or a key that change are tried at once, whatever was waited for; and so is everything at SIGHUP, unless Tesla was asked
 less than 5 minutes ago: [operating.md](operating.md#ask-tesla-again). A time that Tesla names is waited for in any case.
 
