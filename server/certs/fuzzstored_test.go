@@ -120,7 +120,7 @@ func FuzzStored(f *testing.F) {
 	}
 	for _, pair := range [][2]string{
 		{"$OURSCERT", "$NEWERKEY"}, {"$OURSKEY", "$OURSCERT"}, {"$OURSCERT$OURSKEY", "$OURSCERT$OURSKEY"}, {"$OTHERCERT", "$OTHERKEY"}, {"$ALONECERT", "$ALONEKEY"},
-		{"$ALONECERT$OTHERCERT", "$ALONEKEY"}, {"-----BEGIN \x1b[2J-----\n-----END \x1b[2J-----\n", "\x00"}, {"$OURSCERT-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", "$OURSKEY"},
+		{"$ALONECERT$OTHERCERT", "$ALONEKEY"}, {"-----BEGIN \x1b[2J-----\n-----END \x1b[2J-----\n", "\x00"}, {"-----BEGIN \t-----\n-----END \t-----\n", "$OURSKEY"}, {"$OURSCERT-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", "$OURSKEY"},
 	} {
 		f.Add(pair[0], pair[1], "", "")
 	}

@@ -57,7 +57,7 @@ func (h *holder) serve(cert *tls.Certificate) bool {
 func parsePair(certPEM, keyPEM []byte, domain string) (*tls.Certificate, error) {
 	cert, err := tls.X509KeyPair(certPEM, keyPEM)
 	if err != nil {
-		return nil, errors.New(phrase.Plain(err.Error())) // it names the kinds of the blocks that are there
+		return nil, errors.New(phrase.Quote(err.Error(), 300)) // it names the kinds of the blocks that are there
 	}
 	if cert.Leaf == nil { // GODEBUG=x509keypairleaf=0
 		if cert.Leaf, err = x509.ParseCertificate(cert.Certificate[0]); err != nil {

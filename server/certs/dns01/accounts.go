@@ -101,7 +101,9 @@ func (a account) missing() string {
 var hostName = pattern.New(`^([A-Za-z0-9_-]{1,63}\.)*[A-Za-z0-9_-]{1,63}\.?$`)
 
 // named reports whether a CNAME can lead to the record of the account.
-func (a account) named() bool { return len(a.FullDomain) <= 254 && hostName.MatchString(a.FullDomain) }
+func (a account) named() bool {
+	return len(strings.TrimSuffix(a.FullDomain, ".")) <= 253 && hostName.MatchString(a.FullDomain)
+}
 
 // check returns an error where the account cannot be used, or belongs to another
 // server than the one that is set.

@@ -27,6 +27,7 @@ func FuzzAccounts(f *testing.F) {
 		"", "{", "null", "[]", "\x00", "{}", `{"a.example":null}`, `{"a.example":7}`, `{"a.example":` + account + `}`, `{"a.example":` + account + `,"b.example":{"x":1e999},"":[{"a":"\ud800"}]}`,
 		`{"a.example":{"fulldomain":"\u001b[2J\n","subdomain":"s","username":"u","password":"CANARY","server_url":"http://auth.example/"}}`, `{"a.example":` + account + `,"a.example":"CANARY"}`, `{"A.example":` + account + `}`,
 		`{"a.example":{"fulldomain":"CANARY","fulldomain":"a..b","subdomain":"s","username":"u","password":"CANARY","server_url":"\u202e"}}`, `{"a.example":{"fulldomain":["CANARY"],"password":{"CANARY":"CANARY"}}}`, `{"a.example":"CANARY`,
+		strings.Replace(`{"a.example":`+account+`}`, "d420.auth.example", strings.Repeat("a.", 124)+"bc.def", 1),
 	} {
 		f.Add(text, "https://auth.example")
 		f.Add(text, "")
