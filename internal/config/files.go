@@ -75,7 +75,7 @@ func explainFile(path string, err error) (what, fix string) {
 	case errors.Is(err, smallfile.ErrDirectory):
 		return quote(path) + " is a directory", "Name the file; Docker makes a directory where the file to mount does not exist, so remove it and write the file first"
 	case errors.Is(err, smallfile.ErrNotRegular):
-		return quote(path) + " is a pipe, a socket or a device", "Put a regular file in its place, or name one: it is read again while wellkey runs, which must wait for nobody"
+		return quote(path) + " is a pipe, a socket or a device", "Put a regular file in its place, or name one: a wellkey that serves reads it again and again, and must wait for nobody"
 	case errors.Is(err, smallfile.ErrTooLarge):
 		return quote(path) + " is larger than 1 MiB", "Check the path: this is another file"
 	}

@@ -14,7 +14,7 @@ import (
 )
 
 // pipeFix ends what is said of a pipe in the place of a file.
-const pipeFix = ` is a pipe, a socket or a device. Put a regular file in its place, or name one: it is read again while wellkey runs, which must wait for nobody`
+const pipeFix = ` is a pipe, a socket or a device. Put a regular file in its place, or name one: a wellkey that serves reads it again and again, and must wait for nobody`
 
 // pipe puts a named pipe to which nobody writes in the place of a file.
 func pipe(t *testing.T, path string) {
