@@ -15,8 +15,8 @@ import (
 
 // limitMemory has the collector of garbage keep below what the control groups around
 // this process allow, with a tenth left for what is not Go's heap. Where GOMEMLIMIT
-// is set, the runtime has read it, and it takes the place of that. Headroom has a lower
-// limit than either, as long as little is in use.
+// is set, the runtime has read it, and it takes the place of that. As long as little is
+// in use, headroom has a limit that is no higher than either, but where GOGC is set.
 func limitMemory(environ []string, log *zap.Logger) {
 	if given(environ, "GOMEMLIMIT") {
 		return

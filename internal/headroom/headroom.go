@@ -24,10 +24,10 @@ const (
 	// busy is how soon after each other two collections come where there is work.
 	busy = time.Second
 
-	// bound is what the runtime may have of the system as long as no collection leaves as much
-	// as modest. GOGC would let double what hostile connections have in use, and of what was
-	// freed the runtime keeps 20 MB in the midst of a flood. More is what the operator wants,
-	// such as many sites.
+	// bound is what the runtime may have of the system at least; there is a limit as long as
+	// no collection leaves as much as modest. GOGC would let double what hostile connections
+	// have in use, and of what was freed the runtime keeps 20 MB in the midst of a flood. More
+	// is what the operator wants, such as many sites.
 	bound, modest = 72 << 20, 80 << 20
 
 	// step is by how much the limit grows where bound leaves less than the headroom.
@@ -114,13 +114,13 @@ func (k *keeper) limitFor(left uint64) uint64 {
 
 // set has them set where they differ, since each stops the world.
 func (k *keeper) set(percent int, limit uint64) {
-	if percent != k.percent {
-		debug.SetGCPercent(percent)
-		k.percent = percent
-	}
 	if limit != k.limit {
 		debug.SetMemoryLimit(int64(limit)) // #nosec G115 -- math.MaxInt64 at most
 		k.limit = limit
+	}
+	if percent != k.percent {
+		debug.SetGCPercent(percent)
+		k.percent = percent
 	}
 }
 
