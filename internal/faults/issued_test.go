@@ -305,6 +305,9 @@ func TestOrderStuck(t *testing.T) {
 	if i.reason() == "" || i.Status().Budget.Remaining != budgetOfADay-1 {
 		t.Errorf("got %+v and %+v, want one order spent", i.Status().LastError, i.Status().Budget)
 	}
+	if finalized, asked := s.ca.count(testca.FinalizePath), s.ca.count(testca.OrderPath); finalized != 1 || asked < 2 {
+		t.Errorf("%d orders finalized, and asked %d times how they are, want 1 and again and again", finalized, asked)
+	}
 	i.until(d, 23*time.Hour, never)
 	if n := s.ca.count(testca.FinalizePath); n > budgetOfADay {
 		t.Errorf("%d orders finalized in a day, want %d at most", n, budgetOfADay)
