@@ -94,7 +94,7 @@ func TestPipeAtTheStart(t *testing.T) {
 	pipe(t, secret)
 	loader := config.New([]string{"WELLKEY_CONFIG=" + path, "WELLKEY_DATA_DIR=" + t.TempDir()})
 	written := make(chan error, 2)
-	for path, text := range map[string]string{path: "sites: [a.example.com]\nacme_eab_key_id: k\nacme_eab_hmac_key_file: " + secret + "\n", secret: "c2VjcmV0LXNlY3JldC1zZWNyZXQ\n"} {
+	for path, text := range map[string]string{path: "sites: [a.example.com]\nacme_eab_key_id: k\nacme_eab_hmac_key_file: " + secret + "\n", secret: strings.Repeat("QUFB", 8) + "\n"} {
 		go func() { written <- os.WriteFile(path, []byte(text), 0o600) }()
 	}
 	if s, err := loader.LoadAll(true); err != nil || s.Listed() != 1 || s.ACME.EABHMACKey.IsZero() {

@@ -86,7 +86,8 @@ func FuzzAccount(f *testing.F) {
 	_, ed, err := ed25519.GenerateKey(rand.Reader)
 	encode("$ED", ed, err)
 	expand := strings.NewReplacer(words...)
-	for _, key := range []string{"", "\x00", "$P224", "$P256", "$P384", "$P521", "$RSA", "$ED", "$WEAK", "x$P256", "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n", "-----BEGIN \x1b[2J PRIVATE KEY-----\n-----END \x1b[2J PRIVATE KEY-----\n"} {
+	const private = "PRIVATE KEY-----\n"
+	for _, key := range []string{"", "\x00", "$P224", "$P256", "$P384", "$P521", "$RSA", "$ED", "$WEAK", "x$P256", "-----BEGIN " + private + "AAAA\n-----END " + private, "-----BEGIN \x1b[2J " + private + "-----END \x1b[2J " + private} {
 		for _, registration := range []string{"", "null", "[", "\x00", `{"status":"valid","location":"$LOCATION"}`, `{"status":"revoked","location":"$LOCATION"}`, `{"status":"valid","location":"\u001b[2J"}`} {
 			f.Add(registration, key)
 		}

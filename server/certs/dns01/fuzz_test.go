@@ -85,10 +85,10 @@ func (p parrot) RoundTrip(r *http.Request) (*http.Response, error) {
 // only where the answer says so; else there is one line that can be shown, and has no
 // token or password, whatever is repeated of them.
 func FuzzProviders(f *testing.F) {
-	const token = "CANARY-8c5f1e" // also a user's password, and an account's
+	const canary = "CANARY-8c5f1e" // also a user's password, and an account's
 	for _, body := range []string{
 		"", "null", "{", "[]", "\x00\x1b[2J\u202e", `{"success":true}`, `{"success":true,"result":null}`, `{"success":true,"result":7}`, `{"success":true,"result":[]}`, `{"success":true,"result":[{"id":"../..?a#b","content":"\"value\""}]}`, `{"success":true,"result":[{"id":""}]}`,
-		`{"success":false,"errors":[{"code":81057}]}`, `{"errors":[{"code":6003,"message":"` + token + `","error_chain":[{"code":6111,"message":"\u001b]0;CANARY-8c5f1\u0065"}]}]}`, `{"success":"` + token + `"}`, token, "Basic " + token,
+		`{"success":false,"errors":[{"code":81057}]}`, `{"errors":[{"code":6003,"message":"` + canary + `","error_chain":[{"code":6111,"message":"\u001b]0;CANARY-8c5f1\u0065"}]}]}`, `{"success":"` + canary + `"}`, canary, "Basic " + canary,
 		`{"fulldomain":"x.auth.example","subdomain":"x","username":"u","password":"p"}`, `{"fulldomain":"\u001b[2J","subdomain":"x","username":"u","password":"p"}`,
 	} {
 		for _, status := range []int{200, 201, 308, 400, 401, 403, 404, 429, 500} {
@@ -96,7 +96,7 @@ func FuzzProviders(f *testing.F) {
 		}
 	}
 	full, empty := filepath.Join(f.TempDir(), "full.json"), filepath.Join(f.TempDir(), "empty.json")
-	if err := os.WriteFile(full, []byte(`{"a.example":{"fulldomain":"f.auth.example","subdomain":"f","username":"u","password":"`+token+`"}}`), 0o600); err != nil {
+	if err := os.WriteFile(full, []byte(`{"a.example":{"fulldomain":"f.auth.example","subdomain":"f","username":"u","password":"`+canary+`"}}`), 0o600); err != nil {
 		f.Fatal(err)
 	}
 	f.Fuzz(func(t *testing.T, status int, body string) {
@@ -107,7 +107,7 @@ func FuzzProviders(f *testing.F) {
 			t.Fatal(err)
 		}
 		for i, p := range []dns01.Provider{
-			dns01.NewCloudflare(dns01.Cloudflare{Token: secret.New(token)}), dns01.NewHTTPReq(dns01.HTTPReq{URL: "https://dns.example", Username: "u", Password: secret.New(token)}),
+			dns01.NewCloudflare(dns01.Cloudflare{Token: secret.New(canary)}), dns01.NewHTTPReq(dns01.HTTPReq{URL: "https://dns.example", Username: "u", Password: secret.New(canary)}),
 			dns01.NewACMEDNS(dns01.ACMEDNS{URL: "https://auth.example", AccountFile: full}),
 			dns01.NewACMEDNS(dns01.ACMEDNS{URL: "https://auth.example", AccountFile: empty}), // it was told nothing that it could repeat
 		} {
@@ -127,7 +127,7 @@ func FuzzProviders(f *testing.F) {
 					continue
 				}
 				var known *dns01.Error
-				if text := err.Error(); !errors.As(err, &known) || strings.ContainsFunc(text, func(r rune) bool { return !unicode.IsPrint(r) }) || i < 3 && strings.Contains(text, token) || len(text) > 1500 {
+				if text := err.Error(); !errors.As(err, &known) || strings.ContainsFunc(text, func(r rune) bool { return !unicode.IsPrint(r) }) || i < 3 && strings.Contains(text, canary) || len(text) > 1500 {
 					t.Fatalf("%T says %q", p, text)
 				}
 			}
