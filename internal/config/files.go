@@ -3,7 +3,6 @@ package config
 import (
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"strings"
@@ -48,10 +47,7 @@ func (s *Settings) readOnce(path string) ([]byte, os.FileMode, error) {
 // readAll reads a file, and closes it.
 func readAll(f *os.File, info fs.FileInfo) ([]byte, os.FileMode, error) {
 	defer func() { _ = f.Close() }() // only read
-	data, err := io.ReadAll(io.LimitReader(f, maxFile+1))
-	if err == nil && len(data) > maxFile {
-		err = smallfile.ErrTooLarge
-	}
+	data, err := smallfile.All(f, maxFile)
 	return data, info.Mode(), err
 }
 

@@ -56,7 +56,13 @@ func Read(path string, most int64) ([]byte, error) {
 		return nil, err
 	}
 	defer func() { _ = f.Close() }() // only read
-	data, err := io.ReadAll(io.LimitReader(f, most+1))
+	return All(f, most)
+}
+
+// All returns all that r has. More than most bytes is ErrTooLarge, and no more than
+// that is read.
+func All(r io.Reader, most int64) ([]byte, error) {
+	data, err := io.ReadAll(io.LimitReader(r, most+1))
 	if err != nil {
 		return nil, err
 	}
